@@ -1,0 +1,60 @@
+# The commands of the project. `make` alone lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+JOBS ?= auto
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check lint format bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@echo
+	@echo "  PYTHON=/path/to/python picks the interpreter (3.11 or newer), JOBS=2 the number of test processes."
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no python3 found: install Python 3.11 or newer, or say PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11: say PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module: on Debian, install the package python3-venv"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# One stamp for each set of packages; both go stale when pyproject.toml changes.
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[run]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[run,test,dev]'
+	@touch $(VENV)/.run $@
+
+venv: $(VENV)/.dev ## create .venv with everything that tests and lint need
+
+demo: $(VENV)/.run ## install, run the saddle escape experiment, leave a run folder with figures
+	$(BIN)/python experiments/saddle_escape.py --preset quick
+
+test: $(VENV)/.dev ## install and run the tests and the examples in the docstrings
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --doctest-modules nsjax tests
+
+check: $(VENV)/.dev ## the slow tests and every theory check
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow tests
+	$(BIN)/python -m theory_checks all
+
+lint: $(VENV)/.dev ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## put the code into the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.run ## time the integration methods against a plain loop
+	$(BIN)/python benchmarks/flow.py
+
+clean: ## remove the environment and the caches, keep runs/
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

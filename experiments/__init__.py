@@ -1,0 +1,1 @@
+"""Experiments: one script each. `python -m experiments` lists them."""

@@ -1,0 +1,146 @@
+"""Checks of user input, on the host and before anything is compiled.
+
+Every check names the argument, says what came and what was wanted. Inside a `jax.jit`, `jax.vmap` or
+`jax.grad` of the user's, values are not known: only shapes and dtypes are checked there.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Result = TypeVar("Result")
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def positive(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a finite number above zero."""
+    number = _number(name, value, "a positive number")
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be a positive finite number, got {value!r}")
+    return number
+
+
+def non_negative(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a finite number, zero or above."""
+    number = _number(name, value, "a number >= 0")
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    return number
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """Return `value` as an int if it is an integer above zero."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a positive integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """Return `value` if it is one of the strings `allowed`."""
+    if not isinstance(value, str) or value not in allowed:
+        wanted = ", ".join(repr(item) for item in allowed)
+        raise ValueError(f"{name} must be one of {wanted}, got {value!r}")
+    return value
+
+
+def matrix(
+    name: str, value: Any, *, rows: int | None = None, columns: int | None = None
+) -> jax.Array:
+    """Return `value` as a finite, real, floating matrix, if its shape is `(rows, columns)`."""
+    array = _floating(name, value)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be a matrix of rank 2, got shape {array.shape}")
+    for axis, (wanted, what) in enumerate(((rows, "rows"), (columns, "columns"))):
+        if wanted is not None and array.shape[axis] != wanted:
+            raise ValueError(f"{name} must have {wanted} {what}, got shape {array.shape}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    return finite(name, array)
+
+
+def finite(name: str, array: jax.Array) -> jax.Array:
+    """Return `array` if it holds neither NaN nor infinity."""
+    if not _is_traced(array) and not bool(np.all(np.isfinite(np.asarray(array)))):
+        bad = int(np.sum(~np.isfinite(np.asarray(array))))
+        raise ValueError(
+            f"{name} must be finite, got {bad} NaN or infinite entries of {array.size}"
+        )
+    return array
+
+
+def network(name: str, params: Any) -> tuple[jax.Array, ...]:
+    """Return `params` as a tuple of weight matrices whose shapes chain, two layers or more."""
+    if not isinstance(params, tuple | list):
+        raise TypeError(f"{name} must be a tuple of weight matrices, got {type(params).__name__}")
+    if len(params) < 2:
+        raise ValueError(f"{name} must have at least two weight matrices, got {len(params)}")
+    weights = tuple(matrix(f"{name}[{i}]", weight) for i, weight in enumerate(params))
+    for i in range(1, len(weights)):
+        if weights[i].shape[1] != weights[i - 1].shape[0]:
+            raise ValueError(
+                f"{name}[{i}] must have {weights[i - 1].shape[0]} columns, one for each row of "
+                f"{name}[{i - 1}], got shape {weights[i].shape}"
+            )
+    dtypes = {weight.dtype for weight in weights}
+    if len(dtypes) > 1:
+        raise TypeError(f"{name} must have one dtype, got {sorted(map(str, dtypes))}")
+    return weights
+
+
+def samples(params: tuple[jax.Array, ...], x: Any, y: Any) -> tuple[jax.Array, jax.Array]:
+    """Return inputs `(n, d)` and targets `(n, c)` that fit the network, in its dtype."""
+    x = matrix("x", x, columns=params[0].shape[1])
+    y = matrix("y", y, columns=params[-1].shape[0])
+    if x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"x and y must have one row per sample, got {x.shape[0]} rows in x and {y.shape[0]} in y"
+        )
+    dtype = params[0].dtype
+    return x.astype(dtype), y.astype(dtype)
+
+
+def tree_finite(name: str, tree: Any) -> None:
+    """Raise if a pytree has no floating leaf, or a leaf with NaN or infinity."""
+    leaves = jax.tree.leaves(tree)
+    if not leaves:
+        raise ValueError(f"{name} must have at least one array, got {tree!r}")
+    for leaf in leaves:
+        finite(name, _floating(name, leaf))
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """Return `value` if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}")
+    return value
+
+
+def _number(name: str, value: Any, wanted: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | np.ndarray | jax.Array):
+        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+    if np.ndim(value) != 0:
+        raise TypeError(f"{name} must be {wanted}, got an array of shape {np.shape(value)}")
+    return float(value)
+
+
+def _floating(name: str, value: Any) -> jax.Array:
+    if isinstance(value, str) or not hasattr(value, "__len__") and not hasattr(value, "shape"):
+        raise TypeError(f"{name} must be an array, got {value!r}")
+    array = value if isinstance(value, jax.Array) else jnp.asarray(value)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} must be real, got dtype {array.dtype}")
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    return array

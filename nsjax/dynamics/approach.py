@@ -1,0 +1,244 @@
+"""The start of an escape: settle the active weights, find where the zero block tends, judge the slow
+manifold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nsjax import _check
+from nsjax._flat import Layout
+from nsjax.dynamics import slow
+from nsjax.dynamics.measure import Measure, Reference, ReferencedLoss
+from nsjax.dynamics.saddles import Blocks, Correlation, Saddle, correlation_args
+from nsjax.kkt import unit
+from nsjax.kkt.ascent import ascend
+from nsjax.networks.homogeneous import Activation, Params
+from nsjax.objectives import NetworkLoss
+
+_SLOW_STEPS = 4096
+
+
+class Approach(NamedTuple):
+    """A perturbed saddle, ready for any of the methods.
+
+    Attributes:
+        start: `(P,)` perturbed weights.
+        zero, labels, groups: the zero block and its neurons, see `saddles.Blocks`.
+        start_ratio: norm of the zero block at the start over delta.
+        layout, loss, measure, data: of the full flow.
+        target, target_value: `(P,)` KKT point that the zero block tends to, and its NCF.
+        spec, problem, state: of the slow manifold; None where there is no Hessian.
+        error: relative error of the slow manifold at the start.
+        value, degree, curvature, delta: N*, q, largest curvature, size of the perturbation.
+    """
+
+    start: jax.Array
+    zero: jax.Array
+    labels: jax.Array
+    groups: int
+    start_ratio: float
+    layout: Layout
+    loss: ReferencedLoss
+    measure: Measure
+    data: tuple[Any, ...]
+    target: jax.Array
+    target_value: float
+    spec: slow.SlowSpec | None
+    problem: slow.SlowProblem | None
+    state: jax.Array
+    error: float
+    value: float
+    degree: int
+    curvature: float
+    delta: float
+
+    def scale(self, weights: jax.Array) -> jax.Array:
+        """Typical size `(P,)` of every weight for the tolerances: 1, in the zero block its neuron's norm.
+
+        Neurons that are zero stay zero; any scale serves them.
+        """
+        norms = self.delta * slow.group_norms(weights / self.delta, self.labels, self.groups)
+        size = self.delta * self.start_ratio
+        norms = jnp.append(jnp.where(norms > 0, norms, size), size)
+        return jnp.where(self.zero, norms[self.labels], 1)
+
+
+def perturbation_blocks(
+    perturbation: str | Params, key: jax.Array | None, params: Params, where: Blocks
+) -> tuple[jax.Array, jax.Array] | None:
+    """Flat `(n, z)` of a perturbation, active and zero block; None for "kkt", which needs the search.
+
+    Raises:
+        TypeError, ValueError: for an unknown name, "random" without a key, a pytree of another shape
+            or not of unit norm, or one that leaves the zero block alone.
+    """
+    layout = Layout.of(params)
+    zero = jnp.asarray(where.zero)
+    dtype = params[0].dtype
+    if isinstance(perturbation, str):
+        _check.choice("perturbation", perturbation, ("kkt", "random"))
+        if perturbation == "kkt":
+            return None
+        if key is None:
+            raise ValueError("perturbation 'random' needs a key, got key=None")
+        n_key, z_key = jax.random.split(key)
+        n = jnp.where(zero, 0, jax.random.normal(n_key, (layout.size,), dtype))
+        z = jnp.where(zero, jax.random.normal(z_key, (layout.size,), dtype), 0)
+        return unit(n), unit(z)
+    _check.tree_finite("perturbation", perturbation)
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(perturbation)]
+    if shapes != list(layout.shapes):
+        raise ValueError(f"perturbation must be shaped like params, {layout.shapes}, got {shapes}")
+    flat = layout.flat(jax.tree.map(jnp.asarray, perturbation)).astype(dtype)
+    n, z = jnp.where(zero, 0, flat), jnp.where(zero, flat, 0)
+    lengths = float(jnp.linalg.norm(flat)), float(jnp.linalg.norm(z))
+    close = 1e-6 if dtype == jnp.float64 else 1e-4
+    if min(abs(length - 1) for length in lengths) > close:
+        raise ValueError(
+            "perturbation must have norm 1, over all of it or over the zero block, got "
+            f"{lengths[0]:.6g} and {lengths[1]:.6g}"
+        )
+    if lengths[1] == 0:
+        raise ValueError("perturbation must be nonzero on the zero block, got zero there")
+    return n, z
+
+
+def approach(
+    params: Params,
+    where: Blocks,
+    x: jax.Array,
+    y: jax.Array,
+    activation: Activation,
+    loss: str,
+    saddle: Saddle,
+    ncf: Correlation,
+    value: float,
+    direction: tuple[jax.Array, jax.Array],
+    delta: float,
+    observables: tuple[tuple[str, Callable[..., Any]], ...],
+    *,
+    smooth: bool,
+    rtol: float,
+) -> Approach:
+    """Everything that the phases of an escape need."""
+    layout = Layout.of(params)
+    flat = layout.flat(params)
+    dtype = flat.dtype
+    zero, labels = jnp.asarray(where.zero), jnp.asarray(where.labels)
+    n, z = direction
+    network_loss = NetworkLoss(activation, loss)
+    full_loss = ReferencedLoss(network_loss)
+    measure = Measure(ncf.function, layout, observables)
+    reference = Reference(flat, zero, z, jnp.asarray(delta, dtype), ncf.args)
+    data = (x, y, reference)
+    norms = slow.group_norms(z, labels, where.groups)
+    in_group = labels < where.groups
+    frozen = jnp.where(in_group, 0, jnp.where(zero, z, 0))
+    start_ratio = float(jnp.linalg.norm(z))
+    state = slow.start_state(jnp.where(in_group, z, 0), labels, where.groups)
+
+    vectors, eigenvalues = saddle.eigenvectors, saddle.eigenvalues
+    relaxes = eigenvalues > saddle.band
+    transient = jnp.where(relaxes, delta * (vectors.T @ n), 0)
+    inverse = jnp.where(relaxes, 1 / jnp.where(relaxes, eigenvalues, 1), 0)
+    gradient = jax.jit(jax.grad(network_loss))
+    settled = flat + delta * n - vectors @ transient
+    for _ in range(2 if bool(jnp.any(n != 0)) else 0):
+        force = jnp.where(zero, 0, layout.flat(gradient(layout.tree(settled), x, y)))
+        settled = settled - vectors @ (inverse * (vectors.T @ force))
+    settled_args = correlation_args(network_loss, where.origin, layout.tree(settled), x, y)
+    order = saddle.degree
+    problem = slow.SlowProblem(
+        settled,
+        transient,
+        eigenvalues,
+        frozen,
+        labels,
+        norms > 0,
+        settled_args,
+        data,
+        zero,
+        inverse,
+        vectors,
+        jnp.asarray(delta, dtype),
+        jnp.asarray(order * value, dtype),
+        jnp.asarray(order, dtype),
+    )
+    spec = slow.SlowSpec(ncf.function, full_loss, measure, layout, where.groups, _SLOW_STEPS)
+    target, target_value = _target(spec, problem, state, z, smooth, rtol)
+    data = (x, y, reference._replace(target=target))
+    problem = problem._replace(data=data)
+    moved_args = correlation_args(network_loss, where.origin, layout.tree(flat + delta * n), x, y)
+    waiting = saddle.curvature_min_positive / (order * value) * delta ** (2 - order)
+    change, error = slow.start_errors(spec, problem, z, moved_args)
+    error = max(float(change) / max(1.0, waiting), float(error))
+    return Approach(
+        flat + delta * (n + z),
+        zero,
+        labels,
+        where.groups,
+        start_ratio,
+        layout,
+        full_loss,
+        measure,
+        data,
+        target,
+        target_value,
+        spec,
+        problem,
+        state,
+        error,
+        value,
+        order,
+        saddle.curvature_max,
+        delta,
+    )
+
+
+def _target(
+    spec: slow.SlowSpec,
+    problem: slow.SlowProblem,
+    state: jax.Array,
+    z: jax.Array,
+    smooth: bool,
+    rtol: float,
+) -> tuple[jax.Array, float]:
+    """Unit KKT point that the zero block tends to from z: the limit of the slow flow.
+
+    An activation with a kink of degree 1 has no such flow; there a monotone ascent of the NCF stands
+    in for it.
+    """
+    dtype = z.dtype
+    tol = max(1e-8, 0.1 * rtol)
+    if smooth:
+        span = 0.3 * math.log(float(jnp.finfo(dtype).max))
+        limits = slow.SlowLimits(
+            *(jnp.asarray(limit, dtype) for limit in (span, math.inf, tol, -span, 1e-6, math.inf))
+        )
+        residual, _ = slow.kkt_residual(spec.ncf, spec.layout, problem, z)
+        if float(residual) > tol:
+            out, _, _ = slow.run(
+                spec, state, problem, limits, jnp.asarray(rtol, dtype), jnp.asarray(rtol, dtype)
+            )
+            z = slow.zero_block(spec, problem, out.y)
+        direction = unit(z)
+    else:
+        direction = _climb(spec, problem, z)
+    value = float(spec.ncf(spec.layout.tree(direction), *problem.ncf_args))
+    return direction, value
+
+
+def _climb(spec: slow.SlowSpec, problem: slow.SlowProblem, z: jax.Array) -> jax.Array:
+    def value_and_grad(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values, gradients = jax.vmap(
+            jax.value_and_grad(lambda w: spec.ncf(spec.layout.tree(w), *problem.ncf_args))
+        )(points)
+        return values, jnp.where(problem.zero, gradients, 0)
+
+    climbed = ascend(value_and_grad, unit(z)[None, :], jnp.asarray(1e-8), jnp.asarray(5000))
+    return climbed.points[0]

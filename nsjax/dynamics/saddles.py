@@ -1,0 +1,400 @@
+"""Saddles `(w_n, 0)`: which weights are in the zero block, how to make one, how to inspect one.
+
+The zero block holds the in- and outgoing weights of the inactive hidden neurons. Near the saddle the
+output splits into `H(w_n, 0) + H_1(w_n, w_z) + ...`, and what the zero block feels is the NCF
+`<r, H_1>`, homogeneous of degree `q = p + 1` in it; at the origin everything is in the zero block and
+`q = D`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax import _check
+from nsjax._flat import Layout
+from nsjax.dynamics.results import Stop
+from nsjax.kkt import random_unit, search, unit
+from nsjax.kkt.neuron import correlation_scale, search_family
+from nsjax.networks import (
+    HomogeneousNeurons,
+    activation_degree,
+    degree,
+    features,
+    pullback,
+)
+from nsjax.networks.homogeneous import Activation, Params
+from nsjax.objectives import NetworkLoss, NetworkNCF, SaddleNCF
+
+Inactive = tuple[np.ndarray, ...]
+
+LARGEST_DENSE = 2048
+"""Most weights for which a dense Hessian is formed."""
+
+
+def embed(params: Params, widths: Sequence[int]) -> tuple[Params, Inactive]:
+    """A network widened by zero neurons: `(w_n, 0)` from the trained active weights `w_n`.
+
+    Args:
+        params: L weight matrices of the active network.
+        widths: `(k_1, ..., k_{L-1})`, the hidden widths wanted, none below the active one.
+
+    Returns:
+        The widened parameters, active neurons first, and one boolean array `(k_l,)` per hidden layer
+        that is True for the inactive neurons: what `escape` takes.
+
+    Raises:
+        ValueError: for a wrong number of widths, or one below the active network's.
+
+    >>> wide, inactive = embed((jnp.ones((1, 3)), jnp.ones((1, 1))), [2])
+    >>> wide[0].shape, inactive[0].tolist()
+    ((2, 3), [False, True])
+    """
+    params = _check.network("params", params)
+    hidden = [weight.shape[0] for weight in params[:-1]]
+    widths = tuple(widths)
+    if len(widths) != len(hidden):
+        raise ValueError(
+            f"widths must have {len(hidden)} entries, one a hidden layer, got {widths}"
+        )
+    for i, (wanted, active) in enumerate(zip(widths, hidden, strict=True)):
+        if _check.positive_integer(f"widths[{i}]", wanted) < active:
+            raise ValueError(
+                f"widths[{i}] must be at least {active}, the active width, got {wanted}"
+            )
+    rows = (*widths, params[-1].shape[0])
+    columns = (params[0].shape[1], *widths)
+    wide = tuple(
+        jnp.pad(weight, ((0, r - weight.shape[0]), (0, c - weight.shape[1])))
+        for weight, r, c in zip(params, rows, columns, strict=True)
+    )
+    return wide, tuple(np.arange(k) >= active for k, active in zip(widths, hidden, strict=True))
+
+
+def check_inactive(params: Params, inactive: Any) -> Inactive:
+    """Return `inactive` as boolean arrays, one a hidden layer, if it fits and names a neuron."""
+    hidden = [weight.shape[0] for weight in params[:-1]]
+    if isinstance(inactive, np.ndarray | jax.Array) or not isinstance(inactive, Sequence):
+        raise TypeError(
+            "inactive must be a sequence of boolean arrays, one for each hidden layer, got "
+            f"{type(inactive).__name__}"
+        )
+    if len(inactive) != len(hidden):
+        raise ValueError(
+            f"inactive must have one array for each of {len(hidden)} hidden layers, got {len(inactive)}"
+        )
+    arrays = []
+    for layer, (array, k) in enumerate(zip(inactive, hidden, strict=True)):
+        array = np.asarray(array)
+        if array.dtype != bool or array.shape != (k,):
+            raise ValueError(
+                f"inactive[{layer}] must be a boolean array of shape ({k},), got "
+                f"{array.dtype} of shape {array.shape}"
+            )
+        arrays.append(array)
+    if not any(array.any() for array in arrays):
+        raise ValueError("inactive must name at least one neuron, got none")
+    return tuple(arrays)
+
+
+class Blocks(NamedTuple):
+    """Where the zero block lies, as flat arrays over all P weights; H hidden neurons in all.
+
+    Attributes:
+        zero: `(P,)` bool, True in the zero block.
+        labels: `(P,)` int32, the group of every entry. A group is the in- and outgoing weights of one
+            inactive neuron (at the origin: all weights), whose NCF is homogeneous by itself; entries
+            outside every group have label H.
+        groups: H, the number of groups there can be.
+        origin: whether every weight is in the zero block.
+    """
+
+    zero: np.ndarray
+    labels: np.ndarray
+    groups: int
+    origin: bool
+
+
+def blocks(params: Params, inactive: Inactive) -> Blocks:
+    """The zero block of a network and its groups.
+
+    Weights between two inactive neurons are in the block but in no group: `H_1` does not depend on
+    them, so that to leading order they stand still.
+    """
+    groups = sum(weight.shape[0] for weight in params[:-1])
+    ends = [np.zeros(params[0].shape[1], bool), *inactive, np.zeros(params[-1].shape[0], bool)]
+    first = np.cumsum([0, *(weight.shape[0] for weight in params[:-1])])
+    zero, labels = [], []
+    for i in range(len(params)):
+        below, above = ends[i], ends[i + 1]
+        zero.append(above[:, None] | below[None, :])
+        label = np.full(params[i].shape, groups)
+        if i < len(params) - 1:
+            label = np.where(
+                above[:, None] & ~below[None, :], (first[i] + np.arange(len(above)))[:, None], label
+            )
+        if i > 0:
+            label = np.where(
+                below[None, :] & ~above[:, None],
+                (first[i - 1] + np.arange(len(below)))[None, :],
+                label,
+            )
+        labels.append(label)
+    origin = all(array.all() for array in inactive)
+    flat_labels = np.concatenate([label.ravel() for label in labels]).astype(np.int32)
+    if origin:
+        flat_labels = np.zeros_like(flat_labels)
+    return Blocks(np.concatenate([z.ravel() for z in zero]), flat_labels, groups, origin)
+
+
+class Saddle(NamedTuple):
+    """What an inspection of `(w_n, 0)` found.
+
+    Attributes:
+        loss: f at the saddle.
+        grad_norm: `||grad f||` there.
+        grad_bound: the largest gradient norm that still passes for zero,
+            `tol * curvature_max * ||w_n||`.
+        curvature_min, curvature_max: extreme eigenvalues of the Hessian over the active weights.
+        curvature_min_positive: its smallest eigenvalue above the null band.
+        null_directions: how many eigenvalues lie in the band, `|lambda| <= band`.
+        band: half-width of the null band, `0.1 sqrt(eps) * curvature_max`.
+        degree: q, the degree of homogeneity of the NCF.
+        eigenvalues, eigenvectors: `(P,)` and `(P, P)`, of the Hessian over the active weights in the
+            space of all P weights; eigenvalue zero for the directions of the zero block.
+    """
+
+    loss: float
+    grad_norm: float
+    grad_bound: float
+    curvature_min: float
+    curvature_max: float
+    curvature_min_positive: float
+    null_directions: int
+    band: float
+    degree: int
+    eigenvalues: jax.Array
+    eigenvectors: jax.Array
+
+    @property
+    def stop(self) -> Stop | None:
+        """`Stop.NOT_A_SADDLE` or `NOT_A_MINIMUM` if it is none, else None."""
+        if not self.grad_norm <= self.grad_bound:
+            return Stop.NOT_A_SADDLE
+        if self.curvature_min < -max(1e-6 * self.curvature_max, self.band):
+            return Stop.NOT_A_MINIMUM
+        return None
+
+
+def inspect(
+    params: Params,
+    inactive: Sequence[np.ndarray],
+    x: jax.Array,
+    y: jax.Array,
+    activation: Activation,
+    *,
+    loss: str = "square",
+    tol: float | None = None,
+) -> Saddle:
+    """Gradient, and the Hessian over the active weights, at `(w_n, 0)`.
+
+    Args:
+        params: network whose zero block is zero, at most 2,048 weights.
+        inactive: one boolean array per hidden layer, True for inactive neurons.
+        x, y: data `(n, d)`, `(n, c)`.
+        activation: homogeneous activation.
+        loss: "square", "logistic" or "cross_entropy".
+        tol: relative gradient that still passes for zero; 1e-6, in float32 1e-4.
+
+    Raises:
+        ValueError: for bad input, a zero block that is not zero, or too many weights.
+    """
+    params = _check.network("params", params)
+    inactive = check_inactive(params, inactive)
+    x, y = _check.samples(params, x, y)
+    p = activation_degree(activation)
+    where = blocks(params, inactive)
+    layout = Layout.of(params)
+    flat = layout.flat(params)
+    if layout.size > LARGEST_DENSE:
+        raise ValueError(
+            f"inspecting a saddle takes a dense Hessian: at most {LARGEST_DENSE} weights, got "
+            f"{layout.size}"
+        )
+    check_zero_block(flat, where)
+    eps = float(jnp.finfo(flat.dtype).eps)
+    tol = max(1e-6, 1e3 * eps) if tol is None else _check.positive("tol", tol)
+    value, grad_norm, eigenvalues, vectors = _hessian(
+        NetworkLoss(activation, loss), layout, flat, jnp.asarray(where.zero), x, y
+    )
+    # The zero block's own directions were put below every other eigenvalue: they come first.
+    inside = np.asarray(eigenvalues)[int(where.zero.sum()) :]
+    largest = float(np.max(np.abs(inside), initial=0.0))
+    band = 0.1 * eps**0.5 * largest
+    positive = inside[inside > band]
+    return Saddle(
+        float(value),
+        float(grad_norm),
+        tol * largest * float(jnp.linalg.norm(flat)) if inside.size else tol,
+        float(np.min(inside)) if inside.size else 0.0,
+        largest,
+        float(np.min(positive)) if positive.size else 0.0,
+        int(np.sum(np.abs(inside) <= band)),
+        band,
+        degree(activation, len(params)) if where.origin else p + 1,
+        eigenvalues.at[: int(where.zero.sum())].set(0),
+        vectors,
+    )
+
+
+def check_zero_block(flat: jax.Array, where: Blocks) -> None:
+    """Raise unless the zero block of the flat parameters is exactly zero."""
+    largest = float(np.max(np.abs(np.asarray(flat))[where.zero], initial=0.0))
+    if largest != 0:
+        raise ValueError(
+            "params must be zero on the in- and outgoing weights of inactive neurons, got an entry of "
+            f"size {largest:.3g}; dynamics.embed makes such parameters"
+        )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _hessian(
+    loss: NetworkLoss, layout: Layout, flat: jax.Array, zero: jax.Array, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, ...]:
+    value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), x, y))(flat)
+    hessian = jax.hessian(lambda w: loss(layout.tree(w), x, y))(flat)
+    active = ~zero
+    hessian = jnp.where(active[:, None] & active[None, :], 0.5 * (hessian + hessian.T), 0)
+    below = -2 * (1 + jnp.linalg.norm(hessian))
+    eigenvalues, vectors = jnp.linalg.eigh(hessian + jnp.diag(jnp.where(zero, below, 0)))
+    return value, jnp.linalg.norm(gradient), eigenvalues, vectors
+
+
+class Correlation(NamedTuple):
+    """The NCF of a saddle's zero block: a hashable function and the arrays it takes.
+
+    Attributes:
+        function: `(zero_block, *args) -> scalar`.
+        args: features and pulled-back residuals; at the origin, inputs and residual.
+    """
+
+    function: Callable[..., jax.Array]
+    args: tuple[Any, ...]
+
+
+def correlation(
+    params: Params,
+    origin: bool,
+    x: jax.Array,
+    y: jax.Array,
+    activation: Activation,
+    loss: str = "square",
+) -> Correlation:
+    """The NCF of the zero block of the saddle `params`."""
+    function = NetworkNCF(activation) if origin else SaddleNCF(activation)
+    return Correlation(
+        function, correlation_args(NetworkLoss(activation, loss), origin, params, x, y)
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def correlation_args(
+    loss: NetworkLoss, origin: bool, params: Params, x: jax.Array, y: jax.Array
+) -> tuple[Any, ...]:
+    """Residual, features and pullback at the saddle `params`: what the NCF takes."""
+    residual = loss.residual(params, x, y)
+    if origin:
+        return x, residual
+    return features(params, x, loss.activation), pullback(params, x, residual, loss.activation)
+
+
+class Dominant(NamedTuple):
+    """The best KKT point found of a saddle's NCF.
+
+    Attributes:
+        direction: unit pytree shaped like the parameters, zero outside the zero block.
+        value: N* there.
+        scale: the size the NCF would have if residual and features lined up.
+        neuron: `(hidden layer, index)` that carries it; None at the origin.
+    """
+
+    direction: Params
+    value: float
+    scale: float
+    neuron: tuple[int, int] | None
+
+    def dead(self, grad_norm: float) -> bool:
+        """Whether the NCF vanishes identically.
+
+        To the square root of rounding against its natural size, and to ten times the gradient norm
+        that is left at the saddle: a bottleneck's NCF is as far from zero as the saddle is from one.
+        """
+        eps = float(jnp.finfo(self.direction[0].dtype).eps)
+        return not self.value > max(eps**0.5 * self.scale, 10 * grad_norm)
+
+
+def dominant(
+    key: jax.Array,
+    params: Params,
+    inactive: Inactive,
+    ncf: Correlation,
+    activation: Activation,
+    *,
+    starts: int = 64,
+    max_steps: int = 2000,
+) -> Dominant:
+    """Search for the dominant KKT point of a saddle's NCF, over every layer with inactive neurons."""
+    if all(array.all() for array in inactive):
+        return _dominant_at_origin(key, params, ncf, activation, starts, max_steps)
+    hidden_features, pulled = ncf.args
+    family = HomogeneousNeurons(activation)
+    p = activation_degree(activation)
+    best = Dominant(jax.tree.map(jnp.zeros_like, params), 0.0, 0.0, None)
+    scale = 0.0
+    for i, k in enumerate(jax.random.split(key, len(inactive))):
+        if not inactive[i].any():
+            continue
+        before, after = hidden_features[i], pulled[i + 1]
+        bound = float(correlation_scale(family, before, after))
+        scale = max(scale, bound * p ** (p / 2) / (p + 1) ** ((p + 1) / 2))
+        if bound == 0:
+            continue
+        found = search_family(k, family, before, after, starts=starts, max_steps=max_steps)
+        if float(found.values[0]) > best.value:
+            j = int(np.argmax(inactive[i]))
+            weights = [jnp.zeros_like(weight) for weight in params]
+            weights[i] = weights[i].at[j].set(found.points[0][0])
+            weights[i + 1] = weights[i + 1].at[:, j].set(found.points[1][0])
+            best = Dominant(unit(tuple(weights)), float(found.values[0]), scale, (i + 1, j))
+    return best._replace(scale=scale)
+
+
+def _dominant_at_origin(
+    key: jax.Array,
+    params: Params,
+    ncf: Correlation,
+    activation: Activation,
+    starts: int,
+    max_steps: int,
+) -> Dominant:
+    x, residual = ncf.args
+    # The output is of degree p^(L-1) in a sample.
+    sizes = jnp.linalg.norm(x, axis=1) ** (activation_degree(activation) ** (len(params) - 1))
+    scale = float(jnp.linalg.norm(residual) * jnp.linalg.norm(sizes))
+    if scale == 0:
+        return Dominant(jax.tree.map(jnp.zeros_like, params), 0.0, 0.0, None)
+    found = search(
+        key,
+        ncf.function,
+        partial(random_unit, like=params),
+        args=ncf.args,
+        starts=starts,
+        max_steps=max_steps,
+    )
+    best = jax.tree.map(lambda leaf: leaf[0], found.points)
+    return Dominant(best, float(found.values[0]), scale, None)

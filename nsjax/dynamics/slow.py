@@ -1,0 +1,297 @@
+r"""The slow manifold of a saddle: what the zero block does while the active weights stand at rest.
+
+Near `(w_n, 0)` the active weights relax fast and the zero block, of size delta, moves slowly: with
+`u = w_z / delta` and `tau = delta^(q-2) t` it follows `du/dtau = grad N(u)`, an equation without
+delta. Every group j of it (a neuron, or at the origin the whole network) is homogeneous by itself and
+is kept as a logarithmic norm `m_j` and a unit direction `d_j`; in arc-length time,
+`ds = |u|^(q-2) dtau`,
+
+    m_j' = g_j n_j,   d_j' = g_j (grad_j N(d) - n_j d_j),   tau' = |u|^(2-q),
+
+with `n_j = <grad_j N(d), d_j> = q N_j` and `g_j = (|u_j| / |u|)^(q-2)`. All of it stays of order one
+from delta to the escape, so that the count of steps does not depend on delta. Source: `math.md`
+section 3; neuron pursuit (arXiv 2509.12154), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax._flat import Layout
+from nsjax.dynamics.integrate import Integration, integrate
+
+SOLVER = "dopri8"
+LONGEST = 1e4
+"""Horizon in units of arc length in which the dominant KKT point grows by a factor e."""
+_FRACTIONS = np.concatenate(
+    [[0.0], np.logspace(-18, -5, 132), np.linspace(1.5e-5, 6e-3, 400), np.logspace(-2.2, 0, 45)]
+)
+
+THRESHOLD, MODEL_ERROR, ALIGNED, DIED_OUT, ZERO_VALUED, HORIZON = range(6)
+"""Index of each event of the slow phase."""
+
+
+class SlowProblem(NamedTuple):
+    """Everything the slow motion depends on, as arrays; sizes in units of delta.
+
+    Attributes:
+        settled: `(P,)` active weights after they have settled.
+        transient: `(P,)` what still relaxes at the start, in the Hessian's eigenvectors.
+        eigenvalues: `(P,)` rates at which it does.
+        frozen: `(P,)` entries of the zero block that stand still to leading order, over delta.
+        labels: `(P,)` group of every entry, `groups` for none.
+        alive: `(H,)` which groups are not zero.
+        ncf_args: arguments of the NCF at the settled saddle.
+        data: `(x, y, reference)`, what loss and measure take.
+        zero: `(P,)` bool, the zero block.
+        inverse: `(P,)` inverse eigenvalues of the Hessian over the active weights, 0 in the null band.
+        eigenvectors: `(P, P)`.
+        delta: size of the zero block at the start.
+        rate: `q N*`, the growth rate in arc length of the dominant KKT point.
+        order: q.
+    """
+
+    settled: jax.Array
+    transient: jax.Array
+    eigenvalues: jax.Array
+    frozen: jax.Array
+    labels: jax.Array
+    alive: jax.Array
+    ncf_args: Any
+    data: tuple[Any, ...]
+    zero: jax.Array
+    inverse: jax.Array
+    eigenvectors: jax.Array
+    delta: jax.Array
+    rate: jax.Array
+    order: jax.Array
+
+
+class SlowLimits(NamedTuple):
+    """Where the slow motion stops; infinite (or minus infinite) limits never fire.
+
+    Attributes:
+        log_size: logarithm of the zero block's norm over delta, to stop above.
+        model_error: relative error of the leading-order field, to stop above.
+        residual: KKT residual of the direction, to stop below.
+        log_floor: logarithm of the groups' norm over delta, to stop below: died out.
+        flat: relative gradient of the NCF, to stop below: zero-valued.
+        tau: rescaled time times `rate`, to stop above.
+    """
+
+    log_size: jax.Array
+    model_error: jax.Array
+    residual: jax.Array
+    log_floor: jax.Array
+    flat: jax.Array
+    tau: jax.Array
+
+
+class SlowSpec(NamedTuple):
+    """What is static: the NCF, the loss, what is saved, the layout and two counts."""
+
+    ncf: Callable[..., jax.Array]
+    loss: Callable[..., jax.Array]
+    measure: Callable[..., dict[str, jax.Array]]
+    layout: Layout
+    groups: int
+    max_steps: int
+
+
+def start_state(zero_block: jax.Array, labels: jax.Array, groups: int) -> jax.Array:
+    """State `(d, m, tau)` from the zero block `(P,)` over delta; empty groups get norm 1, direction 0."""
+    norms = group_norms(zero_block, labels, groups)
+    safe = jnp.where(norms > 0, norms, 1)
+    directions = zero_block / jnp.append(safe, jnp.inf)[labels]
+    return jnp.concatenate([directions, jnp.log(safe), jnp.zeros((1,), zero_block.dtype)])
+
+
+def zero_block(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> jax.Array:
+    """The zero block over delta, `(P,)`."""
+    size = spec.layout.size
+    sizes = jnp.append(jnp.exp(state[size:-1]), 0)
+    return _unit_groups(spec, problem, state[:size]) * sizes[problem.labels] + problem.frozen
+
+
+def group_norms(vector: jax.Array, labels: jax.Array, groups: int) -> jax.Array:
+    """Norm of every group of a flat vector, `(H,)`."""
+    return jnp.sqrt(jax.ops.segment_sum(vector**2, labels, num_segments=groups + 1)[:-1])
+
+
+def _unit_groups(spec: SlowSpec, problem: SlowProblem, directions: jax.Array) -> jax.Array:
+    norms = group_norms(directions, problem.labels, spec.groups)
+    return directions / jnp.append(jnp.where(norms > 0, norms, 1), jnp.inf)[problem.labels]
+
+
+def _log_norm(problem: SlowProblem, logs: jax.Array) -> jax.Array:
+    return 0.5 * jax.nn.logsumexp(2 * logs, where=problem.alive)
+
+
+def field(spec: SlowSpec, state: jax.Array, problem: SlowProblem) -> jax.Array:
+    """Velocity of `(d, m, tau * rate)` in arc length times `rate`."""
+    size = spec.layout.size
+    directions = _unit_groups(spec, problem, state[:size])
+    logs = state[size:-1]
+    gradient = _ncf_gradient(spec, directions, problem)
+    growth = jax.ops.segment_sum(
+        gradient * directions, problem.labels, num_segments=spec.groups + 1
+    )[:-1]
+    exponent = problem.order - 2
+    joint = _log_norm(problem, logs)
+    share = jnp.where(problem.alive, jnp.exp(exponent * (logs - joint)), 0) / problem.rate
+    wide_share, wide_growth = jnp.append(share, 0), jnp.append(growth, 0)
+    turn = wide_share[problem.labels] * (gradient - wide_growth[problem.labels] * directions)
+    return jnp.concatenate([turn, share * growth, jnp.exp(-exponent * joint)[None]])
+
+
+def _ncf_gradient(spec: SlowSpec, zero_block: jax.Array, problem: SlowProblem) -> jax.Array:
+    return _gradient(spec.ncf, spec.layout, problem, zero_block)
+
+
+def _gradient(
+    ncf: Callable[..., jax.Array], layout: Layout, saddle: Any, block: jax.Array
+) -> jax.Array:
+    gradient = jax.grad(lambda w: ncf(layout.tree(w), *saddle.ncf_args))(block)
+    return jnp.where(saddle.zero, gradient, 0)
+
+
+def displaced(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Array:
+    """Active weights `(P,)` at their quasi-equilibrium under the zero block `delta * block`.
+
+    One Newton step with the Hessian at the saddle, `w_n - H^+ (grad_n f(w_n, w_z) - grad_n f(w_n, 0))`:
+    the difference, so that what is left of the gradient at the saddle does not count as a force.
+    """
+    gradient = jax.grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))
+    force = gradient(problem.settled + problem.delta * block) - gradient(problem.settled)
+    force = jnp.where(problem.zero, 0, force)
+    step = problem.eigenvectors @ (problem.inverse * (problem.eigenvectors.T @ force))
+    return problem.settled - jnp.where(problem.zero, 0, step)
+
+
+def model_error(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Array:
+    """Relative error of `grad N(w_z)` as the zero block's velocity, the active weights displaced."""
+    lead = _ncf_gradient(spec, block, problem) * problem.delta ** (problem.order - 1)
+    full = displaced(spec, problem, block) + problem.delta * block
+    exact = -jax.grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))(full)
+    size = jnp.linalg.norm(lead)
+    error = jnp.linalg.norm(jnp.where(problem.zero, exact - lead, 0))
+    error = jnp.where(size > 0, error / jnp.where(size > 0, size, 1), 0)
+    # Far beyond the escape the network itself overflows: as wrong as can be.
+    return jnp.nan_to_num(error, nan=jnp.finfo(error.dtype).max)
+
+
+@partial(jax.jit, static_argnums=0)
+def start_errors(
+    spec: SlowSpec, problem: SlowProblem, block: jax.Array, unsettled_args: Any
+) -> tuple[jax.Array, jax.Array]:
+    """How wrong the slow manifold is at the start, relative to the NCF's gradient.
+
+    Returns:
+        By how much the gradient changes while the active weights settle; and the model error.
+    """
+    settled = _ncf_gradient(spec, block, problem)
+    unsettled = _ncf_gradient(spec, block, problem._replace(ncf_args=unsettled_args))
+    size = jnp.linalg.norm(settled)
+    change = jnp.linalg.norm(settled - unsettled) / jnp.where(size > 0, size, 1)
+    return change, model_error(spec, problem, block)
+
+
+def time(problem: SlowProblem, state: jax.Array) -> jax.Array:
+    """Time of the flow, `tau / delta^(q-2)`."""
+    return state[-1] / (problem.rate * problem.delta ** (problem.order - 2))
+
+
+def parameters(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> jax.Array:
+    """All weights `(P,)`: the active ones displaced and relaxing, the zero block slow."""
+    block = zero_block(spec, problem, state)
+    decay = jnp.exp(-problem.eigenvalues * time(problem, state))
+    relaxing = problem.eigenvectors @ (problem.transient * decay)
+    return displaced(spec, problem, block) + relaxing + problem.delta * block
+
+
+def save(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> dict[str, jax.Array]:
+    """What a run saves."""
+    full = parameters(spec, problem, state)
+    value, gradient = jax.value_and_grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))(
+        full
+    )
+    measured = spec.measure(spec.layout.tree(full), *problem.data)
+    return measured | {
+        "t": time(problem, state),
+        "loss": value,
+        "grad_norm": jnp.linalg.norm(gradient),
+    }
+
+
+def kkt_residual(
+    ncf: Callable[..., jax.Array], layout: Layout, saddle: Any, block: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """KKT residual of the zero block's direction, and the norm of the NCF's gradient there.
+
+    Args:
+        ncf: `(zero_block, *ncf_args) -> scalar`.
+        layout: of the weights.
+        saddle: has attributes `zero` and `ncf_args`.
+        block: `(P,)` zero block, in any unit.
+    """
+    direction = block / jnp.maximum(jnp.linalg.norm(block), jnp.finfo(block.dtype).tiny)
+    gradient = _gradient(ncf, layout, saddle, direction)
+    size = jnp.linalg.norm(gradient)
+    tangent = jnp.linalg.norm(gradient - jnp.dot(gradient, direction) * direction)
+    return jnp.where(size > 0, tangent / jnp.where(size > 0, size, 1), 0), size
+
+
+@partial(jax.jit, static_argnums=0)
+def run(
+    spec: SlowSpec,
+    state: jax.Array,
+    problem: SlowProblem,
+    limits: SlowLimits,
+    rtol: jax.Array,
+    atol: jax.Array,
+) -> tuple[Integration, jax.Array, dict[str, jax.Array]]:
+    """Follow the slow motion from `state` to the first of the limits.
+
+    What is saved is `measure(params, *data)` at the full parameters, with "t", "loss" and
+    "grad_norm" beside it. Returns the integration, all weights at its end, and the saves there.
+    """
+
+    def margins(s: jax.Array, state: jax.Array, args: Any) -> jax.Array:
+        del s
+        problem, limits = args
+        logs = state[spec.layout.size : -1]
+        block = zero_block(spec, problem, state)
+        residual, gradient = kkt_residual(spec.ncf, spec.layout, problem, block)
+        tiny = jnp.finfo(state.dtype).tiny
+        error = model_error(spec, problem, block)
+        return jnp.stack(
+            [
+                jnp.log(jnp.linalg.norm(block)) - limits.log_size,
+                jnp.log(jnp.maximum(error, tiny)) - jnp.log(limits.model_error),
+                jnp.log(jnp.maximum(limits.residual, tiny)) - jnp.log(jnp.maximum(residual, tiny)),
+                limits.log_floor - _log_norm(problem, logs),
+                jnp.log(limits.flat * problem.rate) - jnp.log(jnp.maximum(gradient, tiny)),
+                jnp.log(jnp.maximum(state[-1], tiny)) - jnp.log(limits.tau),
+            ]
+        )
+
+    out = integrate(
+        lambda s, state, args: field(spec, state, args[0]),
+        state,
+        (problem, limits),
+        horizon=jnp.asarray(LONGEST, state.dtype),
+        fractions=_FRACTIONS,
+        measure=lambda s, state, args: save(spec, args[0], state),
+        margins=margins,
+        rtol=rtol,
+        atol=atol,
+        solver=SOLVER,
+        max_steps=spec.max_steps,
+    )
+    return out, parameters(spec, problem, out.y), save(spec, problem, out.y)

@@ -1,0 +1,52 @@
+"""The unit sphere of a pytree: all leaves together have Euclidean norm 1."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Tree = TypeVar("Tree")
+
+
+def dot(a: Any, b: Any) -> jax.Array:
+    """Euclidean inner product of two pytrees of one structure.
+
+    >>> dot((jnp.ones(2), jnp.ones(3)), (jnp.ones(2), 2 * jnp.ones(3))).tolist()
+    8.0
+    """
+    return optax.tree.vdot(a, b)
+
+
+def norm(tree: Any) -> jax.Array:
+    """Euclidean norm of a pytree."""
+    return optax.tree.norm(tree)
+
+
+def unit(tree: Tree) -> Tree:
+    """The pytree scaled to norm 1; a zero pytree stays zero.
+
+    >>> [round(float(v), 3) for v in unit((jnp.array([3.0]), jnp.array([4.0])))[1]]
+    [0.8]
+    """
+    length = norm(tree)
+    factor = jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1), 0)
+    return jax.tree.map(lambda leaf: factor * leaf, tree)
+
+
+def tangent(point: Tree, direction: Tree) -> Tree:
+    """The part of `direction` that is tangent to the sphere at the unit pytree `point`."""
+    along = dot(point, direction)
+    return jax.tree.map(lambda d, w: d - along * w, direction, point)
+
+
+def random_unit(key: jax.Array, like: Tree) -> Tree:
+    """A pytree of the structure, shapes and dtypes of `like`, uniform on the unit sphere."""
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    drawn = [
+        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)
+    ]
+    return unit(jax.tree.unflatten(structure, drawn))

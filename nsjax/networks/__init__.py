@@ -1,0 +1,28 @@
+"""Homogeneous networks: parameters are tuples of weight matrices."""
+
+from nsjax.networks.activations import PolyLeakyReLU
+from nsjax.networks.balance import balance
+from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
+from nsjax.networks.homogeneous import (
+    activation_degree,
+    append_neuron,
+    apply,
+    degree,
+    features,
+    init,
+    pullback,
+)
+
+__all__ = [
+    "HomogeneousNeurons",
+    "NeuronFamily",
+    "PolyLeakyReLU",
+    "activation_degree",
+    "append_neuron",
+    "apply",
+    "balance",
+    "degree",
+    "features",
+    "init",
+    "pullback",
+]

@@ -1,0 +1,70 @@
+"""Positively homogeneous activations."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@dataclass(frozen=True)
+class PolyLeakyReLU:
+    r"""Polynomial leaky ReLU, `s(t) = max(t, a t)^p`, elementwise on an array of any shape.
+
+    `slope = 1` gives the monomial `t^p`, `0` the polynomial ReLU, `-1` the power `|t|^p` of the
+    absolute value. Positively homogeneous of degree p: `s(c t) = c^p s(t)` for `c > 0`. The object is
+    frozen and hashable, so it is a static argument that never retraces by accident.
+
+    Args:
+        p: degree, a positive integer.
+        slope: `a <= 1`, the slope of the base for negative inputs.
+
+    Raises:
+        TypeError: if `p` is no integer or `slope` no real number.
+        ValueError: if `p < 1`, or `slope` is above 1 or not finite.
+
+    Source: neuron pursuit (arXiv 2509.12154), section 2.
+
+    >>> PolyLeakyReLU(2, -1.0)(jnp.array([-2.0, 3.0])).tolist()
+    [4.0, 9.0]
+    >>> PolyLeakyReLU(3).degree
+    3
+    """
+
+    p: int = 1
+    slope: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.p, bool) or not isinstance(self.p, numbers.Integral):
+            raise TypeError(f"p must be a positive integer, got {self.p!r}")
+        if self.p < 1:
+            raise ValueError(f"p must be a positive integer, got {self.p!r}")
+        if isinstance(self.slope, bool) or not isinstance(self.slope, numbers.Real):
+            raise TypeError(f"slope must be a real number, at most 1, got {self.slope!r}")
+        if not -float("inf") < float(self.slope) <= 1:
+            raise ValueError(f"slope must be finite and at most 1, got {self.slope!r}")
+        object.__setattr__(self, "p", int(self.p))
+        object.__setattr__(self, "slope", float(self.slope))
+
+    @property
+    def degree(self) -> int:
+        """The degree of homogeneity, p."""
+        return self.p
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the derivative is Lipschitz: no kink, which only `p = 1` with slope below 1 has."""
+        return self.p > 1 or self.slope == 1.0
+
+    @property
+    def analytic(self) -> bool:
+        """Whether it is a polynomial: no derivative of any order jumps at zero."""
+        return self.slope == 1.0 or (self.slope == -1.0 and self.p % 2 == 0)
+
+    def __call__(self, t: jax.Array) -> jax.Array:
+        """Apply the activation elementwise."""
+        base = t if self.slope == 1.0 else jnp.maximum(t, self.slope * t)
+        return lax.integer_pow(base, self.p)

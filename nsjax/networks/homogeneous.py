@@ -1,0 +1,160 @@
+"""Feed-forward networks without biases: parameters are a tuple of weight matrices.
+
+`H(x; w) = W_L s(W_{L-1} ... s(W_1 x))`, with `W_l` of shape `(k_l, k_{l-1})`, a sample per row of x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from nsjax import _check
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+Params = tuple[jax.Array, ...]
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: Any = None) -> Params:
+    r"""Draw weights `W_l ~ N(0, scale^2 / k_{l-1})`, the usual fan-in initialisation.
+
+    Args:
+        key: PRNG key.
+        widths: `(d, k_1, ..., k_{L-1}, c)`, two layers or more.
+        scale: factor on every weight.
+        dtype: of the weights; JAX's default float if not given.
+
+    Returns:
+        Tuple of L matrices, the l-th of shape `(widths[l], widths[l - 1])`.
+
+    Raises:
+        ValueError: for fewer than two widths, a width below 1, a non-positive scale.
+
+    >>> [w.shape for w in init(jax.random.key(0), (5, 3, 1))]
+    [(3, 5), (1, 3)]
+    """
+    widths = tuple(widths)
+    if len(widths) < 2:
+        raise ValueError(f"widths must have at least two entries, got {widths}")
+    for i, width in enumerate(widths):
+        _check.positive_integer(f"widths[{i}]", width)
+    scale = _check.positive("scale", scale)
+    keys = jax.random.split(key, len(widths) - 1)
+    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    return tuple(
+        scale / fan_in**0.5 * jax.random.normal(k, (fan_out, fan_in), dtype)
+        for k, fan_in, fan_out in zip(keys, widths[:-1], widths[1:], strict=True)
+    )
+
+
+def apply(params: Params, x: Float[Array, "n d"], activation: Activation) -> Float[Array, "n c"]:
+    """Output `H(x; w)` of the network, a row per sample, for any elementwise activation.
+
+    >>> apply((jnp.ones((2, 3)), jnp.ones((1, 2))), jnp.ones((4, 3)), jnp.square).tolist()
+    [[18.0], [18.0], [18.0], [18.0]]
+    """
+    return features(params, x, activation)[-1] @ params[-1].T
+
+
+def features(params: Params, x: Float[Array, "n d"], activation: Activation) -> Params:
+    """Activations `(g_0, ..., g_{L-1})` after each hidden layer, `g_0 = x`, `g_l` of `(n, k_l)`."""
+    layers = [x]
+    for weight in params[:-1]:
+        layers.append(activation(layers[-1] @ weight.T))
+    return tuple(layers)
+
+
+def pullback(
+    params: Params, x: Float[Array, "n d"], residual: Float[Array, "n c"], activation: Activation
+) -> Params:
+    """Residual pulled back to every layer, `B_l(x) = J_l(x)^T r(x)`.
+
+    Returns:
+        `(B_1, ..., B_L)`, `B_l` of shape `(n, k_l)`: the gradient of `<r, H>` in the
+        pre-activations of layer l; `B_L = r`.
+    """
+    pulled = [residual]
+    hidden = features(params, x, activation)
+    for weight, below, into in zip(params[:0:-1], params[-2::-1], hidden[-2::-1], strict=True):
+        _, derivative = jax.vjp(activation, into @ below.T)
+        pulled.append(derivative(pulled[-1] @ weight)[0])
+    return tuple(reversed(pulled))
+
+
+def degree(activation: Any, depth: int) -> int:
+    """Degree of homogeneity in all weights, `D = 1 + p + ... + p^(L-1)`.
+
+    Args:
+        activation: a homogeneous activation with an integer attribute `degree`.
+        depth: L, the number of weight matrices.
+
+    Raises:
+        TypeError: if the activation has no degree.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> degree(PolyLeakyReLU(2), depth=3)
+    7
+    """
+    depth = _check.positive_integer("depth", depth)
+    return sum(activation_degree(activation) ** layer for layer in range(depth))
+
+
+def activation_degree(activation: Any) -> int:
+    """The degree p of a homogeneous activation.
+
+    Raises:
+        TypeError: if it has no integer attribute `degree`.
+    """
+    p = getattr(activation, "degree", None)
+    if isinstance(p, bool) or not isinstance(p, int):
+        raise TypeError(
+            "activation must be homogeneous with an integer attribute 'degree', such as "
+            f"nsjax.PolyLeakyReLU(p, slope), got {activation!r}"
+        )
+    return _check.positive_integer("activation.degree", p)
+
+
+def append_neuron(
+    params: Params, layer: int, incoming: Float[Array, " in"], outgoing: Float[Array, " out"]
+) -> Params:
+    """One neuron more in hidden layer `layer`, with weights `incoming` and `outgoing`.
+
+    Args:
+        params: the network, L weight matrices.
+        layer: hidden layer, 1 to L - 1.
+        incoming: `(k_{layer-1},)`, the new row of `W_layer`.
+        outgoing: `(k_{layer+1},)`, the new column of `W_{layer+1}`.
+
+    Raises:
+        ValueError: if there is no such hidden layer, or a weight vector does not fit.
+
+    >>> wider = append_neuron((jnp.ones((2, 3)), jnp.ones((1, 2))), 1, jnp.zeros(3), jnp.zeros(1))
+    >>> [w.shape for w in wider]
+    [(3, 3), (1, 3)]
+    """
+    params = _check.network("params", params)
+    check_layer(params, layer)
+    before, after = params[layer - 1], params[layer]
+    incoming, outgoing = jnp.asarray(incoming), jnp.asarray(outgoing)
+    for name, vector, size in (
+        ("incoming", incoming, before.shape[1]),
+        ("outgoing", outgoing, after.shape[0]),
+    ):
+        if vector.shape != (size,):
+            raise ValueError(f"{name} must have shape ({size},), got {vector.shape}")
+    before = jnp.concatenate([before, incoming[None, :].astype(before.dtype)], axis=0)
+    after = jnp.concatenate([after, outgoing[:, None].astype(after.dtype)], axis=1)
+    return (*params[: layer - 1], before, after, *params[layer + 1 :])
+
+
+def check_layer(params: Params, layer: int) -> int:
+    """Return `layer` if it is a hidden layer of the network, 1 to L - 1."""
+    layer = _check.positive_integer("layer", layer)
+    if layer >= len(params):
+        raise ValueError(f"layer must be a hidden layer, 1 to {len(params) - 1}, got {layer}")
+    return layer

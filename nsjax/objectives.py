@@ -1,0 +1,192 @@
+"""Losses with their residuals, and the neural correlation function (NCF) in its three forms.
+
+Losses are sums over samples, not means, as in both papers; the residual of a loss is minus its
+gradient in the outputs, so that `r = y - H` for the square loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from nsjax import _check
+from nsjax.networks.homogeneous import (
+    Activation,
+    Params,
+    apply,
+    check_layer,
+    features,
+    pullback,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+
+def square(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
+    """`1/2 ||H - y||_F^2`, a sum over samples."""
+    return 0.5 * jnp.sum((outputs - y) ** 2)
+
+
+def logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
+    """`sum log(1 + exp(-y H))` for labels `y` of -1 and 1."""
+    return jnp.sum(jax.nn.softplus(-y * outputs))
+
+
+def cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
+    """`-sum_i <y_i, log softmax(H_i)>` for one-hot rows of `y`, or rows of probabilities."""
+    return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=-1))
+
+
+LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "square": square,
+    "logistic": logistic,
+    "cross_entropy": cross_entropy,
+}
+
+
+def residual(
+    outputs: Float[Array, "n c"], y: Float[Array, "n c"], *, loss: str = "square"
+) -> Float[Array, "n c"]:
+    """Minus the gradient of the loss in the outputs; `y - H` for the square loss.
+
+    >>> residual(jnp.array([[1.0]]), jnp.array([[3.0]])).tolist()
+    [[2.0]]
+    """
+    return -jax.grad(LOSSES[_check.choice("loss", loss, tuple(LOSSES))])(outputs, y)
+
+
+@dataclass(frozen=True)
+class NetworkLoss:
+    """Training loss of a homogeneous network as a function `(params, x, y) -> scalar`.
+
+    Frozen and hashable, so that two equal losses share one compiled program; the data comes in as
+    arguments, so that new data of one shape does not compile again.
+    """
+
+    activation: Activation
+    loss: str = "square"
+
+    def __post_init__(self) -> None:
+        _check.function("activation", self.activation)
+        _check.choice("loss", self.loss, tuple(LOSSES))
+
+    def __call__(
+        self, params: Params, x: Float[Array, "n d"], y: Float[Array, "n c"]
+    ) -> Float[Array, ""]:
+        """Loss, summed over samples."""
+        return LOSSES[self.loss](apply(params, x, self.activation), y)
+
+    def residual(
+        self, params: Params, x: Float[Array, "n d"], y: Float[Array, "n c"]
+    ) -> Float[Array, "n c"]:
+        """Residual at the network's outputs, a row per sample."""
+        return residual(apply(params, x, self.activation), y, loss=self.loss)
+
+
+def ncf(
+    model: Callable[[Any, jax.Array], jax.Array], params: Any, x: jax.Array, z: jax.Array
+) -> Float[Array, ""]:
+    """Neural correlation function `N_z(w) = <z, H(x; w)>` of any model.
+
+    Args:
+        model: pure function `(params, x) -> outputs`; a flax module's `apply` fits as it is.
+        params: any pytree.
+        x: inputs, a row per sample.
+        z: what the outputs are correlated with, of the outputs' shape: targets, or a residual.
+
+    Raises:
+        ValueError: if the outputs do not have the shape of z.
+
+    Source: neuron pursuit (arXiv 2509.12154), section 2; `math.md` section 2.
+    """
+    outputs = model(params, x)
+    if outputs.shape != jnp.shape(z):
+        raise ValueError(f"z must have the outputs' shape {outputs.shape}, got {jnp.shape(z)}")
+    return jnp.sum(outputs * z)
+
+
+@dataclass(frozen=True)
+class NetworkNCF:
+    """NCF of a whole homogeneous network, `(params, x, z) -> <z, H(x; params)>`, of degree D.
+
+    At the origin, where every weight is in the zero block, this is the saddle's NCF with z the
+    residual at H = 0.
+    """
+
+    activation: Activation
+
+    def __call__(
+        self, params: Params, x: Float[Array, "n d"], z: Float[Array, "n c"]
+    ) -> Float[Array, ""]:
+        """`<z, H(x; params)>`."""
+        return jnp.sum(apply(params, x, self.activation) * z)
+
+
+@dataclass(frozen=True)
+class SaddleNCF:
+    """NCF of the zero block of a saddle `(w_n, 0)`: the leading term `<r, H_1>`, of degree p + 1.
+
+    `N(w_z) = sum_l sum_i B_{l+1}(x_i)^T V_l s(U_l g_{l-1}(x_i))`, where `U_l` and `V_l` hold the in-
+    and outgoing weights of the inactive neurons of hidden layer l. It takes the zero block as a tuple
+    of full weight matrices, zero outside the block: features of inactive neurons and what is pulled
+    back to them vanish at the saddle, so no index is needed and the neurons decouple by themselves.
+    """
+
+    activation: Activation
+
+    def __call__(self, zero_block: Params, features: Params, pulled: Params) -> Float[Array, ""]:
+        """Correlation of the zero block.
+
+        Args:
+            zero_block: L matrices `(k_l, k_{l-1})`.
+            features: `(g_0, ..., g_{L-1})` at the saddle, `(n, k_l)` each.
+            pulled: `(B_1, ..., B_L)` at the saddle, `(n, k_l)` each.
+        """
+        total = jnp.zeros((), zero_block[0].dtype)
+        for incoming, outgoing, before, after in zip(
+            zero_block[:-1], zero_block[1:], features[:-1], pulled[1:], strict=True
+        ):
+            total += jnp.sum((after @ outgoing) * self.activation(before @ incoming.T))
+        return total
+
+
+def neuron_ncf(
+    params: Params,
+    layer: int,
+    x: Float[Array, "n d"],
+    residual: Float[Array, "n c"],
+    activation: Activation,
+) -> Callable[[Float[Array, " in"], Float[Array, " out"]], Float[Array, ""]]:
+    """NCF of one new neuron of hidden layer `layer` at the saddle `params`.
+
+    Args:
+        params: L weight matrices.
+        layer: hidden layer of the neuron, 1 to L - 1.
+        x: inputs.
+        residual: residual at the saddle.
+        activation: elementwise activation.
+
+    Returns:
+        `N(incoming, outgoing) = sum_i (B_{l+1}(x_i) . outgoing) s(incoming . g_{l-1}(x_i))`, for
+        `incoming` of shape `(k_{l-1},)` and `outgoing` of shape `(k_{l+1},)`.
+
+    Raises:
+        ValueError: if there is no such layer, or the data do not fit the network.
+
+    Source: `math.md` section 2.
+    """
+    params = _check.network("params", params)
+    check_layer(params, layer)
+    x, residual = _check.samples(params, x, residual)
+    before = features(params, x, activation)[layer - 1]
+    after = pullback(params, x, residual, activation)[layer]
+
+    def correlation(incoming: jax.Array, outgoing: jax.Array) -> jax.Array:
+        return jnp.dot(after @ outgoing, activation(before @ incoming))
+
+    return correlation

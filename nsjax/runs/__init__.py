@@ -1,0 +1,29 @@
+"""Run folders, the command line and the terminal, for scripts around the library.
+
+A run is a folder that says how its numbers came to be: a manifest, one cell per point of a sweep,
+results, figures and a log. Opening the same config again resumes the same folder, and its
+finished cells are skipped. Nothing here depends on the rest of the library.
+"""
+
+from nsjax.runs.cells import Cell
+from nsjax.runs.folder import Run, config_hash, open_run, read_manifest, read_results
+from nsjax.runs.options import parse, setup
+from nsjax.runs.storage import RunError, from_json, to_json, write_json
+from nsjax.runs.terminal import print_table, progress
+
+__all__ = [
+    "Cell",
+    "Run",
+    "RunError",
+    "config_hash",
+    "from_json",
+    "open_run",
+    "parse",
+    "print_table",
+    "progress",
+    "read_manifest",
+    "read_results",
+    "setup",
+    "to_json",
+    "write_json",
+]

@@ -1,0 +1,185 @@
+import io
+import json
+import math
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+import jax.numpy as jnp
+import pytest
+
+from theory_checks import __main__ as command
+from theory_checks.verdict import Row, Verdict, print_verdict, to_json
+
+
+def row(verdict):
+    return Row("slope", "q = 3", -1.0, -1.0, 0.01, verdict)
+
+
+HOLDS, VIOLATED, OPEN = row("holds"), row("violated"), row("inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("rows", "control", "wanted"),
+    [
+        ([HOLDS, HOLDS], [VIOLATED], "holds"),
+        ([HOLDS, VIOLATED], [VIOLATED], "violated"),
+        ([OPEN, VIOLATED], [HOLDS], "violated"),
+        ([HOLDS, OPEN], [VIOLATED], "inconclusive"),
+        ([HOLDS], [HOLDS], "inconclusive"),
+        ([HOLDS], [VIOLATED, OPEN], "inconclusive"),
+        ([HOLDS], [], "inconclusive"),
+        ([], [VIOLATED], "inconclusive"),
+    ],
+)
+def test_overall_verdict(rows, control, wanted):
+    assert Verdict.of("lemma", [], rows, control).verdict == wanted
+
+
+def test_rows_and_hypotheses_may_be_iterators():
+    verdict = Verdict.of("lemma", iter(["h"]), iter([HOLDS]), iter([VIOLATED]))
+    assert (verdict.hypotheses, verdict.rows, verdict.control) == (("h",), (HOLDS,), (VIOLATED,))
+    assert verdict.verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("measured", "options", "wanted"),
+    [
+        (1.05, {}, "holds"),
+        (1.2, {}, "violated"),
+        (0.8, {}, "violated"),
+        (math.nan, {}, "inconclusive"),
+        (math.inf, {}, "inconclusive"),
+        (1.05, {"met": False}, "inconclusive"),
+        (jnp.asarray(1.05), {}, "holds"),
+    ],
+)
+def test_equal(measured, options, wanted):
+    assert Row.equal("c", "h", measured, 1.0, 0.1, **options).verdict == wanted
+
+
+def test_equal_relative():
+    assert Row.equal("c", "h", 105.0, 100.0, 0.1, relative=True).verdict == "holds"
+    assert Row.equal("c", "h", -105.0, -100.0, 0.01, relative=True).verdict == "violated"
+
+
+@pytest.mark.parametrize(
+    ("make", "measured", "wanted"),
+    [
+        (Row.at_most, 1.0, "holds"),
+        (Row.at_most, 1.1, "violated"),
+        (Row.at_most, math.nan, "inconclusive"),
+        (Row.at_most, math.inf, "violated"),
+        (Row.at_least, 1.0, "holds"),
+        (Row.at_least, 0.9, "violated"),
+        (Row.at_least, math.nan, "inconclusive"),
+    ],
+)
+def test_bounds(make, measured, wanted):
+    assert make("c", "h", measured, 1.0).verdict == wanted
+    assert make("c", "h", measured, 1.0, met=False).verdict == "inconclusive"
+
+
+def test_unknown_word_is_refused():
+    with pytest.raises(ValueError, match="wanted one of holds, violated, inconclusive, got 'yes'"):
+        row("yes")
+
+
+def test_printed_and_as_json():
+    drift = Row.at_most("drift", "none", math.inf, 1e-6)
+    verdict = Verdict.of("Theorem 7", ["gradient 1e-12"], [HOLDS], [drift])
+    file = io.StringIO()
+    print_verdict(verdict, file=file)
+    text = file.getvalue()
+    for piece in (
+        "Theorem 7",
+        "hypothesis: gradient 1e-12",
+        "slope",
+        "Control, to be violated",
+        "drift",
+        "<= 1e-06",
+        "verdict: holds",
+    ):
+        assert piece in text
+    record = json.loads(json.dumps(to_json(verdict), allow_nan=False))
+    assert record["verdict"] == "holds"
+    assert record["rows"][0]["measured"] == -1.0
+    assert record["control"][0]["measured"] == "inf"
+
+
+@dataclass(frozen=True)
+class Config:
+    measured: float = 1.0
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    """Two checks made up for the test, and no change to the settings of JAX."""
+
+    def check(config):
+        """Lemma."""
+        rows = [Row.equal("c", "h", config.measured, 1.0, 0.1)]
+        return Verdict.of("Lemma", ["h"], rows, [VIOLATED])
+
+    for name in ("lemma_a", "lemma_b"):
+        module = ModuleType(name)
+        module.Config, module.check = Config, check
+        monkeypatch.setitem(sys.modules, f"theory_checks.{name}", module)
+    monkeypatch.setattr(command, "statements", lambda: {"lemma_a": "A.", "lemma_b": "B."})
+    monkeypatch.setattr(command.runs, "setup", lambda: None)
+    return sys.modules["theory_checks.lemma_b"]
+
+
+def test_list(checks, capsys):
+    for words in ([], ["list"]):
+        assert command.main(words) == 0
+        text = capsys.readouterr().out
+        assert "lemma_a" in text
+        assert "B." in text
+
+
+def test_one_check_with_its_settings(checks, tmp_path, capsys):
+    target = tmp_path / "verdicts.json"
+    assert command.main(["lemma_a", "--json", str(target)]) == 0
+    assert json.loads(target.read_text())["lemma_a"]["verdict"] == "holds"
+    assert command.main(["lemma_a", "--measured", "2.0"]) == 1
+    assert "verdict: violated" in capsys.readouterr().out
+
+
+def test_all_leaves_with_1_unless_all_hold(checks, monkeypatch, capsys):
+    assert command.main(["all"]) == 0
+    monkeypatch.setattr(checks, "Config", lambda: Config(measured=2.0))
+    assert command.main(["all"]) == 1
+    monkeypatch.setattr(checks, "Config", lambda: Config(measured=math.nan))
+    assert command.main(["all"]) == 1
+
+
+def test_all_goes_on_after_an_error(checks, monkeypatch, capsys):
+    def broken(config):
+        raise RuntimeError("lost")
+
+    monkeypatch.setattr(sys.modules["theory_checks.lemma_a"], "check", broken)
+    assert command.main(["all"]) == 1
+    out, err = capsys.readouterr()
+    assert "stopped by an error" in out
+    assert "verdict: holds" in out
+    assert "RuntimeError: lost" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing"], "no theory check 'nothing'"),
+        (["all", "--measured", "1"], "`all` takes no settings"),
+        (["all", "--json"], "--json wants a file name"),
+    ],
+)
+def test_bad_words(checks, capsys, words, said):
+    assert command.main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_every_check_says_what_it_checks():
+    known = command.statements()
+    assert "verdict" not in known
+    assert all(known.values())
