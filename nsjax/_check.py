@@ -1,13 +1,14 @@
 """Checks of user input, on the host and before anything is compiled.
 
-Every check names the argument, says what came and what was wanted. Inside a `jax.jit`, `jax.vmap` or
-`jax.grad` of the user's, values are not known: only shapes and dtypes are checked there.
+Every check names the argument, says what came and what was wanted. Inside a `jax.jit`, `jax.vmap`
+or `jax.grad` of the user's, values are not known: only shapes and dtypes are checked there.
 """
 
 from __future__ import annotations
 
 import math
 import numbers
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -70,6 +71,14 @@ def matrix(
     return finite(name, array)
 
 
+def vector(name: str, value: Any, size: int) -> jax.Array:
+    """Return `value` as a finite, real, floating vector, if its shape is `(size,)`."""
+    array = _floating(name, value)
+    if array.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},), got {array.shape}")
+    return finite(name, array)
+
+
 def finite(name: str, array: jax.Array) -> jax.Array:
     """Return `array` if it holds neither NaN nor infinity."""
     if not _is_traced(array) and not bool(np.all(np.isfinite(np.asarray(array)))):
@@ -105,7 +114,8 @@ def samples(params: tuple[jax.Array, ...], x: Any, y: Any) -> tuple[jax.Array, j
     y = matrix("y", y, columns=params[-1].shape[0])
     if x.shape[0] != y.shape[0]:
         raise ValueError(
-            f"x and y must have one row per sample, got {x.shape[0]} rows in x and {y.shape[0]} in y"
+            f"x and y must have one row per sample, got {x.shape[0]} rows in x "
+            f"and {y.shape[0]} in y"
         )
     dtype = params[0].dtype
     return x.astype(dtype), y.astype(dtype)
@@ -130,15 +140,21 @@ def function(name: str, value: Any) -> Callable[..., Any]:
 def _number(name: str, value: Any, wanted: str) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real | np.ndarray | jax.Array):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
-    if np.ndim(value) != 0:
-        raise TypeError(f"{name} must be {wanted}, got an array of shape {np.shape(value)}")
+    shape = getattr(value, "shape", ())
+    if shape != ():
+        raise TypeError(f"{name} must be {wanted}, got an array of shape {shape}")
     return float(value)
 
 
 def _floating(name: str, value: Any) -> jax.Array:
-    if isinstance(value, str) or not hasattr(value, "__len__") and not hasattr(value, "shape"):
+    if isinstance(value, str) or not (hasattr(value, "__len__") or hasattr(value, "shape")):
         raise TypeError(f"{name} must be an array, got {value!r}")
-    array = value if isinstance(value, jax.Array) else jnp.asarray(value)
+    try:
+        array = value if isinstance(value, jax.Array) else jnp.asarray(value)
+    except (TypeError, ValueError) as error:  # strings, objects, rows of different lengths
+        raise TypeError(f"{name} must be an array of numbers, got {reprlib.repr(value)}") from error
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        raise TypeError(f"{name} must be an array of numbers, got dtype {array.dtype}")
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if not jnp.issubdtype(array.dtype, jnp.floating):

@@ -29,17 +29,26 @@ if TYPE_CHECKING:
 
 def square(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
     """`1/2 ||H - y||_F^2`, a sum over samples."""
+    _same_shape(outputs, y)
     return 0.5 * jnp.sum((outputs - y) ** 2)
 
 
 def logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
     """`sum log(1 + exp(-y H))` for labels `y` of -1 and 1."""
+    _same_shape(outputs, y)
     return jnp.sum(jax.nn.softplus(-y * outputs))
 
 
 def cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
     """`-sum_i <y_i, log softmax(H_i)>` for one-hot rows of `y`, or rows of probabilities."""
+    _same_shape(outputs, y)
     return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=-1))
+
+
+def _same_shape(outputs: jax.Array, y: jax.Array) -> None:
+    # (n, 1) against (n,) would broadcast to (n, n) and give a wrong loss without a word.
+    if jnp.shape(outputs) != jnp.shape(y):
+        raise ValueError(f"y must have the outputs' shape {jnp.shape(outputs)}, got {jnp.shape(y)}")
 
 
 LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
@@ -53,6 +62,9 @@ def residual(
     outputs: Float[Array, "n c"], y: Float[Array, "n c"], *, loss: str = "square"
 ) -> Float[Array, "n c"]:
     """Minus the gradient of the loss in the outputs; `y - H` for the square loss.
+
+    Raises:
+        ValueError: for an unknown loss, or targets that do not have the outputs' shape.
 
     >>> residual(jnp.array([[1.0]]), jnp.array([[3.0]])).tolist()
     [[2.0]]
@@ -131,10 +143,11 @@ class NetworkNCF:
 class SaddleNCF:
     """NCF of the zero block of a saddle `(w_n, 0)`: the leading term `<r, H_1>`, of degree p + 1.
 
-    `N(w_z) = sum_l sum_i B_{l+1}(x_i)^T V_l s(U_l g_{l-1}(x_i))`, where `U_l` and `V_l` hold the in-
-    and outgoing weights of the inactive neurons of hidden layer l. It takes the zero block as a tuple
-    of full weight matrices, zero outside the block: features of inactive neurons and what is pulled
-    back to them vanish at the saddle, so no index is needed and the neurons decouple by themselves.
+    `N(w_z) = sum_l sum_i B_{l+1}(x_i)^T V_l s(U_l g_{l-1}(x_i))`, where `U_l` and `V_l` hold the
+    in- and outgoing weights of the inactive neurons of hidden layer l. It takes the zero block as a
+    tuple of full weight matrices, zero outside the block: features of inactive neurons and what is
+    pulled back to them vanish at the saddle, so no index is needed and the neurons decouple by
+    themselves.
     """
 
     activation: Activation

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def sphere(
     key: jax.Array, samples: int, dimension: int, *, radius: float | None = None, dtype: Any = None
 ) -> Float[Array, "n d"]:
-    """Inputs uniform on the sphere of `radius`, `sqrt(d)` by default, so that entries have variance 1.
+    """Inputs uniform on the sphere of `radius`; by default `sqrt(d)`, which gives variance 1.
 
     >>> x = sphere(jax.random.key(0), 5, 4)
     >>> [round(float(r), 3) for r in jnp.linalg.norm(x, axis=1)]

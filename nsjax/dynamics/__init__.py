@@ -6,6 +6,8 @@ from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
+from nsjax.dynamics.scaling import time_scaling
+from nsjax.dynamics.train import TrainedSaddle, train_saddle
 
 __all__ = [
     "MESSAGES",
@@ -18,10 +20,13 @@ __all__ = [
     "Saves",
     "Stats",
     "Stop",
+    "TrainedSaddle",
     "embed",
     "escape",
     "gradient_flow",
     "inspect",
     "minimize",
     "ray_time",
+    "time_scaling",
+    "train_saddle",
 ]

@@ -21,6 +21,10 @@ from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import NetworkLoss
 
 _SLOW_STEPS = 4096
+DIED = 1e-3
+"""The zero block has died out once its norm is below this share of its start."""
+FLAT = 1e-6
+"""Zero-valued: the NCF's gradient is below this share of `q N*`."""
 
 
 class Approach(NamedTuple):
@@ -156,7 +160,7 @@ def approach(
     problem = slow.SlowProblem(
         settled,
         transient,
-        eigenvalues,
+        jnp.where(relaxes, eigenvalues, 0),
         frozen,
         labels,
         norms > 0,
@@ -215,10 +219,11 @@ def _target(
     """
     dtype = z.dtype
     tol = max(1e-8, 0.1 * rtol)
+    start_ratio = float(jnp.linalg.norm(z))
     if smooth:
         span = 0.3 * math.log(float(jnp.finfo(dtype).max))
         limits = slow.SlowLimits(
-            *(jnp.asarray(limit, dtype) for limit in (span, math.inf, tol, -span, 1e-6, math.inf))
+            *(jnp.asarray(limit, dtype) for limit in (span, math.inf, tol, math.log(DIED * start_ratio), FLAT, math.inf))
         )
         residual, _ = slow.kkt_residual(spec.ncf, spec.layout, problem, z)
         if float(residual) > tol:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.dynamics.approach import Approach, approach, perturbation_blocks
+from nsjax.dynamics.approach import DIED, FLAT, Approach, approach, perturbation_blocks
 from nsjax.dynamics.events import BUILT_IN, Event, Saves
 from nsjax.dynamics.flow import SOLVERS, check_rtol, run_flow
 from nsjax.dynamics.integrate import cost
@@ -37,8 +37,6 @@ from nsjax.objectives import LOSSES
 
 METHODS = ("auto", "explicit", "implicit", "slow")
 _SERIES = ("t", "loss", "grad_norm", "drift", "norm_ratio", "kkt_residual", "cosine", "ncf")
-_DIED = 1e-3
-"""The zero block has died out once its norm is below this share of its start."""
 _MOST_EXPLICIT_STEPS = 2e4
 _ROUNDING = {"explicit": 1e-2, "implicit": 1e-4}
 """Largest `eps * lambda_max * t`, rounding against the motion of the zero block, that a full integration
@@ -69,6 +67,7 @@ class Escape(NamedTuple):
         method: the method chosen, "slow", "explicit" or "implicit".
         result: `Stop` code; `message` is its text.
         losses, grad_norms: `(m,)`.
+        ncf: `(m,)`, the saddle's NCF at the zero block's direction.
         cosine: `(m,)`, between the zero block and `target`.
         target: unit pytree, the KKT point that the zero block tends to (the limit of the slow flow).
         target_value: NCF there: positive where it escapes.
@@ -95,6 +94,7 @@ class Escape(NamedTuple):
     result: int
     losses: np.ndarray
     grad_norms: np.ndarray
+    ncf: np.ndarray
     cosine: np.ndarray
     target: Params
     target_value: float
@@ -172,8 +172,9 @@ def escape(
             1, at most 2,048 weights, measured error below `slow_tol` at the start), else the implicit
             solver where the explicit one would need more than 20,000 steps, else the explicit one.
         horizon: time at which to give up; by default 10,000 times the predicted escape time.
-        follow: after the escape, go on for this multiple of the escape time, or to the next plateau
-            if that comes first.
+        follow: after the escape, go on for this multiple of the escape time and of the time that the
+            dominant ray takes from the threshold to size one, or to the next plateau if that comes
+            first.
         observables: name to hashable pure function `(params, x, y) -> array`, saved along the way.
         rtol: relative tolerance; 1e-8, on the slow manifold 1e-6 where the activation has a kink in
             any derivative, in float32 1e-5.
@@ -374,6 +375,7 @@ class _Report:
             int(code),
             series["loss"],
             series["grad_norm"],
+            series["ncf"],
             series["cosine"],
             target,
             target_value,
@@ -437,8 +439,8 @@ class _Trip:
             log_size=jnp.asarray(math.log(size / near.delta), dtype),
             model_error=jnp.asarray(self.slow_tol, dtype),
             residual=jnp.asarray(0.0, dtype),
-            log_floor=jnp.asarray(math.log(_DIED * near.start_ratio), dtype),
-            flat=jnp.asarray(1e-6, dtype),
+            log_floor=jnp.asarray(math.log(DIED * near.start_ratio), dtype),
+            flat=jnp.asarray(FLAT, dtype),
             tau=jnp.asarray(speed * self.horizon, dtype),
         )
         rtol, atol = self.slow_rtol, 0.01 * self.slow_rtol
@@ -467,7 +469,7 @@ class _Trip:
             size = float(jnp.linalg.norm(jnp.where(near.zero, self.y, 0)))
             left = ray_time(size, 2 * max(self.threshold, size), near.value, near.degree)
             method = _full_method(near.curvature * left, self.y.size, self.smooth)
-        floor = _DIED * near.delta * near.start_ratio
+        floor = DIED * near.delta * near.start_ratio
         fired = self._flow(method, self.horizon - self.t, self.threshold, floor, 0.0)
         if fired == 0:
             self.code = Stop.ESCAPED
@@ -477,7 +479,8 @@ class _Trip:
 
     def follow_phase(self, follow: float) -> None:
         """Beyond the escape, to the next plateau or for a multiple of the escape time."""
-        until = (1 + follow) * self.t
+        ray = ray_time(self.threshold, 2 * max(1.0, self.threshold), self.near.value, self.near.degree)
+        until = (1 + follow) * self.t + follow * ray
         largest = 0.1 * float(jnp.finfo(self.y.dtype).max)
         if self.phases[-1].method == "slow":
             self.horizon = until
@@ -530,7 +533,7 @@ class _Trip:
         near = self.near
         tiny = float(jnp.finfo(self.y.dtype).tiny)
         atol = 0.1 * self.rtol
-        if method == "implicit" and self.code is None:
+        if method == "implicit" and math.isnan(self.escape_time):
             eps = float(jnp.finfo(self.y.dtype).eps)
             atol = max(atol, 100 * eps * near.curvature * min(time, self.wait))
         flow = run_flow(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.kkt.sphere import dot, norm, tangent, unit
+from nsjax.kkt.sphere import norm, tangent, unit
 
 CONVERGED, UNCONVERGED = 0, 1
 MESSAGES = {
@@ -101,9 +101,9 @@ def tangent_curvature(
 def distinct(values: np.ndarray, cosines: np.ndarray, tol: float) -> tuple[np.ndarray, np.ndarray]:
     """Which of m points are different, best value first.
 
-    An ascent that stopped at residual `tol` is further than that from its limit, so twins are merged
-    at the square root of `tol`: two points are the same if their values agree to that share of the
-    largest value and they are parallel, of either sign, to it.
+    An ascent that stopped at residual `tol` is further than that from its limit, so twins are
+    merged at the square root of `tol`: two points are the same if their values agree to that share
+    of the largest value and they are parallel, of either sign, to it.
 
     Args:
         values: `(m,)`.
@@ -127,6 +127,29 @@ def distinct(values: np.ndarray, cosines: np.ndarray, tol: float) -> tuple[np.nd
             counts.append(int(np.sum(twins)))
             left &= ~twins
     return np.asarray(representatives, int), np.asarray(counts, int)
+
+
+def padded(index: np.ndarray, size: int) -> np.ndarray:
+    """`index` with zeros behind it up to length `size`: the number found then shapes no program."""
+    return np.concatenate([index, np.zeros(size - len(index), int)])
+
+
+def map_first(function: Callable[[Any], Any], count: int, rows: Any) -> Any:
+    """`jax.lax.map(function, rows)` over the first `count` rows alone; the others come as zeros."""
+
+    def row(numbered: tuple[jax.Array, Any]) -> Any:
+        number, inputs = numbered
+        nothing = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function, inputs)
+        )
+        return jax.lax.cond(number < count, function, lambda _: nothing, inputs)
+
+    return jax.lax.map(row, (jnp.arange(len(jax.tree.leaves(rows)[0])), rows))
+
+
+def first(count: int, tree: Any) -> Any:
+    """The first `count` rows of every leaf, cut on the host, where a new count compiles nothing."""
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[:count]), tree)
 
 
 def cosines(rows: jax.Array) -> jax.Array:

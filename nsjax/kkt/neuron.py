@@ -23,7 +23,10 @@ from nsjax.kkt.certificate import (
     KKTPoints,
     cosines,
     distinct,
+    first,
     gradient_residual,
+    map_first,
+    padded,
     signs,
     tangent_curvature,
 )
@@ -102,7 +105,7 @@ def search_family(
     max_steps: int = 2000,
     tol: float = 1e-8,
 ) -> KKTPoints:
-    """The same for any neuron family, from features G `(n, k)` and pulled-back residual B `(n, c)`."""
+    """The same for any neuron family, from features `(n, k)` and pulled-back residual `(n, c)`."""
     starts = _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
     tol = _check.positive("tol", tol)
@@ -111,16 +114,19 @@ def search_family(
     state = _climb(family, drawn, features, pulled, tol, max_steps)
     same = np.asarray(_cosines(family, state.points, features, pulled))
     index, counts = distinct(np.asarray(state.values), same, tol)
-    found = _certify(family, state.points[index], features, pulled)
-    zero = 1e3 * float(jnp.finfo(features.dtype).eps) * float(found.scale)
+    certified = _certify(family, state.points[padded(index, starts)], len(index), features, pulled)
+    found = first(len(index), certified)
+    scale = float(correlation_scale(family, features, pulled))
+    zero = 1e3 * float(jnp.finfo(features.dtype).eps) * scale
+    highest = 1e-6 * np.maximum(np.asarray(found.multipliers), zero)
     return KKTPoints(
         (found.incoming, found.outgoing),
         found.values,
         found.residuals,
         found.multipliers,
-        jnp.asarray(signs(np.asarray(found.values), zero)),
-        jnp.asarray(counts, jnp.int32),
-        found.curvature <= 1e-6 * jnp.maximum(found.multipliers, zero),
+        jax.device_put(signs(np.asarray(found.values), zero)),
+        jax.device_put(counts.astype(np.int32)),
+        jax.device_put(np.asarray(found.curvature) <= highest),
         int(state.steps),
         CONVERGED if bool(jnp.all(state.finished)) else UNCONVERGED,
     )
@@ -176,18 +182,17 @@ class _Certified(NamedTuple):
     residuals: jax.Array
     multipliers: jax.Array
     curvature: jax.Array
-    scale: jax.Array
 
 
 @partial(jax.jit, static_argnums=0)
 def _certify(
-    family: NeuronFamily, points: jax.Array, features: jax.Array, pulled: jax.Array
+    family: NeuronFamily, points: jax.Array, count: int, features: jax.Array, pulled: jax.Array
 ) -> _Certified:
     p = family.degree.astype(points.dtype)
     correlation = _correlation(family, points, features, pulled)
     phi = jnp.linalg.norm(correlation, axis=1, keepdims=True)
-    first = jnp.zeros_like(correlation).at[:, 0].set(1)
-    outgoing = jnp.where(phi > 0, correlation / jnp.where(phi > 0, phi, 1), first)
+    one = jnp.zeros_like(correlation).at[:, 0].set(1)
+    outgoing = jnp.where(phi > 0, correlation / jnp.where(phi > 0, phi, 1), one)
     incoming, outgoing = jnp.sqrt(p / (p + 1)) * points, jnp.sqrt(1 / (p + 1)) * outgoing
 
     def joint(neuron: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -202,23 +207,16 @@ def _certify(
             tangent_curvature(_phi, neuron[2], family, features, pulled),
         )
 
-    values, residuals, multipliers, curvature = jax.lax.map(certify, (incoming, outgoing, points))
-    return _Certified(
-        incoming,
-        outgoing,
-        values,
-        residuals,
-        multipliers,
-        curvature,
-        correlation_scale(family, features, pulled),
-    )
+    neurons = (incoming, outgoing, points)
+    return _Certified(incoming, outgoing, *map_first(certify, count, neurons))
 
 
+@partial(jax.jit, static_argnums=0)
 def correlation_scale(family: NeuronFamily, features: jax.Array, pulled: jax.Array) -> jax.Array:
     """A bound on `phi(u)` of the size it has where B and the responses line up.
 
-    `||B||_F` times the root sum of squares of `||g(x_i)||^p`; a value far below it, at rounding, is a
-    correlation that vanishes.
+    `||B||_F` times the root sum of squares of `||g(x_i)||^p`; a value far below it, at rounding, is
+    a correlation that vanishes.
     """
     sizes = jnp.linalg.norm(features, axis=1) ** family.degree.astype(features.dtype)
     return jnp.linalg.norm(pulled) * jnp.linalg.norm(sizes)

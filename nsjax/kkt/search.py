@@ -19,7 +19,10 @@ from nsjax.kkt.certificate import (
     KKTPoints,
     cosines,
     distinct,
+    first,
     gradient_residual,
+    map_first,
+    padded,
     signs,
     tangent_curvature,
 )
@@ -42,8 +45,8 @@ def search(
 
     Args:
         key: PRNG key of the starts.
-        objective: pure function `(point, *args) -> scalar`, hashable; data belongs in `args`, so that
-            new data does not compile again.
+        objective: pure function `(point, *args) -> scalar`, hashable; data belongs in `args`, so
+            that new data does not compile again.
         sample: `sample(key)` draws one start, any pytree; it is scaled to norm 1.
         args: further arguments of the objective.
         starts: how many.
@@ -62,30 +65,39 @@ def search(
     2.0
     """
     _check.function("objective", objective)
+    try:
+        hash(objective)
+    except TypeError as error:
+        raise TypeError(f"objective must be hashable, got {objective!r}") from error
     _check.function("sample", sample)
     starts = _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
     tol = _check.positive("tol", tol)
     drawn = jax.vmap(lambda k: unit(sample(k)))(jax.random.split(key, starts))
     like = jax.tree.map(lambda leaf: leaf[0], drawn)
-    _check.tree_finite("sample(key)", like)
+    _check.tree_finite("sample(key)", drawn)
     layout = Layout.of(like)
     flat = jax.vmap(layout.flat)(drawn)
+    if not np.all(np.any(np.asarray(flat) != 0, axis=1)):
+        raise ValueError("sample(key) must draw nonzero starts, got a pytree of zeros")
     tol = max(tol, 10 * float(jnp.finfo(flat.dtype).eps))
     state = _ascend(objective, layout, flat, args, tol, max_steps)
     values = np.asarray(state.values)
     index, counts = distinct(values, np.asarray(cosines(state.points)), tol)
-    points = _polish(objective, layout, state.points[index], args)
-    values, residuals, multipliers, curvature = _certify(objective, layout, points, args)
-    scale = float(jnp.max(jnp.abs(values)))
+    found = len(index)
+    points = _polish(objective, layout, state.points[padded(index, starts)], found, args)
+    certified = _certify(objective, layout, points, found, args)
+    points, values, residuals, multipliers, curvature = first(found, certified)
+    scale = float(np.max(np.abs(np.asarray(values))))
+    highest = 1e-6 * np.maximum(np.abs(np.asarray(multipliers)), scale)
     return KKTPoints(
-        jax.vmap(layout.tree)(points),
+        points,
         values,
         residuals,
         multipliers,
-        jnp.asarray(signs(np.asarray(values), 1e3 * float(jnp.finfo(flat.dtype).eps) * scale)),
-        jnp.asarray(counts, jnp.int32),
-        curvature <= 1e-6 * jnp.maximum(jnp.abs(multipliers), scale),
+        jax.device_put(signs(np.asarray(values), 1e3 * float(jnp.finfo(flat.dtype).eps) * scale)),
+        jax.device_put(counts.astype(np.int32)),
+        jax.device_put(np.asarray(curvature) <= highest),
         int(state.steps),
         CONVERGED if bool(jnp.all(state.finished)) else UNCONVERGED,
     )
@@ -110,8 +122,10 @@ def _ascend(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _polish(objective: Objective, layout: Layout, points: jax.Array, args: tuple) -> jax.Array:
-    """Newton steps on the sphere, each kept only if it lowers the KKT residual at no loss of value."""
+def _polish(
+    objective: Objective, layout: Layout, points: jax.Array, count: int, args: tuple
+) -> jax.Array:
+    """Newton steps on the sphere; one is kept if it lowers the KKT residual at no loss of value."""
     flat = _flat(objective, layout)
 
     def newton(point: jax.Array) -> jax.Array:
@@ -142,22 +156,23 @@ def _polish(objective: Objective, layout: Layout, points: jax.Array, args: tuple
     def polish(point: jax.Array) -> jax.Array:
         return jax.lax.fori_loop(0, 4, lambda _, w: newton(w), point)
 
-    return jax.lax.map(polish, points)
+    return map_first(polish, count, points)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _certify(
-    objective: Objective, layout: Layout, points: jax.Array, args: tuple
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    objective: Objective, layout: Layout, points: jax.Array, count: int, args: tuple
+) -> tuple[Any, ...]:
     flat = _flat(objective, layout)
 
     def certify(point: jax.Array) -> tuple[jax.Array, ...]:
         value, gradient = jax.value_and_grad(flat)(point, *args)
         return (
+            layout.tree(point),
             value,
             gradient_residual(point, gradient),
             jnp.dot(point, gradient),
             tangent_curvature(flat, point, *args),
         )
 
-    return jax.lax.map(certify, points)
+    return map_first(certify, count, points)

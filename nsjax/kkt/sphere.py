@@ -21,8 +21,10 @@ def dot(a: Any, b: Any) -> jax.Array:
 
 
 def norm(tree: Any) -> jax.Array:
-    """Euclidean norm of a pytree."""
-    return optax.tree.norm(tree)
+    """Euclidean norm of a pytree; its gradient at zero is taken as zero, not NaN."""
+    squared = optax.tree.norm(tree, squared=True)
+    alive = squared > 0
+    return jnp.where(alive, jnp.sqrt(jnp.where(alive, squared, 1)), 0)
 
 
 def unit(tree: Tree) -> Tree:

@@ -13,6 +13,8 @@ from nsjax.networks.homogeneous import (
     pullback,
 )
 
+from nsjax.networks.teacher import teacher_targets
+
 __all__ = [
     "HomogeneousNeurons",
     "NeuronFamily",
@@ -25,4 +27,5 @@ __all__ = [
     "features",
     "init",
     "pullback",
+    "teacher_targets",
 ]

@@ -15,8 +15,8 @@ class PolyLeakyReLU:
     r"""Polynomial leaky ReLU, `s(t) = max(t, a t)^p`, elementwise on an array of any shape.
 
     `slope = 1` gives the monomial `t^p`, `0` the polynomial ReLU, `-1` the power `|t|^p` of the
-    absolute value. Positively homogeneous of degree p: `s(c t) = c^p s(t)` for `c > 0`. The object is
-    frozen and hashable, so it is a static argument that never retraces by accident.
+    absolute value. Positively homogeneous of degree p: `s(c t) = c^p s(t)` for `c > 0`. The object
+    is frozen and hashable, so it is a static argument that never retraces by accident.
 
     Args:
         p: degree, a positive integer.
@@ -56,7 +56,7 @@ class PolyLeakyReLU:
 
     @property
     def smooth(self) -> bool:
-        """Whether the derivative is Lipschitz: no kink, which only `p = 1` with slope below 1 has."""
+        """Whether the derivative is Lipschitz: only `p = 1` with slope below 1 has a kink."""
         return self.p > 1 or self.slope == 1.0
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -26,7 +28,7 @@ def balance(
         max_sweeps: bound on the sweeps.
 
     Raises:
-        TypeError: if the activation has no integer degree.
+        TypeError, ValueError: if the activation has no integer degree, or an argument is bad.
 
     Source: neuron pursuit (arXiv 2509.12154), Lemma 9 and appendix D.6.
 
@@ -38,8 +40,13 @@ def balance(
     params = _check.network("params", params)
     p = activation_degree(activation)
     _check.positive("tol", tol)
+    max_sweeps = _check.positive_integer("max_sweeps", max_sweeps)
     tol = max(tol, 10 * float(jnp.finfo(params[0].dtype).eps))
+    return _balance(params, p, tol, max_sweeps)
 
+
+@partial(jax.jit, static_argnums=1)
+def _balance(params: Params, p: int, tol: float, max_sweeps: int) -> Params:
     def sweep(state: tuple[Params, jax.Array, jax.Array]) -> tuple[Params, jax.Array, jax.Array]:
         weights, _, count = list(state[0]), state[1], state[2]
         worst = jnp.zeros((), weights[0].dtype)

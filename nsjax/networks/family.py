@@ -1,8 +1,8 @@
 """Neuron families: the one protocol through which search and growth see a neuron.
 
 A neuron of a family has incoming weights `u`, outgoing weights `v` and a response `r_u(g)` to the
-features `g` before it, homogeneous of some degree p in u. Its correlation with a pulled-back residual
-B is `sum_i (B(x_i) . v) r_u(g(x_i))`. Search and pursuit use nothing else of a family.
+features `g` before it, homogeneous of some degree p in u. Its correlation with a pulled-back
+residual B is `sum_i (B(x_i) . v) r_u(g(x_i))`. Search and pursuit use nothing else of a family.
 """
 
 from __future__ import annotations

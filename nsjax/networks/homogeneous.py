@@ -1,11 +1,12 @@
 """Feed-forward networks without biases: parameters are a tuple of weight matrices.
 
-`H(x; w) = W_L s(W_{L-1} ... s(W_1 x))`, with `W_l` of shape `(k_l, k_{l-1})`, a sample per row of x.
+`H(x; w) = W_L s(W_{L-1} ... s(W_1 x))`, with `W_l` of shape `(k_l, k_{l-1})`; a row of x is a
+sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -33,11 +34,14 @@ def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: An
         Tuple of L matrices, the l-th of shape `(widths[l], widths[l - 1])`.
 
     Raises:
+        TypeError: if `widths` are not integers, or `dtype` is no real floating type.
         ValueError: for fewer than two widths, a width below 1, a non-positive scale.
 
     >>> [w.shape for w in init(jax.random.key(0), (5, 3, 1))]
     [(3, 5), (1, 3)]
     """
+    if not isinstance(widths, Iterable) or isinstance(widths, str):
+        raise TypeError(f"widths must be a sequence of positive integers, got {widths!r}")
     widths = tuple(widths)
     if len(widths) < 2:
         raise ValueError(f"widths must have at least two entries, got {widths}")
@@ -46,6 +50,8 @@ def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: An
     scale = _check.positive("scale", scale)
     keys = jax.random.split(key, len(widths) - 1)
     dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype must be a real floating type, got {dtype}")
     return tuple(
         scale / fan_in**0.5 * jax.random.normal(k, (fan_out, fan_in), dtype)
         for k, fan_in, fan_out in zip(keys, widths[:-1], widths[1:], strict=True)
@@ -131,7 +137,8 @@ def append_neuron(
         outgoing: `(k_{layer+1},)`, the new column of `W_{layer+1}`.
 
     Raises:
-        ValueError: if there is no such hidden layer, or a weight vector does not fit.
+        ValueError: if there is no such hidden layer, or a weight vector does not fit, or is not
+            finite.
 
     >>> wider = append_neuron((jnp.ones((2, 3)), jnp.ones((1, 2))), 1, jnp.zeros(3), jnp.zeros(1))
     >>> [w.shape for w in wider]
@@ -140,13 +147,8 @@ def append_neuron(
     params = _check.network("params", params)
     check_layer(params, layer)
     before, after = params[layer - 1], params[layer]
-    incoming, outgoing = jnp.asarray(incoming), jnp.asarray(outgoing)
-    for name, vector, size in (
-        ("incoming", incoming, before.shape[1]),
-        ("outgoing", outgoing, after.shape[0]),
-    ):
-        if vector.shape != (size,):
-            raise ValueError(f"{name} must have shape ({size},), got {vector.shape}")
+    incoming = _check.vector("incoming", incoming, before.shape[1])
+    outgoing = _check.vector("outgoing", outgoing, after.shape[0])
     before = jnp.concatenate([before, incoming[None, :].astype(before.dtype)], axis=0)
     after = jnp.concatenate([after, outgoing[:, None].astype(after.dtype)], axis=1)
     return (*params[: layer - 1], before, after, *params[layer + 1 :])

@@ -1,0 +1,42 @@
+"""Targets from a random teacher network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from nsjax.networks.homogeneous import Activation, apply, init
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+
+def teacher_targets(
+    key: jax.Array,
+    x: Float[Array, "n d"],
+    activation: Activation,
+    *,
+    hidden: Sequence[int],
+    outputs: int = 1,
+) -> Float[Array, "n c"]:
+    """Outputs of a random network on `x`, each scaled to unit standard deviation over the samples.
+
+    Args:
+        key: PRNG key of the teacher's weights.
+        x: inputs.
+        activation: of the teacher.
+        hidden: its hidden widths.
+        outputs: c.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+    >>> y = teacher_targets(jax.random.key(1), x, PolyLeakyReLU(2), hidden=(4,))
+    >>> round(float(jnp.std(y)), 3)
+    1.0
+    """
+    params = init(key, (x.shape[1], *hidden, outputs), dtype=x.dtype)
+    y = apply(params, x, activation)
+    return y / jnp.std(y, axis=0)

@@ -1,0 +1,53 @@
+"""One look for every figure: colour-blind safe, and readable at the width of a paper's column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+RC = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+}
+CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+"""Colours of Okabe and Ito for unordered groups; viridis for ordered ones."""
+
+
+def axes(ax: Axes | None, *, size: tuple[float, float] = (3.4, 2.6)) -> tuple[Figure, Axes]:
+    """The given axes with their figure, or a new figure of one panel."""
+    if ax is not None:
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        return figure, ax
+    with plt.rc_context(RC):
+        figure, ax = plt.subplots(figsize=size)
+    return figure, ax
+
+
+def grid(rows: int, columns: int, *, panel: tuple[float, float] = (2.5, 2.1)) -> tuple[Figure, Any]:
+    """A figure of `rows` x `columns` panels, each of the given size in inches."""
+    with plt.rc_context(RC):
+        return plt.subplots(
+            rows, columns, figsize=(panel[0] * columns, panel[1] * rows), squeeze=False
+        )
+
+
+def ordered_colors(count: int) -> list[Any]:
+    """Colours for `count` ordered values, dark to light, without the palest yellow."""
+    return [plt.get_cmap("viridis")(0.9 * i / max(count - 1, 1)) for i in range(count)]
