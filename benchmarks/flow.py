@@ -7,7 +7,9 @@ called as it is, and compiled) and as one compiled loop. Each goes from `delta` 
 Seconds are CPU-seconds of the whole call once warm, the least of some repeats; of these, "fixed" is
 what the same call takes for a horizon of nearly nothing (inspection of the saddle, KKT search,
 saves), which the loops do not need. Evaluations are those of the integrator. A row marked
-"extrapolated" was measured over fewer steps and scaled to the escape time of the reference.
+"extrapolated" was measured over fewer steps and scaled to the escape time of the reference. The
+status also names the solvers that ran: where its error is too large for its own tolerance, the slow
+manifold hands over to the explicit or implicit flow, at large delta from the start.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,17 +27,15 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from jax import lax
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 import nsjax
 from nsjax import data, dynamics, networks
+from nsjax.plots.style import CATEGORIES, grid
 from nsjax.runs import Run, RunError, open_run, parse, print_table, progress, setup
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from nsjax.plots.style import CATEGORIES, RC, grid
-
+Params = tuple[jax.Array, ...]
 LIBRARY = ("slow", "implicit", "explicit")
 LOOPS = ("compiled loop", "jitted loop", "eager loop")
 METHODS = LIBRARY + LOOPS
@@ -54,7 +54,7 @@ COLUMNS = {
     "reference": "reference",
 }
 _ROUNDING = 1e-2
-"""Rounding against the motion of the zero block, `eps * steps`, beyond which a plain loop is lost."""
+"""Rounding against the motion of the zero block, `eps * steps`, at which a plain loop is lost."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +67,28 @@ class Config:
     dimension: int = 10
     active: int = 1
     width: int = 5
+    attempts: int = 6
+    """Starts of the training to the saddle, of which the least stiff end is kept."""
     slope: float = 0.0
     """Slope of the activation for negative inputs."""
     teacher: int = 6
     """Neurons of the network that gives the targets."""
     seed: int = 0
-    repeats: int = 3
-    patience: float = 2.0
+    repeats: int = 2
+    patience: float = 1.0
     """CPU-seconds after which a measurement is not repeated."""
     reference_rtol: float = 1e-10
-    reference_budget: int = 200_000
-    """Most explicit steps for the reference; beyond, the slow manifold at the same tolerance."""
+    """Tolerance of the reference: explicit within the budget, else the slow manifold."""
     explicit_budget: int = 200_000
     """Most steps that are run; where more are needed, the cost is extrapolated."""
     compiled_budget: int = 500_000
     jitted_budget: int = 50_000
     eager_budget: int = 5_000
-    explicit_probe: int = 20_000
+    explicit_probe: int = 10_000
     """Steps over which the cost is measured where it is extrapolated."""
-    compiled_probe: int = 100_000
-    jitted_probe: int = 5_000
-    eager_probe: int = 200
+    compiled_probe: int = 50_000
+    jitted_probe: int = 2_000
+    eager_probe: int = 100
     root: Path = field(default=Path("runs"), compare=False)
     """Folder of all runs."""
     progress: bool | None = field(default=None, compare=False)
@@ -99,7 +100,7 @@ PRESETS = {
     "full": Config(
         preset="full",
         repeats=5,
-        reference_budget=2_000_000,
+        patience=5.0,
         explicit_budget=2_000_000,
         compiled_budget=50_000_000,
         jitted_budget=500_000,
@@ -118,32 +119,36 @@ class Problem(NamedTuple):
     activation: nsjax.PolyLeakyReLU
     x: jax.Array
     y: jax.Array
-    params: networks.Params
+    params: Params
     inactive: tuple[np.ndarray, ...]
-    perturbation: networks.Params
+    perturbation: Params
     curvature: float
 
 
 def make_problem(config: Config, q: int) -> Problem:
-    """Inputs on the sphere, a teacher wider than the trained network, a random unit perturbation."""
+    """A trained saddle on the data of a wider teacher, and a random unit perturbation."""
     activation = nsjax.PolyLeakyReLU(q - 1, config.slope)
     inputs, weights, training, start = jax.random.split(jax.random.key(config.seed), 4)
     x = data.sphere(inputs, config.samples, config.dimension)
     y = networks.teacher_targets(weights, x, activation, hidden=(config.teacher,))
     trained = dynamics.train_saddle(
-        training, x, y, activation, active=(config.active,), widths=(config.width,)
+        training,
+        x,
+        y,
+        activation,
+        active=(config.active,),
+        widths=(config.width,),
+        attempts=config.attempts,
     )
     if trained.result != 0:
         raise RunError(f"q = {q}: {trained.message}")
     zero = zero_block(trained.inactive)
     drawn = networks.init(start, (config.dimension, config.width, 1))
-    n_size, z_size = (
-        jnp.sqrt(sum(jnp.sum(jnp.where(m == part, w, 0) ** 2) for w, m in zip(drawn, zero)))
-        for part in (False, True)
-    )
+    inside = [jnp.where(m, w, 0) for w, m in zip(drawn, zero, strict=True)]
+    outside = [jnp.where(m, 0, w) for w, m in zip(drawn, zero, strict=True)]
     # Unit in the zero block and unit in the active weights, as in Theorem 7.
     perturbation = tuple(
-        jnp.where(m, w / z_size, w / n_size) for w, m in zip(drawn, zero, strict=True)
+        z / norm(inside) + n / norm(outside) for z, n in zip(inside, outside, strict=True)
     )
     return Problem(
         activation,
@@ -154,6 +159,10 @@ def make_problem(config: Config, q: int) -> Problem:
         perturbation,
         trained.saddle.curvature_max,
     )
+
+
+def norm(tree: Any) -> jax.Array:
+    return jnp.sqrt(sum(jnp.sum(w**2) for w in tree))
 
 
 def zero_block(inactive: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -188,9 +197,7 @@ def from_arrays(q: int, config: Config, arrays: dict, values: dict) -> Problem:
 # The plain loops.
 
 
-def plain_loss(
-    params: networks.Params, x: jax.Array, y: jax.Array, p: int, slope: float
-) -> jax.Array:
+def plain_loss(params: Params, x: jax.Array, y: jax.Array, p: int, slope: float) -> jax.Array:
     inner, outer = params
     hidden = x @ inner.T
     hidden = jnp.maximum(hidden, slope * hidden) ** p
@@ -207,7 +214,7 @@ class Descent(NamedTuple):
 
 def python_loop(
     gradient: Callable[..., Any],
-    params: networks.Params,
+    params: Params,
     zero: Any,
     x: jax.Array,
     y: jax.Array,
@@ -215,7 +222,7 @@ def python_loop(
     threshold: float,
     most: int,
 ) -> Descent:
-    def size(params: networks.Params) -> float:
+    def size(params: Params) -> float:
         inner, outer = (np.asarray(w) for w in params)
         return math.sqrt(np.sum(inner[zero[0][:, 0]] ** 2) + np.sum(outer[:, zero[1][0]] ** 2))
 
@@ -231,7 +238,7 @@ def python_loop(
 @partial(jax.jit, static_argnums=0)
 def compiled_loop(
     loss: Callable[..., jax.Array],
-    params: networks.Params,
+    params: Params,
     zero: Any,
     x: jax.Array,
     y: jax.Array,
@@ -242,8 +249,8 @@ def compiled_loop(
     gradient = jax.grad(loss)
 
     def unfinished(state: Descent) -> jax.Array:
-        squares = (jnp.sum(jnp.where(m, w, 0) ** 2) for w, m in zip(state.params, zero))
-        return (state.steps < most) & (jnp.sqrt(sum(squares)) < threshold)
+        block = [jnp.where(m, w, 0) for w, m in zip(state.params, zero, strict=True)]
+        return (state.steps < most) & (norm(block) < threshold)
 
     def advance(state: Descent) -> Descent:
         slope = gradient(state.params, x, y)
@@ -268,20 +275,26 @@ def crossing(descent: Descent, zero: Any, threshold: float) -> tuple[float, np.n
 # One measurement.
 
 
-def seconds(call: Callable[[], Any], repeats: int, patience: float) -> tuple[float, Any]:
+def seconds(
+    call: Callable[[], Any], repeats: int, patience: float, *, fewest: int = 1
+) -> tuple[float, Any]:
     """Least CPU-seconds of some calls, and what the last one returned."""
     least, spent, result = math.inf, 0.0, None
-    for _ in range(repeats):
+    for count in range(1, max(repeats, fewest) + 1):
         start = time.process_time()
         result = jax.block_until_ready(call())
         taken = time.process_time() - start
         least, spent = min(least, taken), spent + taken
-        if spent > patience:
+        if count >= fewest and spent > patience:
             break
     return least, result
 
 
-def escape_call(problem: Problem, delta: float, method: str, **policy: Any) -> Callable[[], Any]:
+def escape_call(
+    config: Config, problem: Problem, delta: float, method: str, **policy: Any
+) -> Callable[[], Any]:
+    # One bound on the steps for all: it is static, and another would compile another program.
+    policy = {"max_steps": 2 * config.explicit_budget} | policy
     return partial(
         dynamics.escape,
         problem.params,
@@ -327,10 +340,9 @@ def user_functions(p: int, slope: float) -> tuple[Callable[..., Any], ...]:
 
 def find_reference(config: Config, problem: Problem, delta: float) -> tuple[dict, dict]:
     """Escape time and direction at a tight tolerance: explicit where affordable, else slow."""
-    found = escape_call(problem, delta, "slow", rtol=config.reference_rtol)()
-    if explicit_steps(problem, found.escape_time) <= config.reference_budget:
-        policy = {"rtol": config.reference_rtol, "max_steps": 2 * config.reference_budget}
-        found = escape_call(problem, delta, "explicit", **policy)()
+    found = escape_call(config, problem, delta, "slow", rtol=config.reference_rtol)()
+    if explicit_steps(problem, found.escape_time) <= config.explicit_budget:
+        found = escape_call(config, problem, delta, "explicit", rtol=config.reference_rtol)()
     if math.isnan(found.escape_time):
         raise RunError(f"no reference at delta = {delta:g}: {found.message}")
     ran = " + ".join(phase.method for phase in found.phases)
@@ -342,7 +354,7 @@ def explicit_steps(problem: Problem, escape_time: float) -> float:
     return problem.curvature * escape_time / 2.5
 
 
-def flat(params: networks.Params) -> np.ndarray:
+def flat(params: Params) -> np.ndarray:
     return np.concatenate([np.ravel(w) for w in params])
 
 
@@ -350,15 +362,16 @@ def measure_library(
     config: Config, problem: Problem, delta: float, method: str, escape_time: float
 ) -> tuple[dict, dict]:
     policy: dict[str, Any] = {}
-    if method == "explicit":
-        whole = explicit_steps(problem, escape_time) <= config.explicit_budget
-        most = 2 * config.explicit_budget if whole else config.explicit_probe
-        policy["max_steps"] = most
-    short = escape_call(problem, delta, method, horizon=1e-9 * escape_time, **policy)
+    if method == "explicit" and explicit_steps(problem, escape_time) > config.explicit_budget:
+        policy["max_steps"] = config.explicit_probe
+    short = escape_call(config, problem, delta, method, horizon=1e-9 * escape_time, **policy)
     short()
     fixed, _ = seconds(short, config.repeats, config.patience)
-    call = escape_call(problem, delta, method, **policy)
-    taken, found = seconds(call, max(2, config.repeats), config.patience)
+    call = escape_call(config, problem, delta, method, **policy)
+    # The slow manifold may hand over to a program that the short call has not compiled.
+    fewest = 2 if method == "slow" else 1
+    taken, found = seconds(call, config.repeats, config.patience, fewest=fewest)
+    direction = flat(found.direction)
     row: dict[str, Any] = {
         "status": "measured",
         "gradients": found.stats.gradients,
@@ -380,9 +393,11 @@ def measure_library(
         }
         row |= {name: math.ceil(scale * row[name]) for name in ("gradients", "hessians", "steps")}
     elif found.result != dynamics.Stop.ESCAPED:
-        row |= {"status": "refused" if not found.phases else "failed", "escape_time": None}
+        row |= {"status": "failed" if found.phases else "refused", "escape_time": None}
         row |= dict.fromkeys(("gradients", "hessians", "steps", "cpu_seconds"))
-    return {"direction": flat(found.direction)}, row
+    elif not np.all(np.isfinite(direction)):
+        row |= {"status": "failed", "message": "the direction is not finite"}
+    return {"direction": direction}, row
 
 
 def measure_loop(
@@ -399,7 +414,10 @@ def measure_loop(
     )
     steps = int(descent.steps)
     row: dict[str, Any] = {"hessians": 0, "fixed_seconds": 0.0, "message": "", "ran": method}
-    if whole:
+    if whole and steps == most:
+        row |= {"status": "failed", "message": "it did not cross the threshold"}
+        row |= {"gradients": steps, "steps": steps, "cpu_seconds": taken, "escape_time": None}
+    elif whole:
         crossed, direction = crossing(descent, zero_block(problem.inactive), 10 * delta)
         row |= {
             "status": "measured",
@@ -419,19 +437,23 @@ def measure_loop(
     }
     rounding = float(jnp.finfo(problem.x.dtype).eps) * needed
     if rounding > _ROUNDING:
-        row["message"] = (
-            f"it would not get there: rounding is {rounding:.2g} of what one step moves"
-        )
+        row["message"] = f"rounding would be {rounding:.2g} of what one step moves"
     return {"direction": np.zeros(sum(w.size for w in problem.params))}, row
 
 
 def measure_compilation(config: Config, problem: Problem, method: str) -> tuple[dict, dict]:
-    """CPU-seconds of a short first call beyond those of a second, with nothing compiled before."""
+    """CPU-seconds of a short first call beyond those of a second.
+
+    Nothing has been compiled before; for the implicit and the explicit method, what the slow one
+    needs has been, the larger part of it common to all three.
+    """
     delta = config.deltas[len(config.deltas) // 2]
-    jax.clear_caches()
+    if method in ("implicit", "explicit"):
+        escape_call(config, problem, delta, "slow", horizon=1e-6)()
+    else:
+        jax.clear_caches()
     if method in LIBRARY:
-        most = {"max_steps": config.explicit_probe} if method == "explicit" else {}
-        call: Callable[[], Any] = escape_call(problem, delta, method, horizon=1e-6, **most)
+        call: Callable[[], Any] = escape_call(config, problem, delta, method, horizon=1e-6)
     else:
         call = loop_call(problem, delta, method, 1)
     first, _ = seconds(call, 1, config.patience)
@@ -456,6 +478,14 @@ def measure_order(config: Config, run: Run, q: int, tick: Callable[[], Any]) -> 
         q, config, *finished("saddle", lambda: to_arrays(make_problem(config, q)))
     )
     size = sum(w.size for w in problem.params)
+
+    def compiling(method: str) -> float:
+        name = f"compile_{method}"
+        return finished(name, partial(measure_compilation, config, problem, method))[1][
+            "cpu_seconds"
+        ]
+
+    compiled = {method: compiling(method) for method in LIBRARY}
     references = {
         delta: finished(
             f"delta={delta:g}_reference", partial(find_reference, config, problem, delta)
@@ -464,9 +494,8 @@ def measure_order(config: Config, run: Run, q: int, tick: Callable[[], Any]) -> 
     }
     rows: list[dict] = []
     for method in METHODS:
-        compiling = finished(
-            f"compile_{method}", partial(measure_compilation, config, problem, method)
-        )
+        if method in LOOPS:
+            compiled[method] = compiling(method)
         measure = measure_library if method in LIBRARY else measure_loop
         for delta, (there, reference) in references.items():
             arrays, row = finished(
@@ -481,7 +510,7 @@ def measure_order(config: Config, run: Run, q: int, tick: Callable[[], Any]) -> 
                 "q": q,
                 "delta": delta,
                 "method": method,
-                "compile_seconds": compiling[1]["cpu_seconds"],
+                "compile_seconds": compiled[method],
                 # A Hessian costs about as much as a gradient for every weight.
                 "work": None if taken is None else row["gradients"] + size * row["hessians"],
                 "against_slow": None if taken is None else taken / slow["cpu_seconds"],
@@ -500,12 +529,15 @@ def report(config: Config, rows: list[dict]) -> None:
     for q in config.orders:
         some = [row for row in rows if row["q"] == q]
         ordered = sorted(some, key=lambda row: (-row["delta"], METHODS.index(row["method"])))
-        title = f"q = {q}, from delta to 10 delta; CPU-seconds warm"
-        print_table(
-            title, list(COLUMNS.values()), [[row[key] for key in COLUMNS] for row in ordered]
-        )
+        lines = [[shown(row, key) for key in COLUMNS] for row in ordered]
+        title = f"q = {q}, from delta to 10 delta; CPU-seconds once warm"
+        print_table(title, list(COLUMNS.values()), lines)
         firsts = {row["method"]: row["compile_seconds"] for row in some}
-        print_table(f"q = {q}, compilation", ["method", "CPU s"], firsts.items())
+        print_table(
+            f"q = {q}, compilation",
+            ["method", "CPU s; implicit and explicit on top of slow"],
+            firsts.items(),
+        )
     words: dict[tuple[int, str, str], list[str]] = {}
     for row in rows:
         if row["status"] != "measured" and row["message"]:
@@ -516,54 +548,62 @@ def report(config: Config, rows: list[dict]) -> None:
         print_table("What was not run to the end", ["q", "method", "delta", "message"], said)
 
 
+def shown(row: dict, key: str) -> Any:
+    """What the table shows: which solvers an escape ran, and large counts with four digits."""
+    value = row[key]
+    if key == "status" and row["ran"] not in ("", row["method"]):
+        return f"{value} ({row['ran']})"
+    return float(value) if isinstance(value, int) and value >= 10**6 else value
+
+
 def draw(config: Config, rows: list[dict]) -> Figure:
     """Work against delta: a panel for each order, a line for each method."""
-    lines = {"slow": "slow manifold", "implicit": "implicit", "explicit": "explicit"}
-    lines |= {"compiled loop": "gradient descent"}
-    figure, panels = grid(1, len(config.orders), panel=(3.3, 2.7))
-    with plt.rc_context(RC):
-        for panel, q in zip(panels[0], config.orders, strict=True):
-            for (method, label), color, marker in zip(lines.items(), CATEGORIES, "osD^"):
-                some = [row for row in rows if (row["q"], row["method"]) == (q, method)]
-                some = sorted((row for row in some if row["work"]), key=lambda row: row["delta"])
-                deltas, work = [row["delta"] for row in some], [row["work"] for row in some]
-                panel.plot(deltas, work, color=color, label=label)
-                for row in some:
-                    face = "white" if row["status"] == "extrapolated" else color
-                    panel.plot(
-                        row["delta"], row["work"], marker, color=color, mfc=face, markersize=4.5
-                    )
-                if some and len(some) < len(config.deltas):
-                    panel.annotate(
-                        "refused below",
-                        (deltas[0], work[0]),
-                        xytext=(-5, -1),
-                        textcoords="offset points",
-                        ha="right",
-                        va="center",
-                        fontsize=7,
-                        color=color,
-                    )
-            descent = [r for r in rows if (r["q"], r["method"]) == (q, "compiled loop")]
-            ends = np.array([min(config.deltas), max(config.deltas)])
-            anchor = max(descent, key=lambda row: row["delta"])
-            slope = 8 * anchor["work"] * (ends / anchor["delta"]) ** (2 - q)
-            panel.plot(ends, slope, "--", color="0.4", lw=1, label=r"slope $-(q-2)$")
-            panel.set(xscale="log", yscale="log", xlabel=r"$\delta$", title=f"$q = {q}$")
-        panels[0, 0].set_ylabel("gradient evaluations")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        handles = [
-            Line2D(
-                [], [], color=h.get_color(), linestyle=h.get_linestyle(), marker=m, markersize=4.5
-            )
-            for h, m in zip(handles, ["o", "s", "D", "^", ""], strict=True)
-        ]
-        handles.append(
-            Line2D([], [], color="0.4", marker="o", mfc="white", linestyle="", markersize=4.5)
-        )
-        figure.legend(
-            handles, [*labels, "extrapolated"], loc="outside lower center", ncols=3, fontsize=8
-        )
+    lines = {
+        "slow": ("slow, with hand-over", CATEGORIES[0], "o", 1.4, 4.5),
+        "implicit": ("implicit, with Hessians", CATEGORIES[1], "s", 1.4, 4.5),
+        # The two lines nearly coincide: one is drawn wide, the other on top of it.
+        "compiled loop": ("gradient descent", CATEGORIES[5], "^", 4.0, 8.0),
+        "explicit": ("explicit", CATEGORIES[2], "D", 1.2, 3.5),
+    }
+    figure, panels = grid(1, len(config.orders), panel=(3.4, 2.8))
+    for panel, q in zip(panels[0], config.orders, strict=True):
+        for method, (label, color, marker, width, size) in lines.items():
+            some = [row for row in rows if (row["q"], row["method"]) == (q, method)]
+            some = sorted((row for row in some if row["work"]), key=lambda row: row["delta"])
+            deltas, work = [row["delta"] for row in some], [row["work"] for row in some]
+            panel.plot(deltas, work, color=color, label=label, lw=width)
+            for row in some:
+                face = "white" if row["status"] == "extrapolated" else color
+                panel.plot(
+                    row["delta"], row["work"], marker, color=color, mfc=face, markersize=size
+                )
+            if some and len(some) < len(config.deltas):
+                panel.annotate(
+                    "refused below",
+                    (deltas[0], work[0]),
+                    xytext=(-5, -6),
+                    textcoords="offset points",
+                    ha="right",
+                    va="center",
+                    fontsize=7,
+                    color=color,
+                )
+        descent = [r for r in rows if (r["q"], r["method"]) == (q, "compiled loop")]
+        ends = np.array([min(config.deltas), max(config.deltas)])
+        anchor = max(descent, key=lambda row: row["delta"])
+        slope = 8 * anchor["work"] * (ends / anchor["delta"]) ** (2 - q)
+        panel.plot(ends, slope, "--", color="0.4", lw=1, label=r"slope $-(q-2)$")
+        panel.set(xscale="log", yscale="log", xlabel=r"$\delta$")
+        panel.set_title(f"$q = {q}$", fontsize=9)
+    panels[0, 0].set_ylabel("gradient evaluations")
+    handles = [
+        Line2D([], [], color=color, label=label, marker=marker, lw=width, markersize=size)
+        for label, color, marker, width, size in lines.values()
+    ]
+    gray = partial(Line2D, [], [], color="0.4", lw=1)
+    handles.append(gray(linestyle="--", label=r"slope $-(q-2)$"))
+    handles.append(gray(linestyle="", marker="o", mfc="white", ms=4.5, label="extrapolated"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
@@ -571,6 +611,7 @@ def main() -> None:
     config = parse(Config, PRESETS, description=__doc__)
     # No cache on disk: compilation is part of what is measured.
     setup(cache="")
+    matplotlib.use("Agg")
     with open_run(config.root, "benchmark_flow", config, seed=config.seed) as run:
         cells = len(config.orders) * (1 + len(METHODS) + len(config.deltas) * (1 + len(METHODS)))
         ticks = progress(range(cells), description="flow", show=config.progress)

@@ -108,14 +108,16 @@ def network(name: str, params: Any) -> tuple[jax.Array, ...]:
     return weights
 
 
-def samples(params: tuple[jax.Array, ...], x: Any, y: Any) -> tuple[jax.Array, jax.Array]:
-    """Return inputs `(n, d)` and targets `(n, c)` that fit the network, in its dtype."""
+def samples(
+    params: tuple[jax.Array, ...], x: Any, y: Any, *, target: str = "y"
+) -> tuple[jax.Array, jax.Array]:
+    """Return inputs `(n, d)` and targets `(n, c)`, called `target`, that fit the network."""
     x = matrix("x", x, columns=params[0].shape[1])
-    y = matrix("y", y, columns=params[-1].shape[0])
+    y = matrix(target, y, columns=params[-1].shape[0])
     if x.shape[0] != y.shape[0]:
         raise ValueError(
-            f"x and y must have one row per sample, got {x.shape[0]} rows in x "
-            f"and {y.shape[0]} in y"
+            f"x and {target} must have one row per sample, got {x.shape[0]} rows in x "
+            f"and {y.shape[0]} in {target}"
         )
     dtype = params[0].dtype
     return x.astype(dtype), y.astype(dtype)

@@ -195,7 +195,7 @@ def neuron_ncf(
     """
     params = _check.network("params", params)
     check_layer(params, layer)
-    x, residual = _check.samples(params, x, residual)
+    x, residual = _check.samples(params, x, residual, target="residual")
     before = features(params, x, activation)[layer - 1]
     after = pullback(params, x, residual, activation)[layer]
 

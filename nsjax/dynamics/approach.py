@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -150,11 +151,9 @@ def approach(
     relaxes = eigenvalues > saddle.band
     transient = jnp.where(relaxes, delta * (vectors.T @ n), 0)
     inverse = jnp.where(relaxes, 1 / jnp.where(relaxes, eigenvalues, 1), 0)
-    gradient = jax.jit(jax.grad(network_loss))
     settled = flat + delta * n - vectors @ transient
-    for _ in range(2 if bool(jnp.any(n != 0)) else 0):
-        force = jnp.where(zero, 0, layout.flat(gradient(layout.tree(settled), x, y)))
-        settled = settled - vectors @ (inverse * (vectors.T @ force))
+    if bool(jnp.any(n != 0)):
+        settled = _settle(network_loss, layout, settled, zero, inverse, vectors, x, y)
     settled_args = correlation_args(network_loss, where.origin, layout.tree(settled), x, y)
     order = saddle.degree
     problem = slow.SlowProblem(
@@ -204,6 +203,25 @@ def approach(
     )
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def _settle(
+    loss: NetworkLoss,
+    layout: Layout,
+    weights: jax.Array,
+    zero: jax.Array,
+    inverse: jax.Array,
+    vectors: jax.Array,
+    x: jax.Array,
+    y: jax.Array,
+) -> jax.Array:
+    """Active weights brought to rest by two Newton steps with the Hessian at the saddle."""
+    for _ in range(2):
+        force = jax.grad(lambda w: loss(layout.tree(w), x, y))(weights)
+        force = jnp.where(zero, 0, force)
+        weights = weights - vectors @ (inverse * (vectors.T @ force))
+    return weights
+
+
 def _target(
     spec: slow.SlowSpec,
     problem: slow.SlowProblem,
@@ -225,8 +243,7 @@ def _target(
         limits = slow.SlowLimits(
             *(jnp.asarray(limit, dtype) for limit in (span, math.inf, tol, math.log(DIED * start_ratio), FLAT, math.inf))
         )
-        residual, _ = slow.kkt_residual(spec.ncf, spec.layout, problem, z)
-        if float(residual) > tol:
+        if float(_alignment(spec, problem, z)[0]) > tol:
             out, _, _ = slow.run(
                 spec, state, problem, limits, jnp.asarray(rtol, dtype), jnp.asarray(rtol, dtype)
             )
@@ -234,10 +251,19 @@ def _target(
         direction = unit(z)
     else:
         direction = _climb(spec, problem, z)
-    value = float(spec.ncf(spec.layout.tree(direction), *problem.ncf_args))
-    return direction, value
+    return direction, float(_alignment(spec, problem, direction)[1])
 
 
+@partial(jax.jit, static_argnums=0)
+def _alignment(
+    spec: slow.SlowSpec, problem: slow.SlowProblem, block: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """KKT residual and NCF of the direction of a zero block."""
+    residual, _ = slow.kkt_residual(spec.ncf, spec.layout, problem, block)
+    return residual, spec.ncf(spec.layout.tree(unit(block)), *problem.ncf_args)
+
+
+@partial(jax.jit, static_argnums=0)
 def _climb(spec: slow.SlowSpec, problem: slow.SlowProblem, z: jax.Array) -> jax.Array:
     def value_and_grad(points: jax.Array) -> tuple[jax.Array, jax.Array]:
         values, gradients = jax.vmap(

@@ -129,7 +129,8 @@ def integrate(
     if margins is not None:
 
         def highest(t: jax.Array, y: jax.Array, args: Any, **_: Any) -> jax.Array:
-            return jnp.max(margins(t * horizon, y, args))
+            # diffrax compares with a default float, whatever the state's dtype.
+            return jnp.max(margins(t * horizon, y, args)).astype(jnp.result_type(float))
 
         event = diffrax.Event(highest, _Bisect(rtol=0.0, atol=0.0, flip=False), direction=True)
     solution = diffrax.diffeqsolve(

@@ -121,6 +121,8 @@ def best_scale(
     outputs = apply(params, x, activation)
     wanted = residual(jnp.zeros_like(outputs), y, loss=loss)
     ratio = jnp.sum(wanted * outputs) / jnp.sum(outputs**2)
+    # A network that is dead on the data, or orthogonal to the targets, stays as it is.
+    ratio = jnp.where(jnp.isfinite(ratio) & (ratio != 0), ratio, 1)
     scale = jnp.abs(ratio) ** (1 / degree(activation, len(params)))
     params = tuple(scale * weight for weight in params)
     return (*params[:-1], jnp.sign(ratio) * params[-1])

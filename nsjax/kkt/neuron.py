@@ -80,7 +80,7 @@ def search_neuron(
     """
     params = _check.network("params", params)
     layer = check_layer(params, layer)
-    x, residual = _check.samples(params, x, residual)
+    x, residual = _check.samples(params, x, residual, target="residual")
     activation_degree(activation)
     before = features(params, x, activation)[layer - 1]
     after = pullback(params, x, residual, activation)[layer]

@@ -22,7 +22,7 @@ def test_ratios_reached_and_function_kept(widths, activation):
     factors = (30.0, 0.1, 2.0, 0.5)
     drawn = networks.init(jax.random.key(0), widths)
     params = tuple(c * w for c, w in zip(factors, drawn, strict=False))
-    balanced = networks.balance(params, activation)
+    balanced = jax.tree.map(np.asarray, networks.balance(params, activation))
     for into, out in itertools.pairwise(balanced):
         incoming, outgoing = np.sum(into**2, axis=1), np.sum(out**2, axis=0)
         np.testing.assert_allclose(incoming, activation.p * outgoing, rtol=1e-10)

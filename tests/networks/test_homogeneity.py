@@ -98,10 +98,7 @@ def test_saddle_ncf_is_homogeneous_and_a_sum_over_neurons(case):
     activation, drawn, x, z, c = case
     masks = [np.arange(w.shape[0]) > 0 for w in drawn[:-1]]  # True: inactive
     masks = [np.zeros(x.shape[1], bool), *masks, np.zeros(z.shape[1], bool)]
-    inside = [
-        after[:, None] | before[None, :]
-        for before, after in itertools.pairwise(masks)
-    ]
+    inside = [after[:, None] | before[None, :] for before, after in itertools.pairwise(masks)]
     saddle = tuple(jnp.where(block, 0, w) for block, w in zip(inside, drawn, strict=True))
     zero_block = tuple(jnp.where(block, w, 0) for block, w in zip(inside, drawn, strict=True))
     features = networks.features(saddle, x, activation)

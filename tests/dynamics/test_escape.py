@@ -1,0 +1,205 @@
+"""Escape from a saddle: closed forms, conservation, what it reports, what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.dynamics.saddle_cases import saddle
+
+import nsjax
+from nsjax import diagnostics, dynamics, networks, objectives
+from nsjax.dynamics import Stop, escape, ray_time
+
+
+def origin(case):
+    """The same network with every neuron inactive."""
+    params = tuple(jnp.zeros_like(w) for w in case.params)
+    inactive = tuple(np.ones(w.shape[0], bool) for w in params[:-1])
+    return params, inactive, case.x, case.y, case.activation
+
+
+@pytest.mark.parametrize("p", [2, 3])
+@pytest.mark.parametrize("where", ["saddle", "origin"])
+def test_escape_time_along_a_kkt_ray(p, where):
+    """t(theta) of math.md section 3 at theta = 0.03: error < 1e-3 at delta = 1e-4, q = 3 and 4.
+
+    From the origin and from a saddle with trained w_n; the error shrinks with delta, since the ray's
+    higher-order terms matter for the last, shortest stretch only.
+    """
+    case = saddle(p)
+    problem = case.problem if where == "saddle" else origin(case)
+    errors = []
+    for delta in (1e-2, 1e-3, 1e-4):
+        result = escape(*problem, delta=delta, threshold=0.03)
+        assert result.result == Stop.ESCAPED
+        assert result.degree == p + 1
+        exact = ray_time(delta, 0.03, result.kkt_value, result.degree)
+        errors.append(abs(result.escape_time / exact - 1))
+    assert errors[-1] < 1e-3
+    assert errors[-1] <= max(errors[0], 1e-7)
+
+
+def test_escape_time_for_degree_two():
+    """q = 2, a linear network: rho = delta exp(2 N* t), so t = log(theta / delta) / (2 N*)."""
+    case = saddle(1, outputs=2)
+    for delta in (1e-4, 1e-6):
+        result = escape(*case.problem, delta=delta, threshold=1e-3)
+        exact = np.log(1e-3 / delta) / (2 * result.kkt_value)
+        assert result.degree == 2
+        assert result.escape_time == pytest.approx(exact, rel=1e-3)
+
+
+def test_work_and_time_against_delta():
+    """Steps at 1e-8 are at most 1.1 times those at 1e-2; the time goes as delta^-(q-2)."""
+    case = saddle()
+    results = [
+        escape(*case.problem, delta=d, perturbation="random", key=jax.random.key(1))
+        for d in (1e-2, 1e-4, 1e-6, 1e-8)
+    ]
+    assert all(r.result == Stop.ESCAPED for r in results)
+    assert results[-1].stats.steps <= 1.1 * results[0].stats.steps
+    assert results[-1].stats.steps <= 100
+    assert results[-1].method == "slow"
+    assert dynamics.time_scaling(results).exponent == pytest.approx(-1, abs=1e-3)
+    # Theorem 7: the active weights stay within O(delta) of the saddle.
+    drift = diagnostics.power_law([r.delta for r in results], [r.drift.max() for r in results])
+    assert drift.exponent == pytest.approx(1, abs=0.1)
+
+
+def test_the_zero_block_aligns_with_its_kkt_point():
+    """With the threshold far beyond delta the direction is a KKT point of the saddle's NCF."""
+    case = saddle()
+    result = escape(
+        *case.problem, delta=1e-7, threshold=1e-3, perturbation="random", key=jax.random.key(1)
+    )
+    assert result.target_value > 0
+    assert result.kkt_residual[-1] < 1e-3
+    assert result.cosine[-1] > 1 - 1e-6
+    at = dynamics.saddles.correlation(case.params, False, case.x, case.y, case.activation)
+    point = nsjax.kkt.residual(at.function, result.direction, args=at.args)
+    assert float(point) == pytest.approx(result.kkt_residual[-1], rel=1e-6)
+    assert float(nsjax.kkt.norm(result.direction)) == pytest.approx(1)
+
+
+def test_imbalance_is_conserved_over_a_whole_escape():
+    """||in||^2 - p ||out||^2 of every neuron, to 1e-6 of its own size, past the fall of the loss."""
+    case = saddle()
+    key, delta = jax.random.key(2), 1e-4
+    result = escape(*case.problem, delta=delta, perturbation="random", key=key, follow=1.0)
+    assert [phase.method for phase in result.phases][0] == "slow"
+    assert len(result.phases) > 1
+    assert result.losses[-1] < 0.9 * result.losses[0]
+    start = dynamics.approach.perturbation_blocks(
+        "random", key, case.params, dynamics.saddles.blocks(case.params, case.inactive)
+    )
+    layout = nsjax._flat.Layout.of(case.params)
+    perturbed = layout.tree(layout.flat(case.params) + delta * (start[0] + start[1]))
+    before = diagnostics.imbalance(perturbed, case.activation)[0]
+    after = diagnostics.imbalance(result.params, case.activation)[0]
+    size = diagnostics.neuron_size(result.params, case.activation)[0]
+    assert float(jnp.max(jnp.abs(after - before) / size)) < 1e-6
+
+
+def test_methods_agree_where_all_apply():
+    """Explicit, implicit and slow at delta = 1e-3: the same time and direction."""
+    case = saddle()
+    runs = {
+        method: escape(
+            *case.problem, delta=1e-3, perturbation="random", key=jax.random.key(1), method=method
+        )
+        for method in ("explicit", "implicit", "slow")
+    }
+    for method, run in runs.items():
+        assert run.method == method
+        assert run.escape_time == pytest.approx(runs["explicit"].escape_time, rel=1e-5)
+        gap = jax.tree.map(jnp.subtract, run.direction, runs["explicit"].direction)
+        assert float(nsjax.kkt.norm(gap)) < 1e-5
+    assert runs["slow"].evaluations < 0.02 * runs["explicit"].evaluations
+    assert runs["implicit"].stats.jacobians > 0
+
+
+def test_float32_on_the_slow_manifold_and_nowhere_else():
+    """float32 stays within 2e-4 of float64 on the slow manifold; the plain flow is refused."""
+    case = saddle()
+    double = escape(*case.problem, delta=1e-6)
+    single_case = [jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), part) for part in (case.params, case.x, case.y)]
+    problem = (single_case[0], case.inactive, single_case[1], single_case[2], case.activation)
+    single = escape(*problem, delta=1e-6, method="slow")
+    assert single.result == Stop.ESCAPED
+    assert single.direction[0].dtype == jnp.float32
+    assert single.escape_time == pytest.approx(double.escape_time, rel=2e-4)
+    refused = escape(*problem, delta=1e-6, method="explicit")
+    assert refused.result == Stop.ROUNDING
+    assert "float64" in refused.message
+    assert np.isnan(refused.escape_time)
+
+
+def test_implicit_rounding_wall_is_refused():
+    """q = 4 at delta = 1e-8 would ask for 1e16 time units: rounding drowns the motion."""
+    result = escape(*saddle(3).problem, delta=1e-8, method="implicit")
+    assert result.result == Stop.ROUNDING
+
+
+def test_kink_of_degree_one():
+    """p = 1 with a kink: the slow manifold is refused, auto takes the explicit flow."""
+    x = jax.random.normal(jax.random.key(0), (20, 3))
+    y = jnp.abs(x[:, :1])
+    params = (jnp.zeros((2, 3)), jnp.zeros((1, 2)))
+    problem = (params, (np.ones(2, bool),), x, y, nsjax.PolyLeakyReLU(1, 0.0))
+    refused = escape(*problem, delta=1e-3, method="slow")
+    assert refused.result == Stop.SLOW_INVALID
+    result = escape(*problem, delta=1e-3, perturbation="random", key=jax.random.key(0))
+    assert (result.method, result.result) == ("explicit", Stop.ESCAPED)
+
+
+def test_user_observables_follow_the_escape():
+    """Any function of (params, x, y) is saved beside the built-in series."""
+    case = saddle()
+    result = escape(*case.problem, delta=1e-3, observables={"largest": largest_weight})
+    assert result.observables["largest"].shape == result.ts.shape
+    assert np.all(np.diff(result.ts) >= 0)
+    for series in (result.losses, result.drift, result.norm_ratio, result.cosine, result.ncf):
+        assert series.shape == result.ts.shape
+        assert np.all(np.isfinite(series))
+    assert result.norm_ratio[-1] == pytest.approx(10, rel=1e-6)
+
+
+def largest_weight(params, x, y):
+    """Largest entry of the first matrix."""
+    return jnp.max(jnp.abs(params[0]))
+
+
+def test_no_new_compilation_for_delta_seed_or_data():
+    """The loss is traced by the first escape alone."""
+    case = saddle()
+    traces = []
+
+    class Counting(nsjax.PolyLeakyReLU):
+        def __call__(self, t):
+            traces.append(1)
+            return super().__call__(t)
+
+    activation = Counting(2, 1.0)
+
+    def run(delta, seed, y):
+        return escape(
+            case.params, case.inactive, case.x, y, activation, delta=delta, saddle_tol=1.0,
+            perturbation="random", key=jax.random.key(seed), method="slow",
+        )
+
+    run(1e-6, 0, case.y)
+    run(1e-7, 1, case.y)
+    once = len(traces)
+    run(1e-8, 2, case.y)
+    run(1e-6, 3, case.y * (1 + 1e-9))
+    assert len(traces) == once
+
+
+def test_the_loss_of_the_result_is_the_network_s():
+    """params at the end reproduce the last saved loss."""
+    case = saddle()
+    result = escape(*case.problem, delta=1e-2)
+    loss = objectives.NetworkLoss(case.activation)(result.params, case.x, case.y)
+    assert float(loss) == pytest.approx(result.losses[-1], rel=1e-12)
+    outputs = networks.apply(result.params, case.x, case.activation)
+    assert outputs.shape == case.y.shape
