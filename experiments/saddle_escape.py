@@ -1,9 +1,10 @@
 """Saddle escape: perturb a trained saddle by delta and follow gradient flow away from it.
 
 Trains networks to a saddle `(w_n, 0)`, perturbs them as Theorem 7 of the neuron pursuit paper says
-(arXiv 2509.12154), and follows the flow for delta from 1e-1 to 1e-8: loss, size and direction of the
-zero block, drift of the active weights, and the escape time against delta beside its predicted slope
-`-(q - 2)`. Data are generated. A rerun with the same settings goes on where the last one stopped.
+(arXiv 2509.12154), and follows the flow for delta from 1e-1 to 1e-8: loss, size and direction of
+the zero block, drift of the active weights, and the escape time against delta beside its predicted
+slope `-(q - 2)`. Data are generated. A rerun with the same settings goes on where the last one
+stopped.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ class Network:
 def sweep(config: Config) -> Iterator[Network]:
     """The networks of a config.
 
-    A linear network with one output is fitted by one neuron, so it gets three; between linear layers
-    of rank one nothing can escape at leading order, so deep linear networks start from the origin.
+    A linear network with one output is fitted by one neuron, so it gets three; between linear
+    layers of rank one nothing can escape at leading order, so deep linear networks start from the
+    origin.
     """
     for depth in config.depths:
         for p in config.degrees:
@@ -114,9 +116,7 @@ def sweep(config: Config) -> Iterator[Network]:
 def prepare(config: Config, network: Network) -> tuple[Any, ...]:
     """Data, and a saddle trained on them."""
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), network.depth), 3)
-    x = data.INPUTS[config.inputs](
-        keys[0], config.samples, config.dimension, dtype=config.dtype
-    )
+    x = data.INPUTS[config.inputs](keys[0], config.samples, config.dimension, dtype=config.dtype)
     hidden = (config.teacher,) * (network.depth - 1)
     y = networks.teacher_targets(
         keys[1], x, network.activation, hidden=hidden, outputs=network.outputs
@@ -140,18 +140,32 @@ def to_cell(escape: dynamics.Escape) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays = {
         name: np.asarray(getattr(escape, name))
         for name in (
-            "ts", "losses", "grad_norms", "norm_ratio", "cosine", "kkt_residual", "drift",
+            "ts",
+            "losses",
+            "grad_norms",
+            "norm_ratio",
+            "cosine",
+            "kkt_residual",
+            "drift",
         )
     }
     values = {
         name: getattr(escape, name)
         for name in (
-            "delta", "threshold", "escape_time", "predicted_time", "kkt_value", "target_value",
-            "degree", "method", "message", "validity", "evaluations",
+            "delta",
+            "threshold",
+            "escape_time",
+            "predicted_time",
+            "kkt_value",
+            "target_value",
+            "degree",
+            "method",
+            "message",
+            "validity",
+            "evaluations",
         )
     }
-    at = np.searchsorted(arrays["ts"], escape.escape_time)
-    at = min(int(at), len(arrays["ts"]) - 1)
+    at = min(int(np.searchsorted(arrays["ts"], escape.escape_time)), len(arrays["ts"]) - 1)
     values |= {
         "result": int(escape.result),
         "phases": [
@@ -250,8 +264,16 @@ def summarise(run: runs.Run, done: dict[Network, list[SimpleNamespace]]) -> None
     runs.print_table(
         "Saddle escape (last columns at the smallest delta)",
         (
-            "network", "q", "N*", "escaped", "slope", "predicted", "cos at escape", "1 - best cos",
-            "methods", "gradients",
+            "network",
+            "q",
+            "N*",
+            "escaped",
+            "slope",
+            "predicted",
+            "cos at escape",
+            "1 - best cos",
+            "methods",
+            "gradients",
         ),
         rows,
     )

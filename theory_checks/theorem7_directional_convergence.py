@@ -1,14 +1,15 @@
 """Theorem 7: near a saddle (w_n, 0) the zero block stays small and converges in direction.
 
 Neuron pursuit (arXiv 2509.12154), Theorem 7. From `(w_n + delta n, delta z)`, up to a time
-`T / delta^(q-2)`, the active weights stay within `O(delta^beta)` of the saddle, the zero block stays of
-size `O(delta)`, and its direction comes as near as wished to a non-negative KKT point of the
-constrained NCF of the residual, or its size tends to zero against delta.
+`T / delta^(q-2)`, the active weights stay within `O(delta^beta)` of the saddle, the zero block
+stays of size `O(delta)`, and its direction comes as near as wished to a non-negative KKT point of
+the constrained NCF of the residual, or its size tends to zero against delta.
 
 Swept over seeds and delta. The times are those at which the zero block has grown by a fixed factor
 `K`: larger K, larger T, smaller distance. Controls: a balanced start with N < 0 and a definite
-`M = sum_i r_i x_i x_i^T`, whose zero block must die out. A start whose outgoing weights outweigh the
-incoming ones goes to a zero-valued limit instead: its own class, with a closed form for its size.
+`M = sum_i r_i x_i x_i^T`, whose zero block must die out. A start whose outgoing weights outweigh
+the incoming ones goes to a zero-valued limit instead: its own class, with a closed form for its
+size.
 """
 
 from __future__ import annotations
@@ -116,10 +117,19 @@ def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: 
             met=met,
         ),
         Row.at_least(
-            f"{name}: drift of w_n = O(delta^beta), beta > 0", hypothesis, drift.exponent, 0.5, met=met
+            f"{name}: drift of w_n = O(delta^beta), beta > 0",
+            hypothesis,
+            drift.exponent,
+            0.5,
+            met=met,
         ),
         Row.equal(
-            f"{name}: ||w_z|| / delta bounded, exponent", hypothesis, size.exponent, 0.0, 1e-3, met=met
+            f"{name}: ||w_z|| / delta bounded, exponent",
+            hypothesis,
+            size.exponent,
+            0.0,
+            1e-3,
+            met=met,
         ),
         Row.at_least(
             f"{name}: NCF at the limit is not negative, over N*",
@@ -159,7 +169,7 @@ def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: 
 
 
 def _negative_starts(config: Config) -> tuple[list[Row], list[Row]]:
-    """A balanced and an outgoing-heavy start with N < 0 where M is negative definite: the origin."""
+    """A balanced and an outgoing-heavy start with N < 0, M negative definite: at the origin."""
     activation = nsjax.PolyLeakyReLU(2, 1.0)
     x_key, y_key, u_key = jax.random.split(jax.random.key(config.seeds[0]), 3)
     x = data.sphere(x_key, config.samples, config.dimension)

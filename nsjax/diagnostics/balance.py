@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 
@@ -41,13 +43,10 @@ def balance_ratio(params: Params, activation: Activation) -> tuple[jax.Array, ..
 
 
 def neuron_size(params: Params, activation: Activation) -> tuple[jax.Array, ...]:
-    """`||W_l[j,:]||^2 + p ||W_{l+1}[:,j]||^2` of every hidden neuron: what an imbalance counts against."""
+    """`||W_l[j,:]||^2 + p ||W_{l+1}[:,j]||^2` of every neuron: what an imbalance counts against."""
     p = activation_degree(activation)
     return tuple(incoming + p * outgoing for incoming, outgoing in _squared_norms(params))
 
 
 def _squared_norms(params: Params) -> list[tuple[jax.Array, jax.Array]]:
-    return [
-        (jnp.sum(into**2, axis=1), jnp.sum(out**2, axis=0))
-        for into, out in zip(params[:-1], params[1:], strict=True)
-    ]
+    return [(jnp.sum(into**2, axis=1), jnp.sum(out**2, axis=0)) for into, out in pairwise(params)]

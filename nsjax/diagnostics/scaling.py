@@ -55,4 +55,3 @@ def power_law(x: Any, y: Any) -> PowerLaw:
         variance = np.sum((np.log(y) - design @ solution) ** 2) / (len(x) - 2)
         error = float(np.sqrt(variance / np.sum((logs - logs.mean()) ** 2)))
     return PowerLaw(float(solution[1]), float(np.exp(solution[0])), error, len(x))
-

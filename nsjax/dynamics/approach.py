@@ -1,5 +1,4 @@
-"""The start of an escape: settle the active weights, find where the zero block tends, judge the slow
-manifold."""
+"""The start of an escape: settle the active weights, find the limit, judge the slow manifold."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class Approach(NamedTuple):
         start_ratio: norm of the zero block at the start over delta.
         layout, loss, measure, data: of the full flow.
         target, target_value: `(P,)` KKT point that the zero block tends to, and its NCF.
-        spec, problem, state: of the slow manifold; None where there is no Hessian.
+        spec, problem, state: of the slow manifold.
         error: relative error of the slow manifold at the start.
         value, degree, curvature, delta: N*, q, largest curvature, size of the perturbation.
     """
@@ -53,8 +52,8 @@ class Approach(NamedTuple):
     data: tuple[Any, ...]
     target: jax.Array
     target_value: float
-    spec: slow.SlowSpec | None
-    problem: slow.SlowProblem | None
+    spec: slow.SlowSpec
+    problem: slow.SlowProblem
     state: jax.Array
     error: float
     value: float
@@ -63,7 +62,7 @@ class Approach(NamedTuple):
     delta: float
 
     def scale(self, weights: jax.Array) -> jax.Array:
-        """Typical size `(P,)` of every weight for the tolerances: 1, in the zero block its neuron's norm.
+        """Typical size `(P,)` of every weight: 1, in the zero block its neuron's norm.
 
         Neurons that are zero stay zero; any scale serves them.
         """
@@ -76,11 +75,11 @@ class Approach(NamedTuple):
 def perturbation_blocks(
     perturbation: str | Params, key: jax.Array | None, params: Params, where: Blocks
 ) -> tuple[jax.Array, jax.Array] | None:
-    """Flat `(n, z)` of a perturbation, active and zero block; None for "kkt", which needs the search.
+    """Flat `(n, z)` of a perturbation; None for "kkt", which needs the search.
 
     Raises:
-        TypeError, ValueError: for an unknown name, "random" without a key, a pytree of another shape
-            or not of unit norm, or one that leaves the zero block alone.
+        TypeError, ValueError: for an unknown name, "random" without a key, a pytree of another
+            shape or not of unit norm, or one that leaves the zero block alone.
     """
     layout = Layout.of(params)
     zero = jnp.asarray(where.zero)
@@ -232,8 +231,8 @@ def _target(
 ) -> tuple[jax.Array, float]:
     """Unit KKT point that the zero block tends to from z: the limit of the slow flow.
 
-    An activation with a kink of degree 1 has no such flow; there a monotone ascent of the NCF stands
-    in for it.
+    An activation with a kink of degree 1 has no such flow; there a monotone ascent of the NCF
+    stands in for it.
     """
     dtype = z.dtype
     tol = max(1e-8, 0.1 * rtol)
@@ -241,7 +240,10 @@ def _target(
     if smooth:
         span = 0.3 * math.log(float(jnp.finfo(dtype).max))
         limits = slow.SlowLimits(
-            *(jnp.asarray(limit, dtype) for limit in (span, math.inf, tol, math.log(DIED * start_ratio), FLAT, math.inf))
+            *(
+                jnp.asarray(limit, dtype)
+                for limit in (span, math.inf, tol, math.log(DIED * start_ratio), FLAT, math.inf)
+            )
         )
         if float(_alignment(spec, problem, z)[0]) > tol:
             out, _, _ = slow.run(

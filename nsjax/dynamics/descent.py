@@ -13,10 +13,10 @@ from jax import lax
 
 from nsjax import _check
 from nsjax._flat import Layout
+from nsjax.dynamics.integrate import LARGEST_DENSE
 
 CONVERGED, MAX_STEPS = 0, 1
 MESSAGES = {CONVERGED: "the gradient is below the tolerance", MAX_STEPS: "max_steps was reached"}
-_LARGEST_NEWTON = 2048
 
 
 class Minimum(NamedTuple):
@@ -51,9 +51,9 @@ def minimize(
 ) -> Minimum:
     """Minimise `loss(params, *args)` from `params`.
 
-    L-BFGS (optax) brings the gradient down; with at most 2,048 parameters, Newton steps on the dense
-    Hessian, damped until the loss does not rise, then bring it to `tol`, which a first-order method
-    near a degenerate minimum does not reach.
+    L-BFGS (optax) brings the gradient down; with at most 2,048 parameters, Newton steps on the
+    dense Hessian, damped until the loss does not rise, then bring it to `tol`, which a first-order
+    method near a degenerate minimum does not reach.
 
     Args:
         loss: pure, hashable function `(params, *args) -> scalar`.
@@ -80,7 +80,7 @@ def minimize(
     layout = Layout.of(params)
     flat, steps = _lbfgs(loss, layout, layout.flat(params), args, tol, max_steps)
     newton_steps = jnp.zeros((), jnp.int32)
-    if layout.size <= _LARGEST_NEWTON:
+    if layout.size <= LARGEST_DENSE:
         flat, newton_steps = _newton(loss, layout, flat, args, tol)
     value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), *args))(flat)
     grad_norm = float(jnp.linalg.norm(gradient))
@@ -145,7 +145,7 @@ def _newton(
         _, damping, count, size = state
         return (size > tol) & (count < 100) & (damping < 1e6)
 
-    def step(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def step(state: Any) -> Any:
         w, damping, count, size = state
         gradient = gradient_of(w)
         eigenvalues, vectors = jnp.linalg.eigh(jax.hessian(value)(w))

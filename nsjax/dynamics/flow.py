@@ -13,14 +13,12 @@ import numpy as np
 from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.dynamics.events import Event, Saves, check_events
-from nsjax.dynamics.integrate import Integration, cost, integrate
+from nsjax.dynamics.integrate import LARGEST_DENSE, Integration, cost, integrate
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 
 Loss = Callable[..., jax.Array]
 
 SOLVERS = {"explicit": "tsit5", "implicit": "kvaerno5"}
-LARGEST_IMPLICIT = 2048
-"""Most parameters for which a dense Hessian is factorised at every step."""
 _EXPLICIT_STEPS = 2e4
 """Above this many expected steps of an explicit solver the implicit one is taken."""
 
@@ -38,8 +36,8 @@ class Flow(NamedTuple):
         result: `Stop` code; `message` is its text.
         method: "explicit" or "implicit", the one that ran.
         event: index of the event that fired, -1 if none did.
-        coarse: True if `atol` lies above a tenth of the smallest nonzero weight matrix's norm at the
-            start, so that the tolerance could not resolve its growth.
+        coarse: True if `atol` lies above a tenth of the smallest nonzero weight matrix's norm at
+            the start, so that the tolerance could not resolve its growth.
     """
 
     ts: jax.Array
@@ -81,8 +79,8 @@ def gradient_flow(
     """Follow gradient flow from `params` for a time `t1`, or to the first event.
 
     Args:
-        loss: pure function `(params, *args) -> scalar`, hashable. Data belongs in `args`, so that new
-            data of one shape does not compile again. With a flax module:
+        loss: pure function `(params, *args) -> scalar`, hashable. Data belongs in `args`, so that
+            new data of one shape does not compile again. With a flax module:
             `lambda params, x, y: jnp.sum((module.apply(params, x) - y) ** 2)`.
         params: any pytree of float arrays.
         args: further arguments of the loss.
@@ -121,15 +119,15 @@ def gradient_flow(
     check_rtol(rtol, y0.dtype)
     smallest = _smallest(params)
     atol = 0.01 * rtol * smallest if atol is None else _check.positive("atol", atol)
-    if method == "implicit" and layout.size > LARGEST_IMPLICIT:
+    if method == "implicit" and layout.size > LARGEST_DENSE:
         raise ValueError(
-            f"method 'implicit' factorises a dense Hessian: at most {LARGEST_IMPLICIT} parameters, "
+            f"method 'implicit' factorises a dense Hessian: at most {LARGEST_DENSE} parameters, "
             f"got {layout.size}"
         )
     if method == "auto":
         method = "explicit"
-        if layout.size <= LARGEST_IMPLICIT:
-            curvature = float(_largest_curvature(loss, layout, y0, args))
+        if layout.size <= LARGEST_DENSE:
+            curvature = float(largest_curvature(loss, layout, y0, args))
             method = "implicit" if curvature * t1 / 3 > _EXPLICIT_STEPS else "explicit"
     run = run_flow(
         loss,
@@ -248,7 +246,7 @@ class _Spec(NamedTuple):
     layout: Layout
     observables: tuple[tuple[str, Callable[..., Any]], ...]
     events: tuple[tuple[str, int], ...]
-    count: int
+    saves: int
     decades: float
     snapshots: bool
     solver: str
@@ -300,7 +298,7 @@ def _compiled(
 
     start = y0 / scale
     packed = (args, scale, thresholds)
-    fractions = Saves(spec.count, spec.decades).fractions
+    fractions = Saves(spec.saves, spec.decades).fractions
     # An event that already holds at the start stops the flow there: a horizon of (nearly) nothing.
     already = jnp.zeros((), bool)
     if spec.events:
@@ -324,7 +322,7 @@ def _compiled(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _largest_curvature(loss: Loss, layout: Layout, y0: jax.Array, args: tuple) -> jax.Array:
+def largest_curvature(loss: Loss, layout: Layout, y0: jax.Array, args: tuple) -> jax.Array:
     """Largest absolute eigenvalue of the Hessian, to a few percent, by 30 power steps."""
     gradient = jax.grad(lambda y: loss(layout.tree(y), *args))
 

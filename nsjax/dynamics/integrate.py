@@ -18,13 +18,17 @@ from nsjax.dynamics.results import Stats, Stop
 
 CHORD_ITERATIONS = 4
 
+LARGEST_DENSE = 2048
+"""Most parameters for which a dense Hessian is formed and factorised."""
+
 
 class _FixedChord(diffrax.VeryChord):
     """The chord iteration of diffrax with a fixed count of iterations.
 
-    The count of gradient evaluations is then known exactly, which diffrax does not report, and a trip
-    count that is fixed compiles to better code. Next to one Hessian a step, the extra gradients are
-    cheap. It converges where the last iterate moved by less than the step's tolerance.
+    The count of gradient evaluations is then known exactly, which diffrax does not report, and a
+    trip count that is fixed compiles to better code. Next to one Hessian a step, the extra
+    gradients are cheap. It converges where the last iterate moved by less than the step's
+    tolerance.
     """
 
     def terminate(self, fn, y, args, options, state, tags):  # type: ignore[no-untyped-def]
@@ -58,7 +62,7 @@ def _error_norm(error: Any) -> jax.Array:
     A trial step that is far too long overflows in a network of high degree; as NaN its error would
     make every later step size NaN, as a large number it is a rejection like any other.
     """
-    return jnp.nan_to_num(optimistix.rms_norm(error), nan=1e10, posinf=1e10)
+    return jnp.nan_to_num(jnp.asarray(optimistix.rms_norm(error)), nan=1e10, posinf=1e10)
 
 
 def _solver(name: str) -> tuple[Any, int, int]:
@@ -125,6 +129,7 @@ def integrate(
         max_steps: bound on the attempted steps.
     """
     method, _, _ = _solver(solver)
+    saves: Any = fractions.astype(y0.dtype)
     event = None
     if margins is not None:
 
@@ -132,7 +137,8 @@ def integrate(
             # diffrax compares with a default float, whatever the state's dtype.
             return jnp.max(margins(t * horizon, y, args)).astype(jnp.result_type(float))
 
-        event = diffrax.Event(highest, _Bisect(rtol=0.0, atol=0.0, flip=False), direction=True)
+        bisect: Any = _Bisect
+        event = diffrax.Event(highest, bisect(rtol=0.0, atol=0.0, flip=False), direction=True)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: horizon * field(t * horizon, y, args)),
         method,
@@ -144,7 +150,7 @@ def integrate(
         saveat=diffrax.SaveAt(
             subs=[
                 diffrax.SubSaveAt(
-                    ts=fractions.astype(y0.dtype),
+                    ts=saves,
                     fn=lambda t, y, args: measure(t * horizon, y, args),
                 ),
                 diffrax.SubSaveAt(t1=True, fn=lambda t, y, args: (t * horizon, y)),

@@ -61,7 +61,7 @@ class Measure:
     def __call__(
         self, params: Params, x: jax.Array, y: jax.Array, reference: Reference
     ) -> dict[str, Any]:
-        """Scalars: "drift", "norm_ratio", "kkt_residual", "cosine", "ncf"; "observables" by name."""
+        """Drift, norm ratio, KKT residual, cosine and NCF; "observables" by name."""
         flat = self.layout.flat(params)
         block = jnp.where(reference.zero, flat, 0) / reference.delta
         size = jnp.linalg.norm(block)

@@ -30,8 +30,8 @@ MESSAGES: dict[int, str] = {
     Stop.MAX_STEPS: "max_steps was reached; raise it, loosen the tolerances or take another method",
     Stop.NOT_A_SADDLE: "not a saddle: the gradient at the given point is too large",
     Stop.NOT_A_MINIMUM: (
-        "not a saddle of the required kind: the active weights are no local minimum, the loss curves "
-        "down along them"
+        "not a saddle of the required kind: the active weights are no local minimum, the loss "
+        "curves down along them"
     ),
     Stop.DEAD_SADDLE: (
         "dead saddle: the NCF is identically zero (residual zero, dead or bottlenecked active "
@@ -48,8 +48,8 @@ MESSAGES: dict[int, str] = {
     ),
     Stop.FAILED: "the solver failed: a value was not finite, or the step size underflowed",
     Stop.SLOW_INVALID: (
-        "refused: the slow manifold does not apply, the active weights do not relax faster than the "
-        "zero block moves (or the activation has a kink of degree 1); take method='auto'"
+        "refused: the slow manifold does not apply to an activation with a kink of degree 1; take "
+        "method='auto'"
     ),
 }
 
@@ -69,7 +69,7 @@ class Stats(NamedTuple):
     gradients: int = 0
     jacobians: int = 0
 
-    def __add__(self, other: object) -> Stats:  # type: ignore[override]
+    def __add__(self, other: object) -> Stats:
         """Costs of two integrations together."""
         if not isinstance(other, Stats):
             return NotImplemented

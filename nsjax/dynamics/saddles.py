@@ -1,9 +1,9 @@
 """Saddles `(w_n, 0)`: which weights are in the zero block, how to make one, how to inspect one.
 
-The zero block holds the in- and outgoing weights of the inactive hidden neurons. Near the saddle the
-output splits into `H(w_n, 0) + H_1(w_n, w_z) + ...`, and what the zero block feels is the NCF
-`<r, H_1>`, homogeneous of degree `q = p + 1` in it; at the origin everything is in the zero block and
-`q = D`.
+The zero block holds the in- and outgoing weights of the inactive hidden neurons. Near the saddle
+the output splits into `H(w_n, 0) + H_1(w_n, w_z) + ...`, and what the zero block feels is the NCF
+`<r, H_1>`, homogeneous of degree `q = p + 1` in it; at the origin everything is in the zero block
+and `q = D`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 
 from nsjax import _check
 from nsjax._flat import Layout
+from nsjax.dynamics.flow import largest_curvature
+from nsjax.dynamics.integrate import LARGEST_DENSE
 from nsjax.dynamics.results import Stop
 from nsjax.kkt import random_unit, search, unit
 from nsjax.kkt.neuron import correlation_scale, search_family
@@ -33,9 +35,6 @@ from nsjax.objectives import NetworkLoss, NetworkNCF, SaddleNCF
 
 Inactive = tuple[np.ndarray, ...]
 
-LARGEST_DENSE = 2048
-"""Most weights for which a dense Hessian is formed."""
-
 
 def embed(params: Params, widths: Sequence[int]) -> tuple[Params, Inactive]:
     """A network widened by zero neurons: `(w_n, 0)` from the trained active weights `w_n`.
@@ -45,7 +44,8 @@ def embed(params: Params, widths: Sequence[int]) -> tuple[Params, Inactive]:
         widths: `(k_1, ..., k_{L-1})`, the hidden widths wanted, none below the active one.
 
     Returns:
-        The widened parameters, active neurons first, and one boolean array `(k_l,)` per hidden layer
+        The widened parameters, active neurons first, and one boolean array `(k_l,)` per hidden
+        layer
         that is True for the inactive neurons: what `escape` takes.
 
     Raises:
@@ -86,7 +86,8 @@ def check_inactive(params: Params, inactive: Any) -> Inactive:
         )
     if len(inactive) != len(hidden):
         raise ValueError(
-            f"inactive must have one array for each of {len(hidden)} hidden layers, got {len(inactive)}"
+            f"inactive must have one array for each of {len(hidden)} hidden layers, got "
+            f"{len(inactive)}"
         )
     arrays = []
     for layer, (array, k) in enumerate(zip(inactive, hidden, strict=True)):
@@ -107,9 +108,9 @@ class Blocks(NamedTuple):
 
     Attributes:
         zero: `(P,)` bool, True in the zero block.
-        labels: `(P,)` int32, the group of every entry. A group is the in- and outgoing weights of one
-            inactive neuron (at the origin: all weights), whose NCF is homogeneous by itself; entries
-            outside every group have label H.
+        labels: `(P,)` int32, the group of every entry. A group is the in- and outgoing weights of
+            one inactive neuron (at the origin: all weights), whose NCF is homogeneous by itself;
+            entries outside every group have label H.
         groups: H, the number of groups there can be.
         origin: whether every weight is in the zero block.
     """
@@ -165,8 +166,8 @@ class Saddle(NamedTuple):
         null_directions: how many eigenvalues lie in the band, `|lambda| <= band`.
         band: half-width of the null band, `0.1 sqrt(eps) * curvature_max`.
         degree: q, the degree of homogeneity of the NCF.
-        eigenvalues, eigenvectors: `(P,)` and `(P, P)`, of the Hessian over the active weights in the
-            space of all P weights; eigenvalue zero for the directions of the zero block.
+        eigenvalues, eigenvectors: `(P,)` and `(P, P)`, of the Hessian over the active weights in
+            the space of all P weights; eigenvalue zero for the directions of the zero block.
     """
 
     loss: float
@@ -204,7 +205,8 @@ def inspect(
     """Gradient, and the Hessian over the active weights, at `(w_n, 0)`.
 
     Args:
-        params: network whose zero block is zero, at most 2,048 weights.
+        params: network whose zero block is zero. Above 2,048 weights no dense Hessian is formed:
+            the largest curvature comes from power steps, the others are NaN and go unchecked.
         inactive: one boolean array per hidden layer, True for inactive neurons.
         x, y: data `(n, d)`, `(n, c)`.
         activation: homogeneous activation.
@@ -212,7 +214,7 @@ def inspect(
         tol: relative gradient that still passes for zero; 1e-6, in float32 1e-4.
 
     Raises:
-        ValueError: for bad input, a zero block that is not zero, or too many weights.
+        ValueError: for bad input, or a zero block that is not zero.
     """
     params = _check.network("params", params)
     inactive = check_inactive(params, inactive)
@@ -221,14 +223,12 @@ def inspect(
     where = blocks(params, inactive)
     layout = Layout.of(params)
     flat = layout.flat(params)
-    if layout.size > LARGEST_DENSE:
-        raise ValueError(
-            f"inspecting a saddle takes a dense Hessian: at most {LARGEST_DENSE} weights, got "
-            f"{layout.size}"
-        )
     check_zero_block(flat, where)
     eps = float(jnp.finfo(flat.dtype).eps)
     tol = max(1e-6, 1e3 * eps) if tol is None else _check.positive("tol", tol)
+    q = degree(activation, len(params)) if where.origin else p + 1
+    if layout.size > LARGEST_DENSE:
+        return _inspect_large(NetworkLoss(activation, loss), layout, flat, x, y, tol, q)
     value, grad_norm, eigenvalues, vectors = _hessian(
         NetworkLoss(activation, loss), layout, flat, jnp.asarray(where.zero), x, y
     )
@@ -246,9 +246,35 @@ def inspect(
         float(np.min(positive)) if positive.size else 0.0,
         int(np.sum(np.abs(inside) <= band)),
         band,
-        degree(activation, len(params)) if where.origin else p + 1,
+        q,
         eigenvalues.at[: int(where.zero.sum())].set(0),
         vectors,
+    )
+
+
+def _inspect_large(
+    loss: NetworkLoss,
+    layout: Layout,
+    flat: jax.Array,
+    x: jax.Array,
+    y: jax.Array,
+    tol: float,
+    q: int,
+) -> Saddle:
+    value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), x, y))(flat)
+    largest = float(largest_curvature(loss, layout, flat, (x, y)))
+    return Saddle(
+        float(value),
+        float(jnp.linalg.norm(gradient)),
+        tol * max(largest * float(jnp.linalg.norm(flat)), 1.0),
+        float("nan"),
+        largest,
+        float("nan"),
+        0,
+        float("nan"),
+        q,
+        jnp.zeros((0,), flat.dtype),
+        jnp.zeros((flat.size, 0), flat.dtype),
     )
 
 
@@ -257,8 +283,8 @@ def check_zero_block(flat: jax.Array, where: Blocks) -> None:
     largest = float(np.max(np.abs(np.asarray(flat))[where.zero], initial=0.0))
     if largest != 0:
         raise ValueError(
-            "params must be zero on the in- and outgoing weights of inactive neurons, got an entry of "
-            f"size {largest:.3g}; dynamics.embed makes such parameters"
+            "params must be zero on the in- and outgoing weights of inactive neurons, got an entry "
+            f"of size {largest:.3g}; dynamics.embed makes such parameters"
         )
 
 
@@ -332,7 +358,8 @@ class Dominant(NamedTuple):
         """Whether the NCF vanishes identically.
 
         To the square root of rounding against its natural size, and to ten times the gradient norm
-        that is left at the saddle: a bottleneck's NCF is as far from zero as the saddle is from one.
+        that is left at the saddle: a bottleneck's NCF is as far from zero as the saddle is from
+            one.
         """
         eps = float(jnp.finfo(self.direction[0].dtype).eps)
         return not self.value > max(eps**0.5 * self.scale, 10 * grad_norm)
@@ -348,7 +375,7 @@ def dominant(
     starts: int = 64,
     max_steps: int = 2000,
 ) -> Dominant:
-    """Search for the dominant KKT point of a saddle's NCF, over every layer with inactive neurons."""
+    """Search for the dominant KKT point of a saddle's NCF, over all its hidden layers."""
     if all(array.all() for array in inactive):
         return _dominant_at_origin(key, params, ncf, activation, starts, max_steps)
     hidden_features, pulled = ncf.args

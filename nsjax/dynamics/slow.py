@@ -2,14 +2,14 @@ r"""The slow manifold of a saddle: what the zero block does while the active wei
 
 Near `(w_n, 0)` the active weights relax fast and the zero block, of size delta, moves slowly: with
 `u = w_z / delta` and `tau = delta^(q-2) t` it follows `du/dtau = grad N(u)`, an equation without
-delta. Every group j of it (a neuron, or at the origin the whole network) is homogeneous by itself and
-is kept as a logarithmic norm `m_j` and a unit direction `d_j`; in arc-length time,
+delta. Every group j of it (a neuron, or at the origin the whole network) is homogeneous by itself
+and is kept as a logarithmic norm `m_j` and a unit direction `d_j`; in arc-length time,
 `ds = |u|^(q-2) dtau`,
 
     m_j' = g_j n_j,   d_j' = g_j (grad_j N(d) - n_j d_j),   tau' = |u|^(2-q),
 
-with `n_j = <grad_j N(d), d_j> = q N_j` and `g_j = (|u_j| / |u|)^(q-2)`. All of it stays of order one
-from delta to the escape, so that the count of steps does not depend on delta. Source: `math.md`
+with `n_j = <grad_j N(d), d_j> = q N_j` and `g_j = (|u_j| / |u|)^(q-2)`. All of it stays of order
+one from delta to the escape, so that the count of steps does not depend on delta. Source: `math.md`
 section 3; neuron pursuit (arXiv 2509.12154), section 3.
 """
 
@@ -50,7 +50,8 @@ class SlowProblem(NamedTuple):
         ncf_args: arguments of the NCF at the settled saddle.
         data: `(x, y, reference)`, what loss and measure take.
         zero: `(P,)` bool, the zero block.
-        inverse: `(P,)` inverse eigenvalues of the Hessian over the active weights, 0 in the null band.
+        inverse: `(P,)` inverse eigenvalues of the Hessian over the active weights, 0 in the null
+            band.
         eigenvectors: `(P, P)`.
         delta: size of the zero block at the start.
         rate: `q N*`, the growth rate in arc length of the dominant KKT point.
@@ -105,7 +106,7 @@ class SlowSpec(NamedTuple):
 
 
 def start_state(zero_block: jax.Array, labels: jax.Array, groups: int) -> jax.Array:
-    """State `(d, m, tau)` from the zero block `(P,)` over delta; empty groups get norm 1, direction 0."""
+    """State `(d, m, tau)` from the zero block `(P,)` over delta; zero groups have norm 1."""
     norms = group_norms(zero_block, labels, groups)
     safe = jnp.where(norms > 0, norms, 1)
     directions = zero_block / jnp.append(safe, jnp.inf)[labels]
@@ -164,8 +165,9 @@ def _gradient(
 def displaced(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Array:
     """Active weights `(P,)` at their quasi-equilibrium under the zero block `delta * block`.
 
-    One Newton step with the Hessian at the saddle, `w_n - H^+ (grad_n f(w_n, w_z) - grad_n f(w_n, 0))`:
-    the difference, so that what is left of the gradient at the saddle does not count as a force.
+    One Newton step with the Hessian at the saddle, `w_n - H^+ (grad_n f(w_n, w_z) - grad_n f(w_n,
+    0))`: the difference, so that what is left of the gradient at the saddle does not count as a
+    force.
     """
     gradient = jax.grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))
     force = gradient(problem.settled + problem.delta * block) - gradient(problem.settled)
@@ -175,7 +177,7 @@ def displaced(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Arr
 
 
 def model_error(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Array:
-    """Relative error of `grad N(w_z)` as the zero block's velocity, the active weights displaced."""
+    """Relative error of `grad N(w_z)` as the velocity of the zero block."""
     lead = _ncf_gradient(spec, block, problem) * problem.delta ** (problem.order - 1)
     full = displaced(spec, problem, block) + problem.delta * block
     exact = -jax.grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))(full)

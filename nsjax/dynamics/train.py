@@ -20,8 +20,8 @@ FOUND, NOT_FOUND = 0, 1
 MESSAGES = {
     FOUND: "a saddle: tiny gradient, a minimum over the active weights, NCF not zero",
     NOT_FOUND: (
-        "no attempt ended at a saddle with a tiny gradient, a minimum over the active weights and an "
-        "NCF that is not zero; try more attempts, another seed or fewer active neurons"
+        "no attempt ended at a saddle with a tiny gradient, a minimum over the active weights and "
+        "an NCF that is not zero; try more attempts, another seed or fewer active neurons"
     ),
 }
 
@@ -65,9 +65,9 @@ def train_saddle(
 ) -> TrainedSaddle:
     """Minimise the loss over a small active network and widen it by zero neurons.
 
-    Every attempt starts balanced and at the scale at which the outputs fit best, and is minimised to
-    a gradient of `tol`. Of those that end at a true saddle the one with the least largest curvature
-    against N* is kept: the least stiff flow.
+    Every attempt starts balanced and at the scale at which the outputs fit best, and is minimised
+    to a gradient of `tol`. Of those that end at a true saddle the one with the least largest
+    curvature against N* is kept: the least stiff flow.
 
     Args:
         key: PRNG key.
@@ -92,9 +92,13 @@ def train_saddle(
     if len(active) != len(widths):
         raise ValueError(f"active and widths must have equal lengths, got {active} and {widths}")
     if any(count < 0 for count in active) or (0 in active and any(active)):
-        raise ValueError(f"active must be positive in every hidden layer, or 0 in all, got {active}")
+        raise ValueError(
+            f"active must be positive in every hidden layer, or 0 in all, got {active}"
+        )
     if not any(active):
-        params = tuple(jnp.zeros_like(w) for w in init(key, (x.shape[1], *widths, y.shape[1]), dtype=x.dtype))
+        params = tuple(
+            jnp.zeros_like(w) for w in init(key, (x.shape[1], *widths, y.shape[1]), dtype=x.dtype)
+        )
         return _judge(key, params, tuple(np.ones(k, bool) for k in widths), x, y, activation, loss)
     best: TrainedSaddle | None = None
     for attempt, attempt_key in enumerate(jax.random.split(key, attempts)):
@@ -141,7 +145,9 @@ def _judge(
     origin = all(array.all() for array in inactive)
     ncf = correlation(params, origin, x, y, activation, loss)
     best = dominant(key, params, inactive, ncf, activation, starts=32)
-    good = saddle.stop is None and not best.dead(saddle.grad_norm)
+    # Active neurons that are dead on the data are at rest too, but no minimum of anything.
+    learned = origin or saddle.curvature_max > 0
+    good = saddle.stop is None and learned and not best.dead(saddle.grad_norm)
     return TrainedSaddle(params, inactive, saddle, best.value, 1, FOUND if good else NOT_FOUND)
 
 

@@ -12,7 +12,6 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
-
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [

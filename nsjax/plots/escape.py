@@ -22,9 +22,7 @@ class _Quantity(NamedTuple):
 
 QUANTITIES: dict[str, _Quantity] = {
     "loss": _Quantity("loss $f$ (sum over samples)", lambda e: np.asarray(e.losses), True),
-    "norm_ratio": _Quantity(
-        r"$\|w_z\| / \delta$", lambda e: np.asarray(e.norm_ratio), True
-    ),
+    "norm_ratio": _Quantity(r"$\|w_z\| / \delta$", lambda e: np.asarray(e.norm_ratio), True),
     "cosine": _Quantity(
         r"$1 - \cos(w_z,\ \mathrm{KKT\ point})$",
         lambda e: np.maximum(1 - np.asarray(e.cosine), 1e-16),
@@ -83,7 +81,7 @@ def plot_series(
 
 
 def plot_escape(escapes: Sequence[Any], *, title: str = "") -> Figure:
-    """Loss, size, direction, KKT residual and drift of several escapes, and their times against delta.
+    """Loss, size, direction, KKT residual and drift of several escapes, and their times.
 
     Args:
         escapes: `nsjax.dynamics.Escape` results of one network at several deltas, or anything with
@@ -112,9 +110,7 @@ def plot_escape(escapes: Sequence[Any], *, title: str = "") -> Figure:
     return figure
 
 
-def plot_escape_times(
-    families: Mapping[str, Sequence[Any]], *, ax: Axes | None = None
-) -> Figure:
+def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None = None) -> Figure:
     r"""Escape time against delta on log axes, with the fitted slope and the predicted `-(q - 2)`.
 
     Args:
@@ -154,7 +150,11 @@ def plot_escape_times(
             panel.set_ylim(low / 3, high * 3)
     elif handles and ax is None:
         figure.legend(
-            handles, labels, loc="outside lower center", fontsize=7, frameon=False,
+            handles,
+            labels,
+            loc="outside lower center",
+            fontsize=7,
+            frameon=False,
             ncols=1 if len(labels) < 7 else 2,
         )
     return figure

@@ -27,7 +27,7 @@ def test_imbalance_ratio_and_size_against_a_loop():
 
 
 def test_power_law_recovers_slope_and_error():
-    """Exact data give the law; noisy data an error that covers the truth; NaN points are left out."""
+    """Exact data give the law, noisy data an error that covers it; NaN points are left out."""
     x = np.logspace(-8, -1, 15)
     law = diagnostics.power_law(x, 2.5 * x**-1.5)
     assert law.exponent == pytest.approx(-1.5, abs=1e-12)

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.dynamics.saddle_cases import saddle
 
 import nsjax
 from nsjax import diagnostics, dynamics, networks, objectives
 from nsjax.dynamics import Stop, escape, ray_time
+from tests.dynamics.saddle_cases import saddle
 
 
 def origin(case):
@@ -23,8 +23,8 @@ def origin(case):
 def test_escape_time_along_a_kkt_ray(p, where):
     """t(theta) of math.md section 3 at theta = 0.03: error < 1e-3 at delta = 1e-4, q = 3 and 4.
 
-    From the origin and from a saddle with trained w_n; the error shrinks with delta, since the ray's
-    higher-order terms matter for the last, shortest stretch only.
+    From the origin and from a saddle with trained w_n; the error shrinks with delta, since the
+    ray's higher-order terms matter for the last, shortest stretch only.
     """
     case = saddle(p)
     problem = case.problem if where == "saddle" else origin(case)
@@ -82,11 +82,11 @@ def test_the_zero_block_aligns_with_its_kkt_point():
 
 
 def test_imbalance_is_conserved_over_a_whole_escape():
-    """||in||^2 - p ||out||^2 of every neuron, to 1e-6 of its own size, past the fall of the loss."""
+    """||in||^2 - p ||out||^2 of every neuron, to 1e-6 of its size, past the fall of the loss."""
     case = saddle()
     key, delta = jax.random.key(2), 1e-4
     result = escape(*case.problem, delta=delta, perturbation="random", key=key, follow=1.0)
-    assert [phase.method for phase in result.phases][0] == "slow"
+    assert result.phases[0].method == "slow"
     assert len(result.phases) > 1
     assert result.losses[-1] < 0.9 * result.losses[0]
     start = dynamics.approach.perturbation_blocks(
@@ -122,7 +122,10 @@ def test_float32_on_the_slow_manifold_and_nowhere_else():
     """float32 stays within 2e-4 of float64 on the slow manifold; the plain flow is refused."""
     case = saddle()
     double = escape(*case.problem, delta=1e-6)
-    single_case = [jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), part) for part in (case.params, case.x, case.y)]
+    single_case = [
+        jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), part)
+        for part in (case.params, case.x, case.y)
+    ]
     problem = (single_case[0], case.inactive, single_case[1], single_case[2], case.activation)
     single = escape(*problem, delta=1e-6, method="slow")
     assert single.result == Stop.ESCAPED
@@ -183,8 +186,16 @@ def test_no_new_compilation_for_delta_seed_or_data():
 
     def run(delta, seed, y):
         return escape(
-            case.params, case.inactive, case.x, y, activation, delta=delta, saddle_tol=1.0,
-            perturbation="random", key=jax.random.key(seed), method="slow",
+            case.params,
+            case.inactive,
+            case.x,
+            y,
+            activation,
+            delta=delta,
+            saddle_tol=1.0,
+            perturbation="random",
+            key=jax.random.key(seed),
+            method="slow",
         )
 
     run(1e-6, 0, case.y)

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.dynamics.saddle_cases import saddle
 
 import nsjax
 from nsjax import networks
 from nsjax.dynamics import Stop, embed, escape
+from tests.dynamics.saddle_cases import saddle
 
 
 def test_a_point_that_is_no_saddle_says_how_large_the_gradient_is():
@@ -39,11 +39,15 @@ def test_dead_saddles():
     x = jax.random.normal(jax.random.key(0), (30, 3))
     teacher = (jax.random.normal(jax.random.key(1), (1, 3)), jnp.ones((1, 1)))
     params, inactive = embed(teacher, (3,))
-    perfect = escape(params, inactive, x, networks.apply(teacher, x, activation), activation, delta=1e-3)
+    perfect = escape(
+        params, inactive, x, networks.apply(teacher, x, activation), activation, delta=1e-3
+    )
     assert perfect.result == Stop.DEAD_SADDLE
     assert "identically zero" in perfect.message
 
-    left, strengths, right = jnp.linalg.svd(jax.random.normal(jax.random.key(2), (2, 3)), full_matrices=False)
+    left, strengths, right = jnp.linalg.svd(
+        jax.random.normal(jax.random.key(2), (2, 3)), full_matrices=False
+    )
     x = jnp.linalg.qr(jax.random.normal(jax.random.key(3), (30, 3)))[0]
     y = x @ (left * strengths @ right).T
     root = strengths[0] ** (1 / 3)
@@ -59,7 +63,13 @@ def negative_origin():
     x = jax.random.normal(keys[0], (40, 3))
     y = -jax.random.uniform(keys[1], (40, 1), minval=0.5, maxval=1.5)
     u = jax.random.normal(keys[2], (3,))
-    problem = ((jnp.zeros((1, 3)), jnp.zeros((1, 1))), (np.array([True]),), x, y, nsjax.PolyLeakyReLU(2))
+    problem = (
+        (jnp.zeros((1, 3)), jnp.zeros((1, 1))),
+        (np.array([True]),),
+        x,
+        y,
+        nsjax.PolyLeakyReLU(2),
+    )
     return problem, u / jnp.linalg.norm(u)
 
 

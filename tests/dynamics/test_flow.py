@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 import nsjax
 from nsjax import objectives
 from nsjax.dynamics import Event, Saves, Stop, gradient_flow
-from nsjax.dynamics.integrate import integrate, cost
+from nsjax.dynamics.integrate import cost, integrate
 
 
 def bowl(w, curvature):
@@ -69,7 +69,8 @@ def test_against_scipy():
 def test_event_times_are_located():
     """Of several events met within one step the earliest in time stops the flow, exactly there.
 
-    w_0 = e^{-t} and the loss 1/2 e^{-2t}: w_0 < 0.3 at log(10/3), loss < 0.05 at log(10)/2 - before.
+    w_0 = e^{-t} and the loss 1/2 e^{-2t}: w_0 < 0.3 at log(10/3), loss < 0.05 at log(10)/2 -
+    before.
     """
     events = (
         Event("first", below=0.3),
@@ -134,7 +135,7 @@ def test_stops_say_why():
 
 
 def test_coarse_tolerance_is_flagged():
-    """atol above a tenth of the smallest weights cannot resolve their growth: the result says so."""
+    """atol above a tenth of the smallest weights cannot resolve them: the result says so."""
     weights = (1e-6 * jnp.eye(2), jnp.eye(2))
     loss = objectives.NetworkLoss(nsjax.PolyLeakyReLU(1))
     args = (jnp.eye(2), jnp.eye(2))
@@ -215,9 +216,7 @@ def test_a_flax_module_as_the_model():
 
     flow = gradient_flow(loss, params, args=(x, y), t1=10.0, events=Event("loss", below=1e-6))
     assert flow.result == Stop.EVENT
-    np.testing.assert_allclose(
-        flow.params["params"]["kernel"], [[1.0], [2.0], [3.0]], atol=1e-2
-    )
+    np.testing.assert_allclose(flow.params["params"]["kernel"], [[1.0], [2.0], [3.0]], atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -257,9 +256,7 @@ def test_float32_refuses_what_it_cannot_resolve():
         gradient_flow(bowl, jnp.ones(1, jnp.float32), args=(1.0,), t1=1.0, rtol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"below": 1.0, "above": 2.0}, {"below": float("inf")}]
-)
+@pytest.mark.parametrize("arguments", [{}, {"below": 1.0, "above": 2.0}, {"below": float("inf")}])
 def test_an_event_takes_one_finite_value(arguments):
     """Neither, both, or an infinite value."""
     with pytest.raises(ValueError, match="Event"):

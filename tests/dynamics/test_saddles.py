@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import minimize as scipy_minimize
-from tests.dynamics.saddle_cases import saddle
 
 import nsjax
 from nsjax import networks, objectives
 from nsjax.dynamics import embed, inspect, minimize, train_saddle
 from nsjax.dynamics.saddles import blocks, check_inactive, correlation, dominant
+from tests.dynamics.saddle_cases import saddle
 
 INACTIVE = (np.array([False, True, True]), np.array([False, True]))
 
@@ -132,7 +132,7 @@ def test_minimize_against_scipy():
 
 
 def test_training_to_the_origin_and_to_nothing():
-    """active = 0 gives the origin; a teacher that one neuron fits leaves no saddle, and it says so."""
+    """active = 0 gives the origin; a teacher that one neuron fits leaves no saddle."""
     x = jax.random.normal(jax.random.key(0), (30, 3))
     activation = nsjax.PolyLeakyReLU(2)
     y = (x @ jnp.array([1.0, 2.0, 0.0]))[:, None] ** 2

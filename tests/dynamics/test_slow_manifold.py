@@ -4,23 +4,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.dynamics.saddle_cases import saddle
 
 import nsjax
 from nsjax import networks
 from nsjax.dynamics import Stop, embed, escape
+from tests.dynamics.saddle_cases import saddle
 
 INSTANCES = {
     "two layers": {},
     "two layers, polynomial ReLU": {"slope": 0.0, "active": (2,), "widths": (4,)},
     "two layers, p = 3, leaky": {"p": 3, "slope": 0.5},
     "two layers, |t|^3, two outputs": {"p": 3, "slope": -1.0, "outputs": 2},
-    "several active neurons and outputs": {"active": (3,), "widths": (6,), "outputs": 3, "seed": 1},
+    "several active neurons and outputs": {"active": (2,), "widths": (5,), "outputs": 3},
     "more zero neurons": {"widths": (6,), "seed": 2},
     "three layers, zeros in both": {"active": (1, 1), "widths": (3, 3)},
     "three layers, zeros in the first": {"active": (1, 2), "widths": (3, 2), "seed": 1},
     "three layers, zeros in the second": {"active": (2, 1), "widths": (2, 3), "seed": 3},
-    "three layers, |t|^2, other seed": {"active": (1, 1), "widths": (3, 3), "slope": -1.0, "seed": 4},
+    "three layers, |t|^2, other seed": {
+        "active": (1, 1),
+        "widths": (3, 3),
+        "slope": -1.0,
+        "seed": 4,
+    },
 }
 
 
@@ -28,7 +33,7 @@ def compare(problem, delta, seed):
     """Direction and relative time error of the slow manifold alone, and its steps."""
     common = {"delta": delta, "perturbation": "random", "key": jax.random.key(seed)}
     slow = escape(*problem, method="slow", slow_tol=np.inf, **common)
-    full = escape(*problem, method="implicit", rtol=1e-9, **common)
+    full = escape(*problem, method="implicit", rtol=1e-8, **common)
     assert slow.result == full.result == Stop.ESCAPED, (slow.message, full.message)
     gap = jax.tree.map(jnp.subtract, slow.direction, full.direction)
     return (

@@ -1,4 +1,4 @@
-"""The unit sphere of a pytree: the same helpers on an array, a tuple and a nested tree."""
+"""The unit sphere of a pytree: the same functions on an array, a tuple and a nested tree."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def flat(tree):
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_helpers_agree_with_flat_vectors(name):
+def test_functions_agree_with_flat_vectors(name):
     """Inner product, norm, unit and tangent part are those of the concatenated entries."""
     tree = jax.tree.map(jnp.asarray, TREES[name])
     other = jax.tree.map(lambda leaf: jnp.cos(leaf) + 1, tree)

@@ -21,8 +21,16 @@ def result(delta):
     ts = np.concatenate([[0.0], np.logspace(-3, 0, 20) * 4 / delta])
     grown = 1 + ts * delta
     return SimpleNamespace(
-        delta=delta, ts=ts, escape_time=2 / delta, degree=3, losses=1 / grown, norm_ratio=grown,
-        cosine=1 - 1 / grown, kkt_residual=1 / grown, drift=delta * grown, grad_norms=1 / grown,
+        delta=delta,
+        ts=ts,
+        escape_time=2 / delta,
+        degree=3,
+        losses=1 / grown,
+        norm_ratio=grown,
+        cosine=1 - 1 / grown,
+        kkt_residual=1 / grown,
+        drift=delta * grown,
+        grad_norms=1 / grown,
     )
 
 
