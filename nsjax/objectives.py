@@ -114,7 +114,7 @@ def ncf(
     Raises:
         ValueError: if the outputs do not have the shape of z.
 
-    Source: neuron pursuit (arXiv 2509.12154), section 2; `math.md` section 2.
+    Source: neuron pursuit (arXiv 2509.12154), section 2; `docs/mathematics.md`, section 2.
     """
     outputs = model(params, x)
     if outputs.shape != jnp.shape(z):
@@ -191,7 +191,7 @@ def neuron_ncf(
     Raises:
         ValueError: if there is no such layer, or the data do not fit the network.
 
-    Source: `math.md` section 2.
+    Source: `docs/mathematics.md`, section 2.
     """
     params = _check.network("params", params)
     check_layer(params, layer)

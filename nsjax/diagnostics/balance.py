@@ -20,7 +20,7 @@ def imbalance(params: Params, activation: Activation) -> tuple[jax.Array, ...]:
     Returns:
         One array `(k_l,)` per hidden layer.
 
-    Source: `math.md` section 3.
+    Source: `docs/mathematics.md`, section 3.
 
     >>> from nsjax import PolyLeakyReLU
     >>> imbalance((jnp.array([[2.0]]), jnp.array([[1.0]])), PolyLeakyReLU(2))[0].tolist()

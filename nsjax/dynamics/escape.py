@@ -192,7 +192,7 @@ def escape(
     Raises:
         TypeError, ValueError: for bad input, before anything is compiled.
 
-    Source: neuron pursuit (arXiv 2509.12154), Theorem 7; `math.md` section 3.
+    Source: neuron pursuit (arXiv 2509.12154), Theorem 7; `docs/mathematics.md`, section 3.
     """
     params = _check.network("params", params)
     flags = check_inactive(params, inactive)

@@ -140,7 +140,7 @@ def integrate(
         bisect: Any = _Bisect
         event = diffrax.Event(highest, bisect(rtol=0.0, atol=0.0, flip=False), direction=True)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: horizon * field(t * horizon, y, args)),
+        diffrax.ODETerm(lambda t, y, args: horizon * field(jnp.asarray(t) * horizon, y, args)),
         method,
         t0=0.0,
         t1=1.0,

@@ -9,8 +9,9 @@ and is kept as a logarithmic norm `m_j` and a unit direction `d_j`; in arc-lengt
     m_j' = g_j n_j,   d_j' = g_j (grad_j N(d) - n_j d_j),   tau' = |u|^(2-q),
 
 with `n_j = <grad_j N(d), d_j> = q N_j` and `g_j = (|u_j| / |u|)^(q-2)`. All of it stays of order
-one from delta to the escape, so that the count of steps does not depend on delta. Source: `math.md`
-section 3; neuron pursuit (arXiv 2509.12154), section 3.
+one from delta to the escape, so that the count of steps does not depend on delta.
+
+Source: `docs/mathematics.md`, section 3; neuron pursuit (arXiv 2509.12154), section 3.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def search_neuron(
     Raises:
         TypeError, ValueError: for bad input, before anything is compiled.
 
-    Source: `math.md` section 2; neuron pursuit (arXiv 2509.12154), Lemma 9.
+    Source: `docs/mathematics.md`, section 2; neuron pursuit (arXiv 2509.12154), Lemma 9.
     """
     params = _check.network("params", params)
     layer = check_layer(params, layer)

@@ -21,7 +21,7 @@ def origin(case):
 @pytest.mark.parametrize("p", [2, 3])
 @pytest.mark.parametrize("where", ["saddle", "origin"])
 def test_escape_time_along_a_kkt_ray(p, where):
-    """t(theta) of math.md section 3 at theta = 0.03: error < 1e-3 at delta = 1e-4, q = 3 and 4.
+    """t(theta) of a KKT ray at theta = 0.03: error < 1e-3 at delta = 1e-4, q = 3 and 4.
 
     From the origin and from a saddle with trained w_n; the error shrinks with delta, since the
     ray's higher-order terms matter for the last, shortest stretch only.
