@@ -1,13 +1,15 @@
 """Gradient flow, saddles and escapes."""
 
 from nsjax.dynamics.descent import Minimum, minimize
-from nsjax.dynamics.escape import Escape, Phase, escape, ray_time
+from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
+from nsjax.dynamics.outcome import Escape, Phase
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
 from nsjax.dynamics.scaling import time_scaling
 from nsjax.dynamics.train import TrainedSaddle, train_saddle
+from nsjax.dynamics.trip import ray_time
 
 __all__ = [
     "MESSAGES",

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.dynamics import slow
+from nsjax.dynamics.correlation import Correlation, correlation_args
 from nsjax.dynamics.measure import Measure, Reference, ReferencedLoss
-from nsjax.dynamics.saddles import Blocks, Correlation, Saddle, correlation_args
+from nsjax.dynamics.saddles import Blocks, Saddle
 from nsjax.kkt import unit
 from nsjax.kkt.ascent import ascend
 from nsjax.networks.homogeneous import Activation, Params

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
+from nsjax.dynamics.correlation import correlation, dominant
 from nsjax.dynamics.descent import minimize
-from nsjax.dynamics.saddles import Inactive, Saddle, correlation, dominant, embed, inspect
+from nsjax.dynamics.saddles import Inactive, Saddle, embed, inspect
 from nsjax.networks import activation_degree, apply, balance, degree, init
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import NetworkLoss, residual

@@ -75,7 +75,7 @@ def test_the_zero_block_aligns_with_its_kkt_point():
     assert result.target_value > 0
     assert result.kkt_residual[-1] < 1e-3
     assert result.cosine[-1] > 1 - 1e-6
-    at = dynamics.saddles.correlation(case.params, False, case.x, case.y, case.activation)
+    at = dynamics.correlation.correlation(case.params, False, case.x, case.y, case.activation)
     point = nsjax.kkt.residual(at.function, result.direction, args=at.args)
     assert float(point) == pytest.approx(result.kkt_residual[-1], rel=1e-6)
     assert float(nsjax.kkt.norm(result.direction)) == pytest.approx(1)

@@ -9,7 +9,8 @@ from scipy.optimize import minimize as scipy_minimize
 import nsjax
 from nsjax import networks, objectives
 from nsjax.dynamics import embed, inspect, minimize, train_saddle
-from nsjax.dynamics.saddles import blocks, check_inactive, correlation, dominant
+from nsjax.dynamics.correlation import correlation, dominant
+from nsjax.dynamics.saddles import blocks, check_inactive
 from tests.dynamics.saddle_cases import saddle
 
 INACTIVE = (np.array([False, True, True]), np.array([False, True]))

@@ -1,0 +1,144 @@
+"""The NCF of a saddle's zero block, and its dominant KKT point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax.dynamics.saddles import Inactive
+from nsjax.kkt import random_unit, search, unit
+from nsjax.kkt.neuron import correlation_scale, search_family
+from nsjax.networks import HomogeneousNeurons, activation_degree, features, pullback
+from nsjax.networks.homogeneous import Activation, Params
+from nsjax.objectives import NetworkLoss, NetworkNCF, SaddleNCF
+
+
+class Correlation(NamedTuple):
+    """The NCF of a saddle's zero block: a hashable function and the arrays it takes.
+
+    Attributes:
+        function: `(zero_block, *args) -> scalar`.
+        args: features and pulled-back residuals; at the origin, inputs and residual.
+    """
+
+    function: Callable[..., jax.Array]
+    args: tuple[Any, ...]
+
+
+def correlation(
+    params: Params,
+    origin: bool,
+    x: jax.Array,
+    y: jax.Array,
+    activation: Activation,
+    loss: str = "square",
+) -> Correlation:
+    """The NCF of the zero block of the saddle `params`."""
+    function = NetworkNCF(activation) if origin else SaddleNCF(activation)
+    return Correlation(
+        function, correlation_args(NetworkLoss(activation, loss), origin, params, x, y)
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def correlation_args(
+    loss: NetworkLoss, origin: bool, params: Params, x: jax.Array, y: jax.Array
+) -> tuple[Any, ...]:
+    """Residual, features and pullback at the saddle `params`: what the NCF takes."""
+    residual = loss.residual(params, x, y)
+    if origin:
+        return x, residual
+    return features(params, x, loss.activation), pullback(params, x, residual, loss.activation)
+
+
+class Dominant(NamedTuple):
+    """The best KKT point found of a saddle's NCF.
+
+    Attributes:
+        direction: unit pytree shaped like the parameters, zero outside the zero block.
+        value: N* there.
+        scale: the size the NCF would have if residual and features lined up.
+        neuron: `(hidden layer, index)` that carries it; None at the origin.
+    """
+
+    direction: Params
+    value: float
+    scale: float
+    neuron: tuple[int, int] | None
+
+    def dead(self, grad_norm: float) -> bool:
+        """Whether the NCF vanishes identically.
+
+        To the square root of rounding against its natural size, and to ten times the gradient norm
+        that is left at the saddle: a bottleneck's NCF is as far from zero as the saddle is from
+            one.
+        """
+        eps = float(jnp.finfo(self.direction[0].dtype).eps)
+        return not self.value > max(eps**0.5 * self.scale, 10 * grad_norm)
+
+
+def dominant(
+    key: jax.Array,
+    params: Params,
+    inactive: Inactive,
+    ncf: Correlation,
+    activation: Activation,
+    *,
+    starts: int = 64,
+    max_steps: int = 2000,
+) -> Dominant:
+    """Search for the dominant KKT point of a saddle's NCF, over all its hidden layers."""
+    if all(array.all() for array in inactive):
+        return _dominant_at_origin(key, params, ncf, activation, starts, max_steps)
+    hidden_features, pulled = ncf.args
+    family = HomogeneousNeurons(activation)
+    p = activation_degree(activation)
+    best = Dominant(jax.tree.map(jnp.zeros_like, params), 0.0, 0.0, None)
+    scale = 0.0
+    for i, k in enumerate(jax.random.split(key, len(inactive))):
+        if not inactive[i].any():
+            continue
+        before, after = hidden_features[i], pulled[i + 1]
+        bound = float(correlation_scale(family, before, after))
+        scale = max(scale, bound * p ** (p / 2) / (p + 1) ** ((p + 1) / 2))
+        if bound == 0:
+            continue
+        found = search_family(k, family, before, after, starts=starts, max_steps=max_steps)
+        if float(found.values[0]) > best.value:
+            j = int(np.argmax(inactive[i]))
+            weights = [jnp.zeros_like(weight) for weight in params]
+            weights[i] = weights[i].at[j].set(found.points[0][0])
+            weights[i + 1] = weights[i + 1].at[:, j].set(found.points[1][0])
+            best = Dominant(unit(tuple(weights)), float(found.values[0]), scale, (i + 1, j))
+    return best._replace(scale=scale)
+
+
+def _dominant_at_origin(
+    key: jax.Array,
+    params: Params,
+    ncf: Correlation,
+    activation: Activation,
+    starts: int,
+    max_steps: int,
+) -> Dominant:
+    x, residual = ncf.args
+    # The output is of degree p^(L-1) in a sample.
+    sizes = jnp.linalg.norm(x, axis=1) ** (activation_degree(activation) ** (len(params) - 1))
+    scale = float(jnp.linalg.norm(residual) * jnp.linalg.norm(sizes))
+    if scale == 0:
+        return Dominant(jax.tree.map(jnp.zeros_like, params), 0.0, 0.0, None)
+    found = search(
+        key,
+        ncf.function,
+        partial(random_unit, like=params),
+        args=ncf.args,
+        starts=starts,
+        max_steps=max_steps,
+    )
+    best = jax.tree.map(lambda leaf: leaf[0], found.points)
+    return Dominant(best, float(found.values[0]), scale, None)
