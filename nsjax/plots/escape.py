@@ -121,7 +121,7 @@ def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None 
         ax: where to draw; a new figure by default.
     """
     single = len(families) == 1
-    figure, panel = axes(ax, size=(3.4, 2.6) if single else (5.2, 2.8 + 0.16 * len(families)))
+    figure, panel = axes(ax, size=(3.4, 2.6) if single else (7.0, 2.8 + 0.1 * len(families)))
     for index, (name, escapes) in enumerate(families.items()):
         color = CATEGORIES[index % len(CATEGORIES)]
         style = ("-", "--", ":", "-.")[index // len(CATEGORIES) % 4]
@@ -143,7 +143,7 @@ def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None 
     panel.set_ylabel("escape time")
     handles, labels = panel.get_legend_handles_labels()
     if single and handles:
-        panel.set_title(labels[0])
+        panel.set_title(labels[0], fontsize=RC["axes.titlesize"])
         # A slope of zero would otherwise be drawn on an axis that magnifies the last digits.
         low, high = panel.get_ylim()
         if high < 10 * low:
