@@ -132,6 +132,29 @@ def tree_finite(name: str, tree: Any) -> None:
         finite(name, _floating(name, leaf))
 
 
+def floating_tree(name: str, tree: Any) -> Any:
+    """Return a pytree of finite floating arrays; integers become floats."""
+    tree_finite(name, tree)
+    return jax.tree.map(lambda leaf: _floating(name, leaf), tree)
+
+
+def scalar_function(name: str, function: Callable[..., Any], *args: Any) -> None:
+    """Raise unless `function(*args)` is a scalar; nothing is computed."""
+    shape = getattr(jax.eval_shape(function, *args), "shape", None)
+    if shape != ():
+        raise ValueError(f"{name} must return a scalar, got shape {shape}")
+
+
+def data(name: str, args: Any) -> tuple[Any, ...]:
+    """Return `args` if it is a tuple whose floating arrays are finite."""
+    if not isinstance(args, tuple):
+        raise TypeError(f"{name} must be a tuple of further arguments, got {type(args).__name__}")
+    for i, leaf in enumerate(jax.tree.leaves(args)):
+        if isinstance(leaf, jax.Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.inexact):
+            finite(f"{name} (leaf {i})", leaf)  # type: ignore[arg-type]
+    return args
+
+
 def function(name: str, value: Any) -> Callable[..., Any]:
     """Return `value` if it can be called."""
     if not callable(value):

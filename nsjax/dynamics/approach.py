@@ -12,12 +12,14 @@ import jax.numpy as jnp
 
 from nsjax import _check
 from nsjax._flat import Layout
+from nsjax.diagnostics import imbalance
 from nsjax.dynamics import slow
 from nsjax.dynamics.correlation import Correlation, correlation_args
 from nsjax.dynamics.measure import Measure, Reference, ReferencedLoss
 from nsjax.dynamics.saddles import Blocks, Saddle
 from nsjax.kkt import unit
 from nsjax.kkt.ascent import ascend
+from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import NetworkLoss
 
@@ -36,7 +38,8 @@ class Approach(NamedTuple):
         zero, labels, groups: the zero block and its neurons, see `saddles.Blocks`.
         start_ratio: norm of the zero block at the start over delta.
         layout, loss, measure, data: of the full flow.
-        target, target_value: `(P,)` KKT point that the zero block tends to, and its NCF.
+        target, target_value, target_residual: `(P,)` KKT point that the zero block tends to, its
+            NCF and its KKT residual.
         spec, problem, state: of the slow manifold.
         error: relative error of the slow manifold at the start.
         value, degree, curvature, delta: N*, q, largest curvature, size of the perturbation.
@@ -53,6 +56,7 @@ class Approach(NamedTuple):
     data: tuple[Any, ...]
     target: jax.Array
     target_value: float
+    target_residual: float
     spec: slow.SlowSpec
     problem: slow.SlowProblem
     state: jax.Array
@@ -97,7 +101,7 @@ def perturbation_blocks(
         return unit(n), unit(z)
     _check.tree_finite("perturbation", perturbation)
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(perturbation)]
-    if shapes != list(layout.shapes):
+    if shapes != list(layout.shapes) or not isinstance(perturbation, tuple | list):
         raise ValueError(f"perturbation must be shaped like params, {layout.shapes}, got {shapes}")
     flat = layout.flat(jax.tree.map(jnp.asarray, perturbation)).astype(dtype)
     n, z = jnp.where(zero, 0, flat), jnp.where(zero, flat, 0)
@@ -137,6 +141,7 @@ def approach(
     zero, labels = jnp.asarray(where.zero), jnp.asarray(where.labels)
     n, z = direction
     network_loss = NetworkLoss(activation, loss)
+    p = activation_degree(activation)
     full_loss = ReferencedLoss(network_loss)
     measure = Measure(ncf.function, layout, observables)
     reference = Reference(flat, zero, z, jnp.asarray(delta, dtype), ncf.args)
@@ -156,8 +161,10 @@ def approach(
         settled = _settle(network_loss, layout, settled, zero, inverse, vectors, x, y)
     settled_args = correlation_args(network_loss, where.origin, layout.tree(settled), x, y)
     order = saddle.degree
+    conserved = imbalance(layout.tree(flat + delta * (n + z)), activation)
     problem = slow.SlowProblem(
         settled,
+        conserved,
         transient,
         jnp.where(relaxes, eigenvalues, 0),
         frozen,
@@ -172,8 +179,8 @@ def approach(
         jnp.asarray(order * value, dtype),
         jnp.asarray(order, dtype),
     )
-    spec = slow.SlowSpec(ncf.function, full_loss, measure, layout, where.groups, _SLOW_STEPS)
-    target, target_value = _target(spec, problem, state, z, smooth, rtol)
+    spec = slow.SlowSpec(ncf.function, full_loss, measure, layout, p, where.groups, _SLOW_STEPS)
+    target, target_value, target_residual = _target(spec, problem, state, z, smooth, rtol)
     data = (x, y, reference._replace(target=target))
     problem = problem._replace(data=data)
     moved_args = correlation_args(network_loss, where.origin, layout.tree(flat + delta * n), x, y)
@@ -181,25 +188,26 @@ def approach(
     change, error = slow.start_errors(spec, problem, z, moved_args)
     error = max(float(change) / max(1.0, waiting), float(error))
     return Approach(
-        flat + delta * (n + z),
-        zero,
-        labels,
-        where.groups,
-        start_ratio,
-        layout,
-        full_loss,
-        measure,
-        data,
-        target,
-        target_value,
-        spec,
-        problem,
-        state,
-        error,
-        value,
-        order,
-        saddle.curvature_max,
-        delta,
+        start=flat + delta * (n + z),
+        zero=zero,
+        labels=labels,
+        groups=where.groups,
+        start_ratio=start_ratio,
+        layout=layout,
+        loss=full_loss,
+        measure=measure,
+        data=data,
+        target=target,
+        target_value=target_value,
+        target_residual=target_residual,
+        spec=spec,
+        problem=problem,
+        state=state,
+        error=error,
+        value=value,
+        degree=order,
+        curvature=saddle.curvature_max,
+        delta=delta,
     )
 
 
@@ -229,7 +237,7 @@ def _target(
     z: jax.Array,
     smooth: bool,
     rtol: float,
-) -> tuple[jax.Array, float]:
+) -> tuple[jax.Array, float, float]:
     """Unit KKT point that the zero block tends to from z: the limit of the slow flow.
 
     An activation with a kink of degree 1 has no such flow; there a monotone ascent of the NCF
@@ -254,7 +262,8 @@ def _target(
         direction = unit(z)
     else:
         direction = _climb(spec, problem, z)
-    return direction, float(_alignment(spec, problem, direction)[1])
+    residual, value = _alignment(spec, problem, direction)
+    return direction, float(value), float(residual)
 
 
 @partial(jax.jit, static_argnums=0)

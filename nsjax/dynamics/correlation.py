@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax.dynamics.saddles import Inactive
+from nsjax.dynamics.saddles import Inactive, Saddle
 from nsjax.kkt import random_unit, search, unit
 from nsjax.kkt.neuron import correlation_scale, search_family
 from nsjax.networks import HomogeneousNeurons, activation_degree, features, pullback
@@ -71,15 +71,16 @@ class Dominant(NamedTuple):
     scale: float
     neuron: tuple[int, int] | None
 
-    def dead(self, grad_norm: float) -> bool:
+    def dead(self, saddle: Saddle) -> bool:
         """Whether the NCF vanishes identically.
 
-        To the square root of rounding against its natural size, and to ten times the gradient norm
-        that is left at the saddle: a bottleneck's NCF is as far from zero as the saddle is from
-            one.
+        To the square root of rounding against its natural size; and to ten times the gradient that
+        is left at the saddle (or that would pass for zero, if that is less): a bottleneck's NCF is
+        as far from zero as the saddle is from one.
         """
         eps = float(jnp.finfo(self.direction[0].dtype).eps)
-        return not self.value > max(eps**0.5 * self.scale, 10 * grad_norm)
+        left = min(saddle.grad_norm, 1e-6 * saddle.grad_scale)
+        return not self.value > max(eps**0.5 * self.scale, 10 * left)
 
 
 def dominant(

@@ -20,16 +20,12 @@ from nsjax.dynamics.saddles import (
     check_inactive,
     inspect,
 )
-from nsjax.dynamics.trip import Trip, full_method, ray_time
+from nsjax.dynamics.trip import ROUNDING, Trip, full_method, ray_time
 from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
 
 METHODS = ("auto", "explicit", "implicit", "slow")
-_ROUNDING = {"explicit": 1e-2, "implicit": 1e-6}
-"""Largest `eps * lambda_max * t` that a full integration bears: rounding against slow motion.
-
-The implicit solver's step collapses unless its absolute tolerance lies far above it."""
 
 
 def escape(
@@ -83,7 +79,8 @@ def escape(
             comes first.
         observables: name to hashable pure function `(params, x, y) -> array`, saved along the way.
         rtol: relative tolerance; 1e-8 by default, in float32 1e-5; on the slow manifold 1e-5 for
-            p = 2 and 1e-6 for higher p where the activation has a kink in some derivative.
+            p = 2 and 1e-6 for higher p where the activation has a kink in some derivative; after
+            the escape 1e-7.
         slow_tol: relative error of the slow manifold's velocity at which it hands over.
         saddle_tol: relative gradient that passes for zero, see `dynamics.inspect`.
         starts: of the KKT search.
@@ -110,13 +107,18 @@ def escape(
     dtype = params[0].dtype
     if rtol is None:
         rtol = 1e-8 if dtype == jnp.float64 else 1e-5
-        slow_rtol = max(rtol, _slow_rtol(activation, p))
+        slow_rtol, follow_rtol = max(rtol, _slow_rtol(activation, p)), max(rtol, 1e-7)
     else:
-        slow_rtol = rtol = _check.positive("rtol", rtol)
+        slow_rtol = follow_rtol = rtol = _check.positive("rtol", rtol)
         check_rtol(rtol, dtype)
-    if not slow_tol > 0:
-        raise ValueError(f"slow_tol must be positive, got {slow_tol!r}")
+    if slow_tol != float("inf"):
+        _check.positive("slow_tol", slow_tol)
+    if saddle_tol is not None:
+        _check.positive("saddle_tol", saddle_tol)
+    _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
+    if observables is not None and not isinstance(observables, Mapping):
+        raise TypeError(f"observables must map names to functions, got {observables!r}")
     named = tuple((observables or {}).items())
     for name, function in named:
         _check.function(f"observables[{name!r}]", function)
@@ -143,7 +145,7 @@ def escape(
         return without_escape(known, saddle.stop)
     best = dominant(search_key, params, flags, ncf, activation, starts=starts)
     known = known._replace(value=best.value)
-    if best.dead(saddle.grad_norm):
+    if best.dead(saddle):
         return without_escape(known, Stop.DEAD_SADDLE)
     if direction is None:
         direction = (
@@ -175,7 +177,7 @@ def escape(
     elif method == "slow" and not smooth:
         return without_escape(known, Stop.SLOW_INVALID)
     rounding = float(jnp.finfo(dtype).eps) * saddle.curvature_max * predicted
-    if method in _ROUNDING and rounding > _ROUNDING[method]:
+    if method in ROUNDING and rounding > ROUNDING[method]:
         return without_escape(known, Stop.ROUNDING, method)
     trip = Trip(
         near,
@@ -183,6 +185,7 @@ def escape(
         horizon or 1e4 * predicted,
         rtol,
         slow_rtol,
+        follow_rtol,
         slow_tol,
         max_steps,
         smooth,

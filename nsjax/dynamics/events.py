@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,9 @@ class Event:
                 "an Event takes exactly one of below and above, got "
                 f"below={self.below!r}, above={self.above!r}"
             )
+        value = self.below if self.above is None else self.above
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"an Event's value must be a number, got {value!r}")
         if not np.isfinite(self.threshold):
             raise ValueError(f"an Event's value must be finite, got {self.threshold!r}")
 
@@ -77,6 +81,10 @@ class Saves:
     def __post_init__(self) -> None:
         _check.positive_integer("saves.count", self.count)
         _check.positive("saves.decades", self.decades)
+        if not isinstance(self.observables, Mapping):
+            raise TypeError(
+                f"saves.observables must map names to functions, got {self.observables!r}"
+            )
         for name, function in self.observables.items():
             _check.function(f"saves.observables[{name!r}]", function)
             if name in BUILT_IN:
@@ -92,6 +100,8 @@ class Saves:
 
 def check_events(events: Any, observables: Mapping[str, Any]) -> tuple[Event, ...]:
     """Return the events as a tuple if each watches a quantity that there is."""
+    if isinstance(events, str) or not isinstance(events, Event | Sequence):
+        raise TypeError(f"events must be nsjax.dynamics.Event objects, got {events!r}")
     events = (events,) if isinstance(events, Event) else tuple(events)
     there = (*BUILT_IN, *observables)
     for event in events:

@@ -36,8 +36,8 @@ class Flow(NamedTuple):
         result: `Stop` code; `message` is its text.
         method: "explicit" or "implicit", the one that ran.
         event: index of the event that fired, -1 if none did.
-        coarse: True if `atol` lies above a tenth of the smallest nonzero weight matrix's norm at
-            the start, so that the tolerance could not resolve its growth.
+        coarse: True if `atol` lies above a tenth of the smallest nonzero row or column at the
+            start, so that the tolerance cannot resolve its growth.
     """
 
     ts: jax.Array
@@ -86,7 +86,9 @@ def gradient_flow(
         args: further arguments of the loss.
         t1: horizon, in the time of `dw/dt = -grad f` (f as given: a sum, not a mean).
         rtol, atol: relative and absolute tolerance of the step-size control, per entry. `atol`
-            defaults to `rtol / 100` times the norm of the smallest nonzero array of `params`.
+            defaults to `rtol / 100` times the norm of the smallest nonzero row or column of
+            `params` (1e-10 at least for the implicit solver, whose steps collapse where it lies
+            below rounding).
         saves: what to save and when, see `Saves`; 200 log-spaced times by default.
         events: where to stop early, see `Event`.
         max_steps: bound on the attempted steps.
@@ -113,22 +115,31 @@ def gradient_flow(
     if not isinstance(saves, Saves):
         raise TypeError(f"saves must be an nsjax.dynamics.Saves, got {saves!r}")
     events = check_events(events, saves.observables)
-    params = jax.tree.map(jnp.asarray, params)
+    _check.data("args", args)
+    params = _check.floating_tree("params", params)
     layout = Layout.of(params)
     y0 = layout.flat(params)
     check_rtol(rtol, y0.dtype)
     smallest = _smallest(params)
-    atol = 0.01 * rtol * smallest if atol is None else _check.positive("atol", atol)
+    atol = None if atol is None else _check.positive("atol", atol)
     if method == "implicit" and layout.size > LARGEST_DENSE:
         raise ValueError(
             f"method 'implicit' factorises a dense Hessian: at most {LARGEST_DENSE} parameters, "
             f"got {layout.size}"
         )
+    _check.scalar_function("loss", loss, params, *args)
+    for event in events:
+        if event.quantity in saves.observables:
+            observable = saves.observables[event.quantity]
+            _check.scalar_function(f"observable {event.quantity!r}", observable, params, *args)
     if method == "auto":
         method = "explicit"
         if layout.size <= LARGEST_DENSE:
             curvature = float(largest_curvature(loss, layout, y0, args))
             method = "implicit" if curvature * t1 / 3 > _EXPLICIT_STEPS else "explicit"
+    if atol is None:
+        floor = 1e-10 if method == "implicit" else 0.0
+        atol = max(0.01 * rtol * smallest, floor)
     run = run_flow(
         loss,
         layout,
@@ -234,9 +245,19 @@ def run_flow(
         out.y * scale,
         snapshots,
         cost(solver, out.steps, out.rejected),
-        int(out.code),
+        _reason(out, solver),
         fired,
     )
+
+
+def _reason(out: Integration, solver: str) -> int:
+    """Stop code; steps that ran out because most were rejected are a collapse of the step size."""
+    code, share = int(out.code), int(out.rejected) / max(int(out.steps), 1)
+    if code == Stop.MAX_STEPS and solver == "kvaerno5" and share > 0.5:
+        return int(Stop.ROUNDING)
+    if code == Stop.MAX_STEPS and share > 0.9:
+        return int(Stop.FAILED)
+    return code
 
 
 class _Spec(NamedTuple):
@@ -303,7 +324,9 @@ def _compiled(
     already = jnp.zeros((), bool)
     if spec.events:
         already = jnp.max(margins(jnp.zeros(()), start, packed)) > 0
-        horizon = jnp.where(already, jnp.finfo(y0.dtype).tiny, horizon)
+    value, gradient = value_and_grad(y0, args)
+    lost = ~(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
+    horizon = jnp.where(already | lost, jnp.finfo(y0.dtype).tiny, horizon)
     out = integrate(
         field,
         start,
@@ -317,7 +340,8 @@ def _compiled(
         solver=spec.solver,
         max_steps=spec.max_steps,
     )
-    out = out._replace(code=jnp.where(already, Stop.EVENT, out.code).astype(jnp.int32))
+    code = jnp.where(lost, Stop.FAILED, jnp.where(already, Stop.EVENT, out.code))
+    out = out._replace(code=code.astype(jnp.int32))
     return out, measure(out.t, out.y, packed)
 
 
@@ -346,6 +370,10 @@ def check_rtol(rtol: float, dtype: Any) -> None:
 
 
 def _smallest(params: Any) -> float:
-    """Norm of the smallest nonzero array, 1 if all are zero."""
-    sizes = [float(jnp.linalg.norm(leaf)) for leaf in jax.tree.leaves(params)]
-    return min((size for size in sizes if size > 0), default=1.0)
+    """Norm of the smallest nonzero row or column of all matrices (entry of all vectors), or 1."""
+    sizes = []
+    for leaf in map(np.asarray, jax.tree.leaves(params)):
+        axes = (0, -1) if leaf.ndim > 1 else (None,)
+        sizes += [np.ravel(np.linalg.norm(leaf, axis=a) if leaf.ndim > 1 else leaf) for a in axes]
+    flat = np.abs(np.concatenate(sizes))
+    return float(np.min(flat[flat > 0], initial=np.inf)) if np.any(flat > 0) else 1.0

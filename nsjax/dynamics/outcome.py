@@ -43,11 +43,13 @@ class Escape(NamedTuple):
         escape_time: when the zero block's norm first crossed `threshold`; NaN if it did not.
         ts: `(m,)` times of the saves.
         observables: the user's observables by name, each with a leading axis of length m.
-        drift: `(m,)`, `||w_n(t) - w_n||` of the active weights.
+        drift: `(m,)`, `||w_n(t) - w_n||` of the active weights; below `eps ||w_n||` it is rounding.
         norm_ratio: `(m,)`, `||w_z(t)|| / delta`.
         direction: `w_z / ||w_z||` at the end of the escape, a pytree shaped like params.
         kkt_residual: `(m,)`, KKT residual of the direction under the saddle's NCF.
-        evaluations: gradient evaluations of all phases together.
+        evaluations: gradient evaluations by the integrators of all phases together, of the NCF on
+            the slow manifold and of the loss elsewhere. On top come the KKT search, the flow to the
+            target, saves, and four gradients a slow step that measure its error.
         method: the method that ran to the escape, or first: "slow", "explicit" or "implicit";
             `phases` tells all.
         result: `Stop` code; `message` is its text.
@@ -57,6 +59,7 @@ class Escape(NamedTuple):
         target: unit pytree, the KKT point that the zero block tends to (the limit of the slow
             flow).
         target_value: NCF there: positive where it escapes.
+        target_residual: KKT residual there: how well the target is known.
         kkt_value: N*, the NCF at the dominant KKT point that the search found.
         degree: q.
         delta, threshold: as used.
@@ -84,6 +87,7 @@ class Escape(NamedTuple):
     cosine: np.ndarray
     target: Params
     target_value: float
+    target_residual: float
     kkt_value: float
     degree: int
     delta: float
@@ -121,6 +125,7 @@ def assemble(
     direction: Params,
     target: Params,
     target_value: float,
+    target_residual: float,
     method: str,
     code: int,
     params: Params,
@@ -145,6 +150,7 @@ def assemble(
         cosine=series["cosine"],
         target=target,
         target_value=target_value,
+        target_residual=target_residual,
         kkt_value=known.value,
         degree=known.saddle.degree,
         delta=known.delta,
@@ -169,6 +175,7 @@ def without_escape(known: Known, code: Stop, method: str = "none") -> Escape:
         direction=zeros,
         target=zeros,
         target_value=math.nan,
+        target_residual=math.nan,
         method=method,
         code=code,
         params=known.params,

@@ -43,8 +43,8 @@ MESSAGES: dict[int, str] = {
         "order delta, so it neither escapes nor dies out"
     ),
     Stop.ROUNDING: (
-        "refused: rounding drowns the slow motion at this delta, dtype and method; take the slow "
-        "manifold, float64 or a larger delta"
+        "rounding drowns the slow motion at this size, dtype, tolerance and method; take the slow "
+        "manifold, float64, a larger atol or a larger delta"
     ),
     Stop.FAILED: "the solver failed: a value was not finite, or the step size underflowed",
     Stop.SLOW_INVALID: (

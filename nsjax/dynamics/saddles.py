@@ -154,8 +154,8 @@ class Saddle(NamedTuple):
     Attributes:
         loss: f at the saddle.
         grad_norm: `||grad f||` there.
-        grad_bound: the largest gradient norm that still passes for zero,
-            `tol * curvature_max * ||w_n||`.
+        grad_scale: what it counts against, `curvature_max * ||w_n||`.
+        grad_bound: the largest gradient norm that still passes for zero, `tol * grad_scale`.
         curvature_min, curvature_max: extreme eigenvalues of the Hessian over the active weights.
         curvature_min_positive: its smallest eigenvalue above the null band.
         null_directions: how many eigenvalues lie in the band, `|lambda| <= band`.
@@ -167,6 +167,7 @@ class Saddle(NamedTuple):
 
     loss: float
     grad_norm: float
+    grad_scale: float
     grad_bound: float
     curvature_min: float
     curvature_max: float
@@ -219,6 +220,7 @@ def inspect(
     layout = Layout.of(params)
     flat = layout.flat(params)
     check_zero_block(flat, where)
+    check_active(params, inactive)
     eps = float(jnp.finfo(flat.dtype).eps)
     tol = max(1e-6, 1e3 * eps) if tol is None else _check.positive("tol", tol)
     q = degree(activation, len(params)) if where.origin else p + 1
@@ -232,18 +234,20 @@ def inspect(
     largest = float(np.max(np.abs(inside), initial=0.0))
     band = 0.1 * eps**0.5 * largest
     positive = inside[inside > band]
+    scale = largest * float(jnp.linalg.norm(flat)) if inside.size else 1.0
     return Saddle(
-        float(value),
-        float(grad_norm),
-        tol * largest * float(jnp.linalg.norm(flat)) if inside.size else tol,
-        float(np.min(inside)) if inside.size else 0.0,
-        largest,
-        float(np.min(positive)) if positive.size else 0.0,
-        int(np.sum(np.abs(inside) <= band)),
-        band,
-        q,
-        eigenvalues.at[: int(where.zero.sum())].set(0),
-        vectors,
+        loss=float(value),
+        grad_norm=float(grad_norm),
+        grad_scale=scale,
+        grad_bound=tol * scale,
+        curvature_min=float(np.min(inside)) if inside.size else 0.0,
+        curvature_max=largest,
+        curvature_min_positive=float(np.min(positive)) if positive.size else 0.0,
+        null_directions=int(np.sum(np.abs(inside) <= band)),
+        band=band,
+        degree=q,
+        eigenvalues=eigenvalues.at[: int(where.zero.sum())].set(0),
+        eigenvectors=vectors,
     )
 
 
@@ -258,19 +262,34 @@ def _inspect_large(
 ) -> Saddle:
     value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), x, y))(flat)
     largest = float(largest_curvature(loss, layout, flat, (x, y)))
+    scale = largest * float(jnp.linalg.norm(flat)) if largest > 0 else 1.0
     return Saddle(
-        float(value),
-        float(jnp.linalg.norm(gradient)),
-        tol * max(largest * float(jnp.linalg.norm(flat)), 1.0),
-        float("nan"),
-        largest,
-        float("nan"),
-        0,
-        float("nan"),
-        q,
-        jnp.zeros((0,), flat.dtype),
-        jnp.zeros((flat.size, 0), flat.dtype),
+        loss=float(value),
+        grad_norm=float(jnp.linalg.norm(gradient)),
+        grad_scale=scale,
+        grad_bound=tol * scale,
+        curvature_min=float("nan"),
+        curvature_max=largest,
+        curvature_min_positive=float("nan"),
+        null_directions=0,
+        band=float("nan"),
+        degree=q,
+        eigenvalues=jnp.zeros((0,), flat.dtype),
+        eigenvectors=jnp.zeros((flat.size, 0), flat.dtype),
     )
+
+
+def check_active(params: Params, inactive: Inactive) -> None:
+    """Raise if a neuron that counts as active is zero: it belongs to the zero block."""
+    for layer, flags in enumerate(inactive):
+        into = np.asarray(jnp.sum(params[layer] ** 2, axis=1))
+        out = np.asarray(jnp.sum(params[layer + 1] ** 2, axis=0))
+        idle = np.flatnonzero(~flags & (into == 0) & (out == 0))
+        if idle.size:
+            raise ValueError(
+                f"inactive[{layer}] must be True for every neuron whose weights are all zero, got "
+                f"False for neuron {idle[0]}"
+            )
 
 
 def check_zero_block(flat: jax.Array, where: Blocks) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from nsjax._flat import Layout
 from nsjax.dynamics.integrate import Integration, integrate
+from nsjax.dynamics.levels import restore_imbalance
 
 SOLVER = "dopri8"
 LONGEST = 1e4
@@ -43,6 +44,7 @@ class SlowProblem(NamedTuple):
 
     Attributes:
         settled: `(P,)` active weights after they have settled.
+        imbalance: one array `(k_l,)` per hidden layer, conserved from the start.
         transient: `(P,)` what still relaxes at the start, in the Hessian's eigenvectors.
         eigenvalues: `(P,)` rates at which it does.
         frozen: `(P,)` entries of the zero block that stand still to leading order, over delta.
@@ -60,6 +62,7 @@ class SlowProblem(NamedTuple):
     """
 
     settled: jax.Array
+    imbalance: tuple[jax.Array, ...]
     transient: jax.Array
     eigenvalues: jax.Array
     frozen: jax.Array
@@ -96,12 +99,13 @@ class SlowLimits(NamedTuple):
 
 
 class SlowSpec(NamedTuple):
-    """What is static: the NCF, the loss, what is saved, the layout and two counts."""
+    """What is static: the NCF, the loss, what is saved, the layout, p and two counts."""
 
     ncf: Callable[..., jax.Array]
     loss: Callable[..., jax.Array]
     measure: Callable[..., dict[str, jax.Array]]
     layout: Layout
+    p: int
     groups: int
     max_steps: int
 
@@ -163,24 +167,37 @@ def _gradient(
     return jnp.where(saddle.zero, gradient, 0)
 
 
-def displaced(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Array:
-    """Active weights `(P,)` at their quasi-equilibrium under the zero block `delta * block`.
+def on_level(spec: SlowSpec, problem: SlowProblem, full: jax.Array) -> jax.Array:
+    """All weights `(P,)`, the active ones rescaled to the conserved imbalances."""
+    zero = Layout(spec.layout.structure, spec.layout.shapes, ("bool",) * len(spec.layout.shapes))
+    restored = restore_imbalance(
+        spec.layout.tree(full), zero.tree(problem.zero), problem.imbalance, spec.p
+    )
+    return spec.layout.flat(restored)
 
-    One Newton step with the Hessian at the saddle, `w_n - H^+ (grad_n f(w_n, w_z) - grad_n f(w_n,
-    0))`: the difference, so that what is left of the gradient at the saddle does not count as a
-    force.
+
+def displaced(
+    spec: SlowSpec, problem: SlowProblem, block: jax.Array, relaxing: jax.Array | float = 0.0
+) -> jax.Array:
+    """All weights `(P,)`: the active ones at their quasi-equilibrium under `delta * block`.
+
+    One Newton step with the Hessian at the saddle,
+    `w_n - H^+ (grad_n f(w_n, w_z) - grad_n f(w_n, 0))`: the difference, so that what is left of the
+    gradient at the saddle does not count as a force. It moves across the valley of minima; where
+    along it they are, the conserved imbalances say. `relaxing` is what has not settled yet.
     """
     gradient = jax.grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))
     force = gradient(problem.settled + problem.delta * block) - gradient(problem.settled)
     force = jnp.where(problem.zero, 0, force)
     step = problem.eigenvectors @ (problem.inverse * (problem.eigenvectors.T @ force))
-    return problem.settled - jnp.where(problem.zero, 0, step)
+    moved = problem.settled - jnp.where(problem.zero, 0, step)
+    return on_level(spec, problem, moved + problem.delta * block + relaxing)
 
 
 def model_error(spec: SlowSpec, problem: SlowProblem, block: jax.Array) -> jax.Array:
     """Relative error of `grad N(w_z)` as the velocity of the zero block."""
     lead = _ncf_gradient(spec, block, problem) * problem.delta ** (problem.order - 1)
-    full = displaced(spec, problem, block) + problem.delta * block
+    full = displaced(spec, problem, block)
     exact = -jax.grad(lambda w: spec.loss(spec.layout.tree(w), *problem.data))(full)
     size = jnp.linalg.norm(lead)
     error = jnp.linalg.norm(jnp.where(problem.zero, exact - lead, 0))
@@ -215,7 +232,7 @@ def parameters(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> jax.Ar
     block = zero_block(spec, problem, state)
     decay = jnp.exp(-problem.eigenvalues * time(problem, state))
     relaxing = problem.eigenvectors @ (problem.transient * decay)
-    return displaced(spec, problem, block) + relaxing + problem.delta * block
+    return displaced(spec, problem, block, relaxing)
 
 
 def save(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> dict[str, jax.Array]:
@@ -247,7 +264,7 @@ def kkt_residual(
     gradient = _gradient(ncf, layout, saddle, direction)
     size = jnp.linalg.norm(gradient)
     tangent = jnp.linalg.norm(gradient - jnp.dot(gradient, direction) * direction)
-    return jnp.where(size > 0, tangent / jnp.where(size > 0, size, 1), 0), size
+    return jnp.where(size == 0, 0, tangent / jnp.where(size == 0, 1, size)), size
 
 
 @partial(jax.jit, static_argnums=0)

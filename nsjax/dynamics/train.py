@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from nsjax.dynamics.descent import minimize
 from nsjax.dynamics.saddles import Inactive, Saddle, embed, inspect
 from nsjax.networks import activation_degree, apply, balance, degree, init
 from nsjax.networks.homogeneous import Activation, Params
-from nsjax.objectives import NetworkLoss, residual
+from nsjax.objectives import LOSSES, NetworkLoss, residual
 
 FOUND, NOT_FOUND = 0, 1
 MESSAGES = {
@@ -86,16 +87,22 @@ def train_saddle(
     Raises:
         TypeError, ValueError: for bad input.
     """
-    x, y = _check.matrix("x", x), _check.matrix("y", y)
+    x = _check.matrix("x", x)
+    y = _check.matrix("y", y, rows=x.shape[0]).astype(x.dtype)
     attempts = _check.positive_integer("attempts", attempts)
+    tol = _check.positive("tol", tol)
+    _check.choice("loss", loss, tuple(LOSSES))
     activation_degree(activation)
-    active, widths = tuple(active), tuple(widths)
+    active, widths = _widths("active", active), _widths("widths", widths)
     if len(active) != len(widths):
         raise ValueError(f"active and widths must have equal lengths, got {active} and {widths}")
     if any(count < 0 for count in active) or (0 in active and any(active)):
         raise ValueError(
             f"active must be positive in every hidden layer, or 0 in all, got {active}"
         )
+    for k, most in zip(active, widths, strict=True):
+        if most < max(k, 1):
+            raise ValueError(f"widths must be at least 1 and active, got {widths} and {active}")
     if not any(active):
         params = tuple(
             jnp.zeros_like(w) for w in init(key, (x.shape[1], *widths, y.shape[1]), dtype=x.dtype)
@@ -113,6 +120,16 @@ def train_saddle(
             best = found._replace(attempts=attempts)
     assert best is not None
     return best
+
+
+def _widths(name: str, values: Any) -> tuple[int, ...]:
+    """Hidden widths as a tuple of integers."""
+    if not isinstance(values, Sequence) or not values:
+        raise TypeError(f"{name} must be a sequence of hidden widths, got {values!r}")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise TypeError(f"{name} must hold integers, got {values!r}")
+    return tuple(int(value) for value in values)
 
 
 def best_scale(
@@ -148,7 +165,7 @@ def _judge(
     best = dominant(key, params, inactive, ncf, activation, starts=32)
     # Active neurons that are dead on the data are at rest too, but no minimum of anything.
     learned = origin or saddle.curvature_max > 0
-    good = saddle.stop is None and learned and not best.dead(saddle.grad_norm)
+    good = saddle.stop is None and learned and not best.dead(saddle)
     return TrainedSaddle(params, inactive, saddle, best.value, 1, FOUND if good else NOT_FOUND)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax import _check
 from nsjax.dynamics.approach import DIED, FLAT, Approach
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import SOLVERS, run_flow
@@ -21,6 +22,11 @@ from nsjax.dynamics.slow import HORIZON as SLOW_HORIZON
 from nsjax.dynamics.slow import MODEL_ERROR, SOLVER, THRESHOLD, SlowLimits, run
 from nsjax.dynamics.slow import ZERO_VALUED as SLOW_ZERO_VALUED
 
+ROUNDING = {"explicit": 1e-2, "implicit": 1e-6}
+"""Largest `eps * lambda_max * t` that a full integration bears: rounding against slow motion.
+
+The implicit solver's step collapses unless its absolute tolerance lies far above it.
+"""
 _MOST_EXPLICIT_STEPS = 2e3
 """Expected steps along the dominant ray; a random start takes ten times as long."""
 
@@ -35,9 +41,17 @@ def ray_time(start: float, end: float, value: float, degree: int) -> float:
         value: N* > 0 at the unit KKT point.
         degree: q >= 2.
 
+    Raises:
+        ValueError: for norms or a value that are not positive, or a degree below 2.
+
     >>> ray_time(1e-2, 1e-1, 0.5, 2) == math.log(1e-1 / 1e-2)
     True
     """
+    _check.positive("start", start)
+    _check.positive("end", end)
+    _check.positive("value", value)
+    if degree < 2:
+        raise ValueError(f"degree must be at least 2, got {degree!r}")
     if degree == 2:
         return math.log(end / start) / (2 * value)
     power = degree - 2
@@ -71,6 +85,7 @@ class Trip:
         horizon: float,
         rtol: float,
         slow_rtol: float,
+        follow_rtol: float,
         slow_tol: float,
         max_steps: int,
         smooth: bool,
@@ -78,6 +93,7 @@ class Trip:
     ) -> None:
         self.near, self.threshold, self.horizon, self.wait = near, threshold, horizon, wait
         self.rtol, self.slow_rtol, self.slow_tol = rtol, slow_rtol, slow_tol
+        self.follow_rtol = follow_rtol
         self.max_steps, self.smooth = max_steps, smooth
         self.y, self.state = near.start, near.state
         self.end: jax.Array | None = None
@@ -122,14 +138,20 @@ class Trip:
             self._escaped()
 
     def full_phase(self, method: str) -> None:
-        """The plain flow up to the threshold."""
-        near = self.near
+        """The plain flow up to the threshold: from the start, or where the slow manifold ends."""
+        near, wait = self.near, self.wait
         if method == "slow":
             size = float(jnp.linalg.norm(jnp.where(near.zero, self.y, 0)))
-            left = ray_time(size, 2 * max(self.threshold, size), near.value, near.degree)
-            method = full_method(near.curvature * left, self.y.size, self.smooth)
+            wait = ray_time(size, 2 * max(self.threshold, size), near.value, near.degree)
+            method = full_method(near.curvature * wait, self.y.size, self.smooth)
+        noise = float(jnp.finfo(self.y.dtype).eps) * near.curvature * wait
+        if noise > ROUNDING[method]:
+            self.code = Stop.ROUNDING
+            return
+        atol = max(0.1 * self.rtol, 1e3 * noise) if method == "implicit" else 0.1 * self.rtol
         floor = DIED * near.delta * near.start_ratio
-        fired = self._flow(method, self.horizon - self.t, self.threshold, floor, 0.0)
+        left = self.horizon - self.t
+        fired = self._flow(method, left, self.rtol, atol, self.threshold, floor, 0.0)
         if fired == 0:
             self.code = Stop.ESCAPED
             self._escaped()
@@ -150,8 +172,8 @@ class Trip:
         plateau = 1e-3 * float(self.pieces[-1]["grad_norm"][-1])
         method = "implicit" if self.smooth and self.y.size <= LARGEST_DENSE else "explicit"
         if until > self.t:
-            self.rtol = max(self.rtol, 1e-6)
-            self._flow(method, until - self.t, largest, 0.0, plateau)
+            rtol = self.follow_rtol
+            self._flow(method, until - self.t, rtol, 0.1 * rtol, largest, 0.0, plateau)
         self.code = Stop.ESCAPED
 
     def report(self, known: Known, method: str) -> Escape:
@@ -170,6 +192,7 @@ class Trip:
             direction=near.layout.tree(direction),
             target=near.layout.tree(near.target),
             target_value=near.target_value,
+            target_residual=near.target_residual,
             # Where its error is too large from the start, the slow manifold never ran.
             method=self.phases[0].method if method == "slow" else method,
             code=code,
@@ -192,14 +215,19 @@ class Trip:
             )
         )
 
-    def _flow(self, method: str, time: float, above: float, below: float, flat: float) -> int:
+    def _flow(
+        self,
+        method: str,
+        time: float,
+        rtol: float,
+        atol: float,
+        above: float,
+        below: float,
+        flat: float,
+    ) -> int:
         """Plain flow for `time`; returns which event (size, floor, plateau) fired, or -1."""
         near = self.near
         tiny = float(jnp.finfo(self.y.dtype).tiny)
-        atol = 0.1 * self.rtol
-        if method == "implicit" and math.isnan(self.escape_time):
-            eps = float(jnp.finfo(self.y.dtype).eps)
-            atol = max(atol, 1e3 * eps * near.curvature * min(time, self.wait))
         flow = run_flow(
             near.loss,
             near.layout,
@@ -207,7 +235,7 @@ class Trip:
             near.data,
             scale=near.scale(self.y),
             horizon=time,
-            rtol=self.rtol,
+            rtol=rtol,
             atol=atol,
             saves=Saves(400, 16.0, {"measure": near.measure, "size": zero_norm}),
             events=(

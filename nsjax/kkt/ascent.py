@@ -89,4 +89,5 @@ def _residuals(points: jax.Array, gradients: jax.Array) -> jax.Array:
     along = jnp.sum(points * gradients, axis=1, keepdims=True)
     sizes = jnp.linalg.norm(gradients, axis=1)
     tangents = jnp.linalg.norm(gradients - along * points, axis=1)
-    return jnp.where(sizes > 0, tangents / jnp.where(sizes > 0, sizes, 1), 0)
+    # Written so that NaN stays NaN: a point that is not finite is no KKT point.
+    return jnp.where(sizes == 0, 0, tangents / jnp.where(sizes == 0, 1, sizes))

@@ -71,6 +71,7 @@ def residual(objective: Callable[..., jax.Array], point: Any, *, args: tuple = (
         _check.tree_finite("point", point)
         if float(norm(point)) == 0:
             raise ValueError("point must be nonzero, got a pytree of zeros")
+    _check.data("args", args)
     point = unit(point)
     return gradient_residual(point, jax.grad(objective)(point, *args))
 
@@ -78,7 +79,7 @@ def residual(objective: Callable[..., jax.Array], point: Any, *, args: tuple = (
 def gradient_residual(point: Any, gradient: Any) -> jax.Array:
     """KKT residual at a unit point whose gradient is known."""
     size = norm(gradient)
-    return jnp.where(size > 0, norm(tangent(point, gradient)) / jnp.where(size > 0, size, 1), 0)
+    return jnp.where(size == 0, 0, norm(tangent(point, gradient)) / jnp.where(size == 0, 1, size))
 
 
 def tangent_curvature(
@@ -96,6 +97,36 @@ def tangent_curvature(
     restricted = projector @ shifted @ projector
     below = (1 + jnp.linalg.norm(restricted)) * jnp.outer(point, point)
     return jnp.linalg.eigvalsh(restricted - below)[-1]
+
+
+def tangent_curvature_by_powers(
+    objective: Callable[..., jax.Array], point: jax.Array, *args: Any
+) -> jax.Array:
+    """The same by power steps on Hessian-vector products, without a dense Hessian.
+
+    First the largest absolute eigenvalue, then the largest of the Hessian shifted by it.
+    """
+    gradient = jax.grad(objective)
+    multiplier = jnp.dot(gradient(point, *args), point)
+
+    def restricted(vector: jax.Array) -> jax.Array:
+        vector = vector - jnp.dot(point, vector) * point
+        product = jax.jvp(lambda w: gradient(w, *args), (point,), (vector,))[1]
+        product = product - multiplier * vector
+        return product - jnp.dot(point, product) * point
+
+    def largest(shift: jax.Array) -> jax.Array:
+        def step(_: int, vector: jax.Array) -> jax.Array:
+            vector = restricted(vector) + shift * vector
+            vector = vector - jnp.dot(point, vector) * point
+            return vector / jnp.maximum(jnp.linalg.norm(vector), jnp.finfo(vector.dtype).tiny)
+
+        first = jax.random.normal(jax.random.key(0), point.shape, point.dtype)
+        first = first - jnp.dot(point, first) * point
+        vector = jax.lax.fori_loop(0, 100, step, first / jnp.linalg.norm(first))
+        return jnp.dot(vector, restricted(vector))
+
+    return largest(jnp.abs(largest(jnp.zeros((), point.dtype))))
 
 
 def distinct(values: np.ndarray, cosines: np.ndarray, tol: float) -> tuple[np.ndarray, np.ndarray]:

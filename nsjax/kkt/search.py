@@ -25,10 +25,14 @@ from nsjax.kkt.certificate import (
     padded,
     signs,
     tangent_curvature,
+    tangent_curvature_by_powers,
 )
 from nsjax.kkt.sphere import unit
 
 Objective = Callable[..., jax.Array]
+
+_LARGEST_DENSE = 512
+"""Most entries of a point for which dense Hessians polish it and tell whether it is a maximum."""
 
 
 def search(
@@ -70,6 +74,7 @@ def search(
     except TypeError as error:
         raise TypeError(f"objective must be hashable, got {objective!r}") from error
     _check.function("sample", sample)
+    _check.data("args", args)
     starts = _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
     tol = _check.positive("tol", tol)
@@ -85,7 +90,9 @@ def search(
     values = np.asarray(state.values)
     index, counts = distinct(values, np.asarray(cosines(state.points)), tol)
     found = len(index)
-    points = _polish(objective, layout, state.points[padded(index, starts)], found, args)
+    points = state.points[padded(index, starts)]
+    if layout.size <= _LARGEST_DENSE:
+        points = _polish(objective, layout, points, found, args)
     certified = _certify(objective, layout, points, found, args)
     points, values, residuals, multipliers, curvature = first(found, certified)
     scale = float(np.max(np.abs(np.asarray(values))))
@@ -164,6 +171,8 @@ def _certify(
     objective: Objective, layout: Layout, points: jax.Array, count: int, args: tuple
 ) -> tuple[Any, ...]:
     flat = _flat(objective, layout)
+    dense = layout.size <= _LARGEST_DENSE
+    curvature = tangent_curvature if dense else tangent_curvature_by_powers
 
     def certify(point: jax.Array) -> tuple[jax.Array, ...]:
         value, gradient = jax.value_and_grad(flat)(point, *args)
@@ -172,7 +181,7 @@ def _certify(
             value,
             gradient_residual(point, gradient),
             jnp.dot(point, gradient),
-            tangent_curvature(flat, point, *args),
+            curvature(flat, point, *args),
         )
 
     return map_first(certify, count, points)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
+from nsjax import _check
 from nsjax.networks.homogeneous import Activation, apply, init
 
 if TYPE_CHECKING:
@@ -31,12 +32,22 @@ def teacher_targets(
         hidden: its hidden widths.
         outputs: c.
 
+    Raises:
+        ValueError: if an output does not vary over the samples: a teacher that is dead on them.
+
     >>> from nsjax import PolyLeakyReLU
     >>> x = jax.random.normal(jax.random.key(0), (50, 3))
     >>> y = teacher_targets(jax.random.key(1), x, PolyLeakyReLU(2), hidden=(4,))
     >>> round(float(jnp.std(y)), 3)
     1.0
     """
+    x = _check.matrix("x", x)
     params = init(key, (x.shape[1], *hidden, outputs), dtype=x.dtype)
     y = apply(params, x, activation)
-    return y / jnp.std(y, axis=0)
+    spread = jnp.std(y, axis=0)
+    if not bool(jnp.all((spread > 0) & jnp.isfinite(spread))):
+        raise ValueError(
+            "the teacher's outputs must vary over the samples, got standard deviations "
+            f"{[float(s) for s in spread]}; take another key, more samples or more hidden neurons"
+        )
+    return y / spread

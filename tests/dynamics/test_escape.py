@@ -50,16 +50,18 @@ def test_escape_time_for_degree_two():
 
 
 def test_work_and_time_against_delta():
-    """Steps at 1e-8 are at most 1.1 times those at 1e-2; the time goes as delta^-(q-2)."""
+    """Slow steps at 1e-8 are at most 1.1 times those at 1e-2; the time goes as delta^-(q-2)."""
     case = saddle()
-    results = [
-        escape(*case.problem, delta=d, perturbation="random", key=jax.random.key(1))
-        for d in (1e-2, 1e-4, 1e-6, 1e-8)
+    common = {"perturbation": "random", "key": jax.random.key(1)}
+    deltas = (1e-2, 1e-4, 1e-6, 1e-8)
+    slow = [
+        escape(*case.problem, delta=d, method="slow", slow_tol=np.inf, **common) for d in deltas
     ]
-    assert all(r.result == Stop.ESCAPED for r in results)
-    assert results[-1].stats.steps <= 1.1 * results[0].stats.steps
-    assert results[-1].stats.steps <= 100
-    assert results[-1].method == "slow"
+    assert all([p.method for p in r.phases] == ["slow"] for r in slow)
+    assert slow[-1].stats.steps <= 1.1 * slow[0].stats.steps
+    assert slow[-1].stats.steps <= 100
+    results = [escape(*case.problem, delta=d, **common) for d in deltas]
+    assert [r.method for r in results] == ["explicit", "slow", "slow", "slow"]
     assert dynamics.time_scaling(results).exponent == pytest.approx(-1, abs=1e-3)
     # Theorem 7: the active weights stay within O(delta) of the saddle.
     drift = diagnostics.power_law([r.delta for r in results], [r.drift.max() for r in results])
@@ -81,23 +83,37 @@ def test_the_zero_block_aligns_with_its_kkt_point():
     assert float(nsjax.kkt.norm(result.direction)) == pytest.approx(1)
 
 
-def test_imbalance_is_conserved_over_a_whole_escape():
+THREE_LAYERS = {"active": (1, 1), "widths": (3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "deltas"),
+    [
+        ({}, (1e-2, 1e-4)),
+        ({"p": 3}, (1e-2,)),
+        pytest.param(THREE_LAYERS, (1e-2, 1e-3, 1e-5), marks=pytest.mark.slow),
+        pytest.param(THREE_LAYERS | {"p": 3}, (1e-2, 1e-5), marks=pytest.mark.slow),
+        pytest.param(THREE_LAYERS | {"slope": 0.5}, (1e-2, 1e-5), marks=pytest.mark.slow),
+        pytest.param({"p": 3, "slope": 0.0}, (1e-2, 1e-5), marks=pytest.mark.slow),
+    ],
+)
+def test_imbalance_is_conserved_over_a_whole_escape(kind, deltas):
     """||in||^2 - p ||out||^2 of every neuron, to 1e-6 of its size, past the fall of the loss."""
-    case = saddle()
-    key, delta = jax.random.key(2), 1e-4
-    result = escape(*case.problem, delta=delta, perturbation="random", key=key, follow=1.0)
-    assert result.phases[0].method == "slow"
-    assert len(result.phases) > 1
-    assert result.losses[-1] < 0.9 * result.losses[0]
-    start = dynamics.approach.perturbation_blocks(
-        "random", key, case.params, dynamics.saddles.blocks(case.params, case.inactive)
-    )
+    case, key = saddle(**kind), jax.random.key(2)
+    where = dynamics.saddles.blocks(case.params, case.inactive)
+    n, z = dynamics.approach.perturbation_blocks("random", key, case.params, where)
     layout = nsjax._flat.Layout.of(case.params)
-    perturbed = layout.tree(layout.flat(case.params) + delta * (start[0] + start[1]))
-    before = diagnostics.imbalance(perturbed, case.activation)[0]
-    after = diagnostics.imbalance(result.params, case.activation)[0]
-    size = diagnostics.neuron_size(result.params, case.activation)[0]
-    assert float(jnp.max(jnp.abs(after - before) / size)) < 1e-6
+    for delta in deltas:
+        result = escape(*case.problem, delta=delta, perturbation="random", key=key, follow=1.0)
+        assert result.result == Stop.ESCAPED
+        assert len(result.phases) > 1
+        assert result.losses[-1] < result.losses[0]
+        start = layout.tree(layout.flat(case.params) + delta * (n + z))
+        before = diagnostics.imbalance(start, case.activation)
+        after = diagnostics.imbalance(result.params, case.activation)
+        size = diagnostics.neuron_size(result.params, case.activation)
+        for old, new, scale in zip(before, after, size, strict=True):
+            assert float(jnp.max(jnp.abs(new - old) / scale)) < 1e-6
 
 
 def test_methods_agree_where_all_apply():
@@ -199,8 +215,8 @@ def test_no_new_compilation_for_delta_seed_or_data():
         )
 
     run(1e-6, 0, case.y)
-    run(1e-7, 1, case.y)
     once = len(traces)
+    run(1e-7, 1, case.y)
     run(1e-8, 2, case.y)
     run(1e-6, 3, case.y * (1 + 1e-9))
     assert len(traces) == once

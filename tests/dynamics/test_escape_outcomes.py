@@ -28,6 +28,15 @@ def test_active_weights_that_are_no_minimum():
     y = x[:, :1]
     params = (jnp.zeros((2, 3)), jnp.zeros((1, 2)))
     inactive = (np.array([False, True]),)
+    with pytest.raises(ValueError, match="True for every neuron whose weights are all zero"):
+        escape(params, inactive, x, y, nsjax.PolyLeakyReLU(1), delta=1e-3)
+    # The second output's direction, learned first: a saddle of the active weights themselves.
+    y = jnp.linalg.qr(x)[0][:, :2] * jnp.array([3.0, 1.0])
+    second = jnp.linalg.lstsq(x, y[:, 1:])[0].T
+    params = (
+        jnp.concatenate([second, jnp.zeros((1, 3))]),
+        jnp.array([[0.0, 0.0], [1.0, 0.0]]),
+    )
     result = escape(params, inactive, x, y, nsjax.PolyLeakyReLU(1), delta=1e-3)
     assert result.result == Stop.NOT_A_MINIMUM
     assert "curvature" in result.message
@@ -108,7 +117,7 @@ BAD = [
     ({"threshold": 1e-4}, ValueError, "threshold must be above"),
     ({"rtol": -1.0}, ValueError, "rtol must be a positive"),
     ({"rtol": 1e-17}, ValueError, "rtol must be at least"),
-    ({"slow_tol": 0.0}, ValueError, "slow_tol must be positive"),
+    ({"slow_tol": 0.0}, ValueError, "slow_tol must be a positive"),
     ({"horizon": -1.0}, ValueError, "horizon must be a positive"),
     ({"follow": -1.0}, ValueError, "follow must be a finite number >= 0"),
     ({"method": "euler"}, ValueError, "method must be one of"),

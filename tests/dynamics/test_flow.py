@@ -130,8 +130,8 @@ def test_stops_say_why():
     )
     assert short.result == Stop.MAX_STEPS
     assert "max_steps" in short.message
-    falls = gradient_flow(lambda w: jnp.sum(-(w**4)), jnp.ones(1), t1=10.0, max_steps=300)
-    assert falls.result in (Stop.FAILED, Stop.MAX_STEPS)
+    lost = gradient_flow(lambda w: jnp.sum(jnp.log(w)), -jnp.ones(1), t1=1.0)
+    assert (lost.result, lost.stats.steps < 10) == (Stop.FAILED, True)
 
 
 def test_coarse_tolerance_is_flagged():
@@ -141,6 +141,8 @@ def test_coarse_tolerance_is_flagged():
     args = (jnp.eye(2), jnp.eye(2))
     coarse = gradient_flow(loss, weights, args=args, t1=0.1, atol=1e-6)
     fine = gradient_flow(loss, weights, args=args, t1=0.1)
+    row = (jnp.array([[1.0, 0.0], [0.0, 1e-6]]), jnp.eye(2))
+    assert gradient_flow(loss, row, args=args, t1=0.1, atol=1e-6).coarse, "one small neuron"
     assert coarse.coarse
     assert "coarse" in coarse.message
     assert not fine.coarse
@@ -236,6 +238,10 @@ def test_a_flax_module_as_the_model():
         ({"params": jnp.array([jnp.nan])}, ValueError, "params must be finite"),
         ({"params": ()}, ValueError, "params must have at least one array"),
         ({"loss": 3.0}, TypeError, "loss must be callable"),
+        ({"args": jnp.ones(3)}, TypeError, "args must be a tuple"),
+        ({"args": (jnp.array([1.0, jnp.nan]),)}, ValueError, "args .leaf 0. must be finite"),
+        ({"events": "loss"}, TypeError, "events must be"),
+        ({"events": None}, TypeError, "events must be"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(change, error, match):
@@ -254,6 +260,17 @@ def test_float32_refuses_what_it_cannot_resolve():
     """A relative tolerance below eight roundings of float32."""
     with pytest.raises(ValueError, match="rtol must be at least"):
         gradient_flow(bowl, jnp.ones(1, jnp.float32), args=(1.0,), t1=1.0, rtol=1e-8)
+
+
+def test_a_loss_or_an_event_that_is_no_scalar():
+    """Both are named, with the shape that came."""
+    with pytest.raises(ValueError, match=r"loss must return a scalar, got shape \(2,\)"):
+        gradient_flow(lambda w: w**2, jnp.ones(2), t1=1.0)
+    saves = Saves(observables={"all": lambda w, c: w})
+    with pytest.raises(ValueError, match="observable 'all' must return a scalar"):
+        gradient_flow(
+            bowl, jnp.ones(2), args=(1.0,), t1=1.0, saves=saves, events=Event("all", above=1.0)
+        )
 
 
 @pytest.mark.parametrize("arguments", [{}, {"below": 1.0, "above": 2.0}, {"below": float("inf")}])
