@@ -32,7 +32,7 @@ class Config:
     """Which set of defaults the other settings start from."""
     depths: tuple[int, ...] = (2, 3)
     """Numbers of layers (weight matrices)."""
-    degrees: tuple[int, ...] = (2, 3)
+    degrees: tuple[int, ...] = (2,)
     """Degrees p of the activation max(t, a t)^p."""
     slopes: tuple[float, ...] = (1.0,)
     """Slopes a of the activation for negative inputs."""
@@ -69,8 +69,8 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config(slopes=(1.0,), degrees=(2,)),
-    "full": Config(preset="full", slopes=(0.0, 0.5, 1.0, -1.0)),
+    "quick": Config(),
+    "full": Config(preset="full", degrees=(2, 3), slopes=(0.0, 0.5, 1.0, -1.0)),
 }
 
 

@@ -196,7 +196,7 @@ def _certify(
     incoming, outgoing = jnp.sqrt(p / (p + 1)) * points, jnp.sqrt(1 / (p + 1)) * outgoing
 
     def joint(neuron: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return jnp.dot(pulled @ neuron[1], family.response(neuron[0][None, :], features)[0])
+        return family.ncf(neuron[0], neuron[1], features, pulled)
 
     def certify(neuron: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         value, gradient = jax.value_and_grad(joint)(neuron[:2])

@@ -2,7 +2,8 @@
 
 A neuron of a family has incoming weights `u`, outgoing weights `v` and a response `r_u(g)` to the
 features `g` before it, homogeneous of some degree p in u. Its correlation with a pulled-back
-residual B is `sum_i (B(x_i) . v) r_u(g(x_i))`. Search and pursuit use nothing else of a family.
+residual B, its NCF, is `sum_i (B(x_i) . v) r_u(g(x_i))`. Search and pursuit use nothing else of a
+family.
 """
 
 from __future__ import annotations
@@ -43,6 +44,16 @@ class NeuronFamily(Protocol):
         self, incoming: Float[Array, "m k"], features: Float[Array, "n k"]
     ) -> Float[Array, "m n"]:
         """Responses of m neurons to n samples, by one matrix product."""
+        ...
+
+    def ncf(
+        self,
+        incoming: Float[Array, " k"],
+        outgoing: Float[Array, " c"],
+        features: Float[Array, "n k"],
+        pulled: Float[Array, "n c"],
+    ) -> Float[Array, ""]:
+        """NCF of one neuron, `sum_i (B(x_i) . v) r_u(g(x_i))`."""
         ...
 
     def insert(
@@ -88,6 +99,16 @@ class HomogeneousNeurons:
     ) -> Float[Array, "m n"]:
         """`s(U G^T)`."""
         return self.activation(incoming @ features.T)
+
+    def ncf(
+        self,
+        incoming: Float[Array, " k"],
+        outgoing: Float[Array, " c"],
+        features: Float[Array, "n k"],
+        pulled: Float[Array, "n c"],
+    ) -> Float[Array, ""]:
+        """`sum_i (B(x_i) . v) s(u . g(x_i))`."""
+        return jnp.dot(pulled @ outgoing, self.response(incoming[None, :], features)[0])
 
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array

@@ -230,3 +230,16 @@ def test_the_loss_of_the_result_is_the_network_s():
     assert float(loss) == pytest.approx(result.losses[-1], rel=1e-12)
     outputs = networks.apply(result.params, case.x, case.activation)
     assert outputs.shape == case.y.shape
+
+
+@pytest.mark.slow
+def test_a_network_too_large_for_a_dense_hessian():
+    """2,121 weights from the origin: no P x P matrix, the explicit flow, an answer in seconds."""
+    x = nsjax.data.sphere(jax.random.key(0), 50, 100)
+    y = networks.teacher_targets(jax.random.key(1), x, nsjax.PolyLeakyReLU(2), hidden=(5,))
+    params, inactive = (jnp.zeros((21, 100)), jnp.zeros((1, 21))), (np.ones(21, bool),)
+    problem = (params, inactive, x, y, nsjax.PolyLeakyReLU(2))
+    result = escape(*problem, delta=1e-2, perturbation="random", key=jax.random.key(0), starts=8)
+    assert (result.result, result.method) == (Stop.ESCAPED, "explicit")
+    with pytest.raises(ValueError, match="dense Hessian: at most 2048 weights, got 2121"):
+        escape(*problem, delta=1e-2, method="slow")
