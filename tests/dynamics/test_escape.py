@@ -1,5 +1,6 @@
 """Escape from a saddle: closed forms, conservation, what it reports, what it refuses."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -188,38 +189,29 @@ def largest_weight(params, x, y):
     return jnp.max(jnp.abs(params[0]))
 
 
-def test_no_new_compilation_for_delta_seed_or_data():
-    """The loss is traced by the first escape alone."""
+def test_no_new_compilation_for_delta_seed_or_data(monkeypatch):
+    """The slow core is traced once, the plain one once for each solver, whatever the numbers."""
+    chex.clear_trace_counter()
+    slow_core = chex.assert_max_traces(dynamics.slow.run.__wrapped__, n=1)
+    plain_core = chex.assert_max_traces(dynamics.flow._compiled.__wrapped__, n=2)
+    slow_core = jax.jit(slow_core, static_argnums=0)
+    for module in (dynamics.slow, dynamics.trip):
+        monkeypatch.setattr(module, "run", slow_core)
+    monkeypatch.setattr(dynamics.flow, "_compiled", jax.jit(plain_core, static_argnums=0))
     case = saddle()
-    traces = []
-
-    class Counting(nsjax.PolyLeakyReLU):
-        def __call__(self, t):
-            traces.append(1)
-            return super().__call__(t)
-
-    activation = Counting(2, 1.0)
-
-    def run(delta, seed, y):
-        return escape(
+    for delta, seed, factor in ((1e-2, 0, 1), (1e-6, 1, 1), (1e-7, 2, 1), (1e-6, 3, 1 + 1e-9)):
+        result = escape(
             case.params,
             case.inactive,
             case.x,
-            y,
-            activation,
+            factor * case.y,
+            case.activation,
             delta=delta,
-            saddle_tol=1.0,
             perturbation="random",
             key=jax.random.key(seed),
-            method="slow",
+            follow=1.0,
         )
-
-    run(1e-6, 0, case.y)
-    once = len(traces)
-    run(1e-7, 1, case.y)
-    run(1e-8, 2, case.y)
-    run(1e-6, 3, case.y * (1 + 1e-9))
-    assert len(traces) == once
+        assert result.result == Stop.ESCAPED
 
 
 def test_the_loss_of_the_result_is_the_network_s():
