@@ -34,8 +34,10 @@ class Config:
     """Seeds of data, training and perturbation."""
     deltas: tuple[float, ...] = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
     """Sizes of the perturbation."""
-    growth: tuple[float, ...] = (10.0, 1000.0)
-    """Factors K by which the zero block grows until it is measured."""
+    growth: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5)
+    """Factors K by which the zero block grows until its direction is measured, the time T."""
+    distance: float = 1e-2
+    """Distance from the KKT point (its residual) that some T has to reach."""
     full_delta: float = 1e-3
     """Where the slow manifold is compared with a full implicit integration."""
     samples: int = 100
@@ -101,9 +103,13 @@ def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: 
             method=method,
         )
 
-    least, most = config.growth[0], config.growth[-1]
-    near = [run(delta, least) for delta in config.deltas]
-    far = [run(delta, most) for delta in config.deltas]
+    near = [run(delta, config.growth[0]) for delta in config.deltas]
+    smallest = min(config.deltas)
+    grown = [run(smallest, growth) for growth in config.growth]
+    residuals = [float(e.kkt_residual[-1]) for e in grown]
+    fall = diagnostics.power_law(config.growth, residuals)
+    falling = fall.exponent + 2 * fall.error < 0
+    last = grown[-1]
     q = saddle.degree
     drift = diagnostics.power_law(config.deltas, [float(np.max(e.drift)) for e in near])
     size = diagnostics.power_law(config.deltas, [float(np.max(e.norm_ratio)) for e in near])
@@ -134,27 +140,28 @@ def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: 
         Row.at_least(
             f"{name}: NCF at the limit is not negative, over N*",
             hypothesis,
-            far[-1].target_value / far[-1].kkt_value,
+            last.target_value / last.kkt_value,
             0.0,
-            met=met and far[-1].target_residual < 1e-4,
+            met=met and last.target_residual < 1e-4,
         ),
         Row.at_most(
-            f"{name}: KKT residual at K = {most:g} against K = {least:g}",
+            f"{name}: KKT residual falls with K, exponent (upper end of two errors)",
             hypothesis,
-            float(far[-1].kkt_residual[-1] / near[-1].kkt_residual[-1]),
-            0.1,
+            fall.exponent + 2 * fall.error,
+            0.0,
             met=met,
         ),
+        # The theorem gives no rate: a residual that falls, but is not there yet, decides nothing.
         Row.at_most(
-            f"{name}: 1 - cosine with the KKT point at K = {most:g}",
+            f"{name}: KKT residual at K = {config.growth[-1]:g}",
             hypothesis,
-            1 - float(far[-1].cosine[-1]),
-            1e-3,
-            met=met,
+            residuals[-1],
+            config.distance,
+            met=met and (residuals[-1] <= config.distance or not falling),
         ),
     ]
-    slow = run(config.full_delta, least, "slow")
-    full = run(config.full_delta, least, "implicit")
+    slow = run(config.full_delta, config.growth[0], "slow")
+    full = run(config.full_delta, config.growth[0], "implicit")
     difference = kkt.norm(jax.tree.map(jnp.subtract, slow.direction, full.direction))
     rows.append(
         Row.at_most(
