@@ -34,8 +34,10 @@ class Config:
     """Seeds of data, training and perturbation."""
     deltas: tuple[float, ...] = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
     """Sizes of the perturbation."""
-    growth: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5)
+    growth: tuple[float, ...] = (1e1, 1e3, 1e5, 1e7, 1e9)
     """Factors K by which the zero block grows until its direction is measured, the time T."""
+    smallest: float = 1e-12
+    """Size of the perturbation whose direction is followed that far."""
     distance: float = 1e-2
     """Distance from the KKT point (its residual) that some T has to reach."""
     full_delta: float = 1e-3
@@ -104,8 +106,7 @@ def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: 
         )
 
     near = [run(delta, config.growth[0]) for delta in config.deltas]
-    smallest = min(config.deltas)
-    grown = [run(smallest, growth) for growth in config.growth]
+    grown = [run(config.smallest, growth) for growth in config.growth]
     residuals = [float(e.kkt_residual[-1]) for e in grown]
     fall = diagnostics.power_law(config.growth, residuals)
     falling = fall.exponent + 2 * fall.error < 0
