@@ -20,7 +20,7 @@ from nsjax.dynamics.saddles import (
     check_inactive,
     inspect,
 )
-from nsjax.dynamics.trip import ROUNDING, Trip, full_method, ray_time
+from nsjax.dynamics.trip import Trip, full_method, ray_time
 from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
@@ -176,9 +176,6 @@ def escape(
         method = "slow" if applies else full_method(saddle.curvature_max * predicted, size, smooth)
     elif method == "slow" and not smooth:
         return without_escape(known, Stop.SLOW_INVALID)
-    rounding = float(jnp.finfo(dtype).eps) * saddle.curvature_max * predicted
-    if method in ROUNDING and rounding > ROUNDING[method]:
-        return without_escape(known, Stop.ROUNDING, method)
     trip = Trip(
         near,
         threshold,

@@ -15,7 +15,7 @@ from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import SOLVERS, run_flow
 from nsjax.dynamics.integrate import LARGEST_DENSE, cost
 from nsjax.dynamics.measure import zero_norm
-from nsjax.dynamics.outcome import Escape, Known, Phase, assemble
+from nsjax.dynamics.outcome import Escape, Known, Phase, assemble, without_escape
 from nsjax.dynamics.results import Stop
 from nsjax.dynamics.slow import DIED_OUT as SLOW_DIED_OUT
 from nsjax.dynamics.slow import HORIZON as SLOW_HORIZON
@@ -179,6 +179,9 @@ class Trip:
     def report(self, known: Known, method: str) -> Escape:
         """Join the pieces."""
         near = self.near
+        if not self.pieces:
+            # Refused before anything was integrated.
+            return without_escape(known, Stop.FAILED if self.code is None else self.code, method)
         series = jax.tree.map(lambda *parts: np.concatenate(parts), *self.pieces)
         end = self.y if self.end is None else self.end
         block = jnp.where(near.zero, end, 0)

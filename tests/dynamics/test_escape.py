@@ -158,6 +158,9 @@ def test_implicit_rounding_wall_is_refused():
     """q = 4 at delta = 1e-8 would ask for 1e16 time units: rounding drowns the motion."""
     result = escape(*saddle(3).problem, delta=1e-8, method="implicit")
     assert result.result == Stop.ROUNDING
+    # The same wall where the slow manifold is asked for and too coarse from the start.
+    result = escape(*saddle(3).problem, delta=1e-8, method="slow", slow_tol=1e-300)
+    assert (result.result, result.phases) == (Stop.ROUNDING, ())
 
 
 def test_kink_of_degree_one():
