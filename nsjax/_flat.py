@@ -49,3 +49,13 @@ class Layout:
             leaves.append(flat[at : at + size].reshape(shape).astype(dtype))
             at += size
         return jax.tree.unflatten(self.structure, leaves)
+
+    def trees(self, rows: Any) -> Any:
+        """The pytree with a leading axis whose i-th entries are row i of `rows`, on the host."""
+        leaves, at = [], 0
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            size = int(np.prod(shape, dtype=int))
+            part = np.asarray(rows)[:, at : at + size].reshape(-1, *shape).astype(dtype)
+            leaves.append(jax.device_put(part))
+            at += size
+        return jax.tree.unflatten(self.structure, leaves)

@@ -20,7 +20,9 @@ from nsjax.networks.homogeneous import (
     apply,
     check_layer,
     features,
+    has_kinks,
     pullback,
+    rounded_layer,
 )
 
 if TYPE_CHECKING:
@@ -138,6 +140,26 @@ class NetworkNCF:
         """`<z, H(x; params)>`."""
         return jnp.sum(apply(params, x, self.activation) * z)
 
+    @property
+    def kinked(self) -> bool:
+        """Whether the activation has a kink, so that KKT points may sit on it."""
+        return has_kinks(self.activation)
+
+    def rounded(
+        self, params: Params, width: jax.Array, x: Float[Array, "n d"], z: Float[Array, "n c"]
+    ) -> Float[Array, ""]:
+        """The same with kinks rounded over `width` (`networks.homogeneous.rounded_layer`)."""
+        layer = x
+        for weight in params[:-1]:
+            layer = rounded_layer(weight, layer, self.activation, width)
+        return jnp.sum((layer @ params[-1].T) * z)
+
+    def signature(
+        self, params: Params, x: Float[Array, "n d"], z: Float[Array, "n c"]
+    ) -> Float[Array, "n c"]:
+        """The outputs: equal for networks that differ by a symmetry of the weights."""
+        return apply(params, x, self.activation)
+
 
 @dataclass(frozen=True)
 class SaddleNCF:
@@ -160,11 +182,48 @@ class SaddleNCF:
             features: `(g_0, ..., g_{L-1})` at the saddle, `(n, k_l)` each.
             pulled: `(B_1, ..., B_L)` at the saddle, `(n, k_l)` each.
         """
+        return self._sum(zero_block, features, pulled, lambda u, g: self.activation(g @ u.T))
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the activation has a kink, so that KKT points may sit on it."""
+        return has_kinks(self.activation)
+
+    def rounded(
+        self, zero_block: Params, width: jax.Array, features: Params, pulled: Params
+    ) -> Float[Array, ""]:
+        """The same with kinks rounded over `width` (`networks.homogeneous.rounded_layer`)."""
+        return self._sum(
+            zero_block,
+            features,
+            pulled,
+            lambda u, g: rounded_layer(u, g, self.activation, width),
+        )
+
+    def signature(
+        self, zero_block: Params, features: Params, pulled: Params
+    ) -> Float[Array, " entries"]:
+        """What the zero block adds to every layer: blind to the order and signs of its neurons."""
+        added = [
+            self.activation(before @ incoming.T) @ outgoing.T
+            for incoming, outgoing, before in zip(
+                zero_block[:-1], zero_block[1:], features[:-1], strict=True
+            )
+        ]
+        return jnp.concatenate([jnp.ravel(each) for each in added])
+
+    def _sum(
+        self,
+        zero_block: Params,
+        features: Params,
+        pulled: Params,
+        response: Callable[[jax.Array, jax.Array], jax.Array],
+    ) -> jax.Array:
         total = jnp.zeros((), zero_block[0].dtype)
         for incoming, outgoing, before, after in zip(
             zero_block[:-1], zero_block[1:], features[:-1], pulled[1:], strict=True
         ):
-            total += jnp.sum((after @ outgoing) * self.activation(before @ incoming.T))
+            total += jnp.sum((after @ outgoing) * response(incoming, before))
         return total
 
 

@@ -277,11 +277,13 @@ def _alignment(
 
 @partial(jax.jit, static_argnums=0)
 def _climb(spec: slow.SlowSpec, problem: slow.SlowProblem, z: jax.Array) -> jax.Array:
-    def value_and_grad(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def value_and_grad(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
         values, gradients = jax.vmap(
-            jax.value_and_grad(lambda w: spec.ncf(spec.layout.tree(w), *problem.ncf_args))
-        )(points)
-        return values, jnp.where(problem.zero, gradients, 0)
+            jax.value_and_grad(lambda w: spec.ncf(spec.layout.tree(w), *problem.ncf_args)),
+            in_axes=1,
+            out_axes=(0, 1),
+        )(columns)
+        return values, jnp.where(problem.zero[:, None], gradients, 0)
 
-    climbed = ascend(value_and_grad, unit(z)[None, :], jnp.asarray(1e-8), jnp.asarray(5000))
+    climbed = ascend(value_and_grad, unit(z)[None, :], 1e-8, 5000)
     return climbed.points[0]

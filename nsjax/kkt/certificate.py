@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.kkt.sphere import norm, tangent, unit
+from nsjax.kkt.sphere import gradient_residual, norm, unit
 
-CONVERGED, UNCONVERGED = 0, 1
+CONVERGED, UNCONVERGED, FLAT, STALLED = 0, 1, 2, 3
 MESSAGES = {
-    CONVERGED: "every start reached the residual or a kink where its value stopped rising",
-    UNCONVERGED: "max_steps was reached before every start had converged",
+    CONVERGED: "every point found has reached the residual",
+    UNCONVERGED: "max_steps was reached before every point had reached the residual",
+    FLAT: "every start was a KKT point as drawn: the objective is zero or constant there",
+    STALLED: "some points stopped rising before they reached the residual: rounding, or a kink",
 }
 
 
@@ -25,13 +26,17 @@ class KKTPoints(NamedTuple):
     Attributes:
         points: pytree with a leading axis of length m.
         values: `(m,)`, the objective N.
-        residuals: `(m,)`, KKT residual `||(I - w w^T) grad N|| / ||grad N||`.
+        residuals: `(m,)`, KKT residual `||(I - w w^T) grad N|| / ||grad N||`; where `kinked`, the
+            same for the best generalised (Clarke) gradient; where N vanishes, the gradient's size
+            against the largest multiplier found, since its direction is one of rounding.
         multipliers: `(m,)`, `<grad N, w>`, which is degree times N.
         signs: `(m,)` int32, 1 for positive, 0 for zero and -1 for negative points.
         counts: `(m,)` int32, how many starts reached each.
         is_maximum: `(m,)` bool, no direction of positive curvature on the sphere.
         steps: ascent steps taken, by the start that took most.
         result: int32 code; `message` is its text.
+        shares: `(m,)`, share of all starts that reached each, the size of its basin.
+        kinked: `(m,)` bool, the point lies on a kink, where the objective has no gradient.
     """
 
     points: Any
@@ -43,6 +48,8 @@ class KKTPoints(NamedTuple):
     is_maximum: jax.Array
     steps: int
     result: int
+    shares: jax.Array
+    kinked: jax.Array
 
     @property
     def message(self) -> str:
@@ -76,119 +83,67 @@ def residual(objective: Callable[..., jax.Array], point: Any, *, args: tuple = (
     return gradient_residual(point, jax.grad(objective)(point, *args))
 
 
-def gradient_residual(point: Any, gradient: Any) -> jax.Array:
-    """KKT residual at a unit point whose gradient is known."""
-    size = norm(gradient)
-    return jnp.where(size == 0, 0, norm(tangent(point, gradient)) / jnp.where(size == 0, 1, size))
+_CHUNK = 256
+"""Points compared with all others at a time."""
 
 
-def tangent_curvature(
-    objective: Callable[..., jax.Array], point: jax.Array, *args: Any
-) -> jax.Array:
-    """Largest eigenvalue of the Hessian on the sphere at a flat unit point of value N.
-
-    The Hessian of the restriction is `P (H - <grad N, w> I) P`, with P the tangent projector; the
-    normal direction is moved below every other, so that it never counts as the largest.
-    """
-    gradient = jax.grad(objective)(point, *args)
-    hessian = jax.hessian(objective)(point, *args)
-    projector = jnp.eye(point.size, dtype=point.dtype) - jnp.outer(point, point)
-    shifted = hessian - jnp.dot(gradient, point) * jnp.eye(point.size, dtype=point.dtype)
-    restricted = projector @ shifted @ projector
-    below = (1 + jnp.linalg.norm(restricted)) * jnp.outer(point, point)
-    return jnp.linalg.eigvalsh(restricted - below)[-1]
-
-
-def tangent_curvature_by_powers(
-    objective: Callable[..., jax.Array], point: jax.Array, *args: Any
-) -> jax.Array:
-    """The same by power steps on Hessian-vector products, without a dense Hessian.
-
-    First the largest absolute eigenvalue, then the largest of the Hessian shifted by it.
-    """
-    gradient = jax.grad(objective)
-    multiplier = jnp.dot(gradient(point, *args), point)
-
-    def restricted(vector: jax.Array) -> jax.Array:
-        vector = vector - jnp.dot(point, vector) * point
-        product = jax.jvp(lambda w: gradient(w, *args), (point,), (vector,))[1]
-        product = product - multiplier * vector
-        return product - jnp.dot(point, product) * point
-
-    def largest(shift: jax.Array) -> jax.Array:
-        def step(_: int, vector: jax.Array) -> jax.Array:
-            vector = restricted(vector) + shift * vector
-            vector = vector - jnp.dot(point, vector) * point
-            return vector / jnp.maximum(jnp.linalg.norm(vector), jnp.finfo(vector.dtype).tiny)
-
-        first = jax.random.normal(jax.random.key(0), point.shape, point.dtype)
-        first = first - jnp.dot(point, first) * point
-        vector = jax.lax.fori_loop(0, 100, step, first / jnp.linalg.norm(first))
-        return jnp.dot(vector, restricted(vector))
-
-    return largest(jnp.abs(largest(jnp.zeros((), point.dtype))))
-
-
-def distinct(values: np.ndarray, cosines: np.ndarray, tol: float) -> tuple[np.ndarray, np.ndarray]:
+def distinct(
+    values: np.ndarray, signatures: np.ndarray, tol: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of m points are different, best value first.
 
-    An ascent that stopped at residual `tol` is further than that from its limit, so twins are
-    merged at the square root of `tol`: two points are the same if their values agree to that share
-    of the largest value and they are parallel, of either sign, to it.
+    Two points are the same if their values agree to `tol` of the largest, and their signatures are
+    parallel, of either sign, to a cosine of `1 - tol`.
 
     Args:
         values: `(m,)`.
-        cosines: `(m, m)`, of the angles between the points, or between what they compute.
-        tol: KKT residual to which the points are known.
+        signatures: `(m, s)`, what the points compute, or the points themselves.
+        tol: as above.
 
     Returns:
-        Indices of one representative each, and how many points each stands for.
+        Indices of one representative each, and `(m,)`: to which of these each point belongs.
     """
-    loose = max(10 * tol, tol**0.5)
-    close = np.abs(values[:, None] - values[None, :]) <= loose * np.max(np.abs(values), initial=0.0)
-    same = close & (np.abs(cosines) >= 1 - loose)
+    m = len(values)
+    lengths = np.linalg.norm(signatures, axis=1, keepdims=True)
+    # Signatures of nothing at all are parallel to each other alone.
+    rows = np.hstack([signatures / np.where(lengths > 0, lengths, 1), lengths == 0])
+    margin = tol * np.max(np.abs(values), initial=0.0)
+    order = np.argsort(-values, kind="stable")
+    group = np.full(m, -1)
     representatives: list[int] = []
-    counts: list[int] = []
-    left = np.ones(len(values), bool)
-    for index in np.argsort(-values, kind="stable"):
-        if left[index]:
-            twins = left & same[index]
-            twins[index] = True
-            representatives.append(int(index))
-            counts.append(int(np.sum(twins)))
-            left &= ~twins
-    return np.asarray(representatives, int), np.asarray(counts, int)
+    while len(order):
+        chunk = order[:_CHUNK]
+        same = np.abs(rows[chunk] @ rows[order].T) >= 1 - tol
+        same &= np.abs(values[chunk, None] - values[order]) <= margin
+        for row, index in enumerate(chunk):
+            if group[index] < 0:
+                twins = order[same[row]]
+                twins = twins[group[twins] < 0]
+                group[twins] = group[index] = len(representatives)
+                representatives.append(int(index))
+        order = order[group[order] < 0]
+    return np.asarray(representatives, int), group
 
 
-def padded(index: np.ndarray, size: int) -> np.ndarray:
-    """`index` with zeros behind it up to length `size`: the number found then shapes no program."""
-    return np.concatenate([index, np.zeros(size - len(index), int)])
+def spread(signatures: np.ndarray, best: int | None, max_cosine: float) -> np.ndarray:
+    """Indices of the first `best` rows, leaving out rows too parallel to an earlier one.
 
-
-def map_first(function: Callable[[Any], Any], count: int, rows: Any) -> Any:
-    """`jax.lax.map(function, rows)` over the first `count` rows alone; the others come as zeros."""
-
-    def row(numbered: tuple[jax.Array, Any]) -> Any:
-        number, inputs = numbered
-        nothing = jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function, inputs)
-        )
-        return jax.lax.cond(number < count, function, lambda _: nothing, inputs)
-
-    return jax.lax.map(row, (jnp.arange(len(jax.tree.leaves(rows)[0])), rows))
-
-
-def first(count: int, tree: Any) -> Any:
-    """The first `count` rows of every leaf, cut on the host, where a new count compiles nothing."""
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[:count]), tree)
-
-
-def cosines(rows: jax.Array) -> jax.Array:
-    """Cosines `(m, m)` between the rows of `(m, k)`; rows of zeros are parallel to each other."""
-    lengths = jnp.linalg.norm(rows, axis=1)
-    zero = lengths == 0
-    unit_rows = rows / jnp.where(zero, 1, lengths)[:, None]
-    return unit_rows @ unit_rows.T + (zero[:, None] & zero[None, :])
+    Args:
+        signatures: `(m, s)`, best first.
+        best: how many at most; all by default.
+        max_cosine: largest |cosine| to an earlier row; 1 leaves out none.
+    """
+    most = len(signatures) if best is None else best
+    if max_cosine >= 1:
+        return np.arange(min(most, len(signatures)))
+    lengths = np.linalg.norm(signatures, axis=1, keepdims=True)
+    rows = signatures / np.where(lengths > 0, lengths, 1)
+    left = np.arange(len(rows))
+    kept: list[int] = []
+    while len(left) and len(kept) < most:
+        kept.append(int(left[0]))
+        left = left[1:][np.abs(rows[left[1:]] @ rows[left[0]]) <= max_cosine]
+    return np.asarray(kept, int)
 
 
 def signs(values: np.ndarray, zero: float) -> np.ndarray:

@@ -8,29 +8,18 @@ For fixed incoming u the best outgoing v is parallel to `B^T s(G u)`, so only
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.kkt.ascent import Ascent, ascend
-from nsjax.kkt.certificate import (
-    CONVERGED,
-    UNCONVERGED,
-    KKTPoints,
-    cosines,
-    distinct,
-    first,
-    gradient_residual,
-    map_first,
-    padded,
-    signs,
-    tangent_curvature,
-)
-from nsjax.kkt.sphere import dot
+from nsjax.kkt import blocks, clarke
+from nsjax.kkt.certificate import KKTPoints, signs
+from nsjax.kkt.multistart import multistart
+from nsjax.kkt.quadratic import eigen_points, is_quadratic
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
 from nsjax.networks.homogeneous import (
     Activation,
@@ -40,6 +29,8 @@ from nsjax.networks.homogeneous import (
     features,
     pullback,
 )
+
+METHODS = ("auto", "ascent", "exact")
 
 
 def search_neuron(
@@ -52,11 +43,15 @@ def search_neuron(
     *,
     starts: int = 256,
     max_steps: int = 2000,
-    tol: float = 1e-8,
+    tol: float = 1e-10,
+    k: int | None = None,
+    max_cosine: float = 1.0,
+    method: str = "auto",
+    memory: int = blocks.BUDGET,
 ) -> KKTPoints:
     """KKT points of the NCF of one new neuron in hidden layer `layer` at the saddle `params`.
 
-    All starts climb together, one matrix product a step.
+    All starts climb together, two matrix products a step.
 
     Args:
         key: PRNG key of the starts.
@@ -65,13 +60,21 @@ def search_neuron(
         x: inputs `(n, d)`.
         residual: residual at the saddle `(n, c)`.
         activation: homogeneous activation of degree p.
-        starts, max_steps, tol: as in `kkt.search`.
+        starts, max_steps, tol, memory: as in `kkt.search`.
+        k: how many points to keep, the best ones; all by default.
+        max_cosine: largest |cosine| between what two points add to the outputs; below 1 it keeps
+            neurons that differ, where maxima form a continuum.
+        method: `"ascent"` from the starts; `"exact"`, the eigenvectors of a quadratic neuron (t^2)
+            with one output, maxima and saddles alike; `"auto"` takes the exact one where it
+            applies.
 
     Returns:
         `KKTPoints` with `points = (incoming, outgoing)` of shapes `(m, k_{layer-1})` and
         `(m, k_{layer+1})`, squared norms `p / (p + 1)` and `1 / (p + 1)`, best first. Points that
         give the same neuron, such as u and -u for even powers, count as one. Values are never
         negative, since v is chosen best; a value of zero is a saddle that is dead for this start.
+        For activations with a kink (p = 1, slope below 1) tops sit on kinks; residuals there are
+        those of the best generalised (Clarke) gradient found.
 
     Raises:
         TypeError, ValueError: for bad input, before anything is compiled.
@@ -92,6 +95,10 @@ def search_neuron(
         starts=starts,
         max_steps=max_steps,
         tol=tol,
+        k=k,
+        max_cosine=max_cosine,
+        method=method,
+        memory=memory,
     )
 
 
@@ -103,112 +110,146 @@ def search_family(
     *,
     starts: int = 256,
     max_steps: int = 2000,
-    tol: float = 1e-8,
+    tol: float = 1e-10,
+    k: int | None = None,
+    max_cosine: float = 1.0,
+    method: str = "auto",
+    memory: int = blocks.BUDGET,
 ) -> KKTPoints:
     """The same for any neuron family, from features `(n, k)` and pulled-back residual `(n, c)`."""
     starts = _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
     tol = _check.positive("tol", tol)
-    tol = max(tol, 10 * float(jnp.finfo(features.dtype).eps))
+    best = None if k is None else _check.positive_integer("k", k)
+    max_cosine = _check.positive("max_cosine", max_cosine)
+    method = _check.choice("method", method, METHODS)
+    memory = _check.positive_integer("memory", memory)
+    activation = getattr(family, "activation", None)
+    exact = is_quadratic(activation, pulled.shape[1])
+    if method == "exact" and not exact:
+        raise ValueError(
+            "method='exact' needs the activation t^2 and a single output, got "
+            f"{activation!r} and {pulled.shape[1]} outputs"
+        )
     drawn = family.draw(key, starts, features.shape[1], features.dtype)
-    state = _climb(family, drawn, features, pulled, tol, max_steps)
-    same = np.asarray(_cosines(family, state.points, features, pulled))
-    index, counts = distinct(np.asarray(state.values), same, tol)
-    certified = _certify(family, state.points[padded(index, starts)], len(index), features, pulled)
-    found = first(len(index), certified)
-    scale = float(correlation_scale(family, features, pulled))
-    zero = 1e3 * float(jnp.finfo(features.dtype).eps) * scale
-    highest = 1e-6 * np.maximum(np.asarray(found.multipliers), zero)
+    if exact and method != "ascent":
+        found = eigen_points(features, pulled, drawn, tol=tol, best=best)
+    else:
+        found = multistart(
+            NeuronLandscape(family),
+            drawn,
+            (features, jnp.array(features.T), pulled),
+            tol=tol,
+            max_steps=max_steps,
+            memory=memory,
+            best=best,
+            max_cosine=max_cosine,
+        )
+    p = int(family.degree)
+    put = jax.device_put
+    points = put(found.points)
+    value_factor = p ** (p / 2) / (p + 1) ** ((p + 1) / 2)
+    zero = (
+        1e3
+        * float(jnp.finfo(features.dtype).eps)
+        * float(correlation_scale(family, features, pulled))
+    )
+    highest = 1e-6 * np.maximum(found.multipliers, p * zero)
+    # In the norm of (u, v) together the tangent is `1/|u|` of the one in u, the normal `p + 1`.
+    across = found.residuals / np.sqrt(np.maximum(1 - found.residuals**2, 0.5))
+    joint = across * p / ((p + 1) ** 0.5 * p**0.5)
     return KKTPoints(
-        (found.incoming, found.outgoing),
-        found.values,
-        found.residuals,
-        found.multipliers,
-        jax.device_put(signs(np.asarray(found.values), zero)),
-        jax.device_put(counts.astype(np.int32)),
-        jax.device_put(np.asarray(found.curvature) <= highest),
-        int(state.steps),
-        CONVERGED if bool(jnp.all(state.finished)) else UNCONVERGED,
+        (
+            (p / (p + 1)) ** 0.5 * points,
+            (1 / (p + 1)) ** 0.5 * _outgoing(family, points, features, pulled),
+        ),
+        put(value_factor * found.values),
+        put(joint / np.sqrt(1 + joint**2)),
+        put((p + 1) * value_factor * found.values),
+        put(signs(found.values, zero)),
+        put(found.counts.astype(np.int32)),
+        put(found.curvatures <= highest),
+        found.steps,
+        found.result,
+        put((found.counts / starts).astype(found.values.dtype)),
+        put(found.kinked),
     )
 
 
-def _correlation(
-    family: NeuronFamily, incoming: jax.Array, features: jax.Array, pulled: jax.Array
-) -> jax.Array:
-    """`B^T s(G u)` of every row u: `(m, c)`."""
-    return family.response(incoming, features) @ pulled
+@dataclass(frozen=True)
+class NeuronLandscape:
+    """`phi(u) = ||B^T s(G u)||` of a neuron family, see `multistart.Landscape`.
 
+    Its arguments are the features `(n, k)`, the same transposed `(k, n)`, and B, `(n, c)`.
+    """
 
-def _phi(
-    incoming: jax.Array, family: NeuronFamily, features: jax.Array, pulled: jax.Array
-) -> jax.Array:
-    """`phi(u)` of one u, with gradient zero (not NaN) where it vanishes."""
-    squared = jnp.sum(_correlation(family, incoming[None, :], features, pulled) ** 2)
-    alive = squared > 0
-    return jnp.where(alive, jnp.sqrt(jnp.where(alive, squared, 1)), 0)
+    family: NeuronFamily
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the family's response has kinks."""
+        return self.family.kinked
+
+    def climb(
+        self,
+        columns: jax.Array,
+        *args: jax.Array,
+        width: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Values and gradients at columns u, by matrix products over all of them."""
+        features, transposed, pulled = args
+        if width is None:
+            response, back = self.family.response_vjp(columns, features, transposed)
+        else:
+            response, pull = jax.vjp(lambda u: self.family.response(u, features, width), columns)
+            back = lambda cotangent: pull(cotangent)[0]  # noqa: E731
+        if pulled.shape[1] == 1:
+            # By Euler's identity the gradient gives the value: the response is never computed.
+            gradients = back(jnp.broadcast_to(pulled, response.shape))
+            values = jnp.sum(columns * gradients, axis=0) / self.family.degree
+            return jnp.abs(values), jnp.where(values < 0, -1, 1) * gradients
+        correlation = pulled.T @ response
+        values = jnp.linalg.norm(correlation, axis=0)
+        return values, back(pulled @ (correlation / jnp.where(values > 0, values, 1)))
+
+    def value(
+        self, point: jax.Array, *args: jax.Array, width: jax.Array | None = None
+    ) -> jax.Array:
+        """`phi(u)`, with gradient zero (not NaN) where it vanishes."""
+        features, _, pulled = args
+        correlation = pulled.T @ self.family.response(point[:, None], features, width)[:, 0]
+        squared = jnp.sum(correlation**2)
+        alive = squared > 0
+        return jnp.where(alive, jnp.sqrt(jnp.where(alive, squared, 1)), 0)
+
+    def signature(self, point: jax.Array, *args: jax.Array) -> jax.Array:
+        """What the neuron adds to the outputs, `v s(u . g_i)`: blind to symmetries of its weights.
+
+        `(c n,)`, sample by sample.
+        """
+        features, _, pulled = args
+        response = self.family.response(point[:, None], features)
+        correlation = response.T @ pulled
+        size = jnp.linalg.norm(correlation)
+        return jnp.ravel(response * (correlation / jnp.where(size > 0, size, 1)))
+
+    def settle(
+        self, point: jax.Array, width: jax.Array, *args: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """On its kinks, with the Clarke residual, see `clarke.settle`."""
+        features, _, pulled = args
+        return clarke.settle(self.family.activation, point, width, features, pulled)  # type: ignore[attr-defined]
 
 
 @partial(jax.jit, static_argnums=0)
-def _climb(
-    family: NeuronFamily,
-    starts: jax.Array,
-    features: jax.Array,
-    pulled: jax.Array,
-    tol: float,
-    max_steps: int,
-) -> Ascent:
-    def value_and_grad(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-        correlation, back = jax.vjp(lambda u: _correlation(family, u, features, pulled), points)
-        phi = jnp.linalg.norm(correlation, axis=1)
-        outgoing = correlation / jnp.where(phi > 0, phi, 1)[:, None]
-        return phi, back(outgoing)[0]
-
-    return ascend(value_and_grad, starts, jnp.asarray(tol, starts.dtype), jnp.asarray(max_steps))
-
-
-@partial(jax.jit, static_argnums=0)
-def _cosines(
+def _outgoing(
     family: NeuronFamily, points: jax.Array, features: jax.Array, pulled: jax.Array
 ) -> jax.Array:
-    """Cosines between what the neurons add to the outputs: blind to symmetries of their weights."""
-    response = family.response(points, features)
-    return cosines(response) * cosines(response @ pulled)
-
-
-class _Certified(NamedTuple):
-    incoming: jax.Array
-    outgoing: jax.Array
-    values: jax.Array
-    residuals: jax.Array
-    multipliers: jax.Array
-    curvature: jax.Array
-
-
-@partial(jax.jit, static_argnums=0)
-def _certify(
-    family: NeuronFamily, points: jax.Array, count: int, features: jax.Array, pulled: jax.Array
-) -> _Certified:
-    p = family.degree.astype(points.dtype)
-    correlation = _correlation(family, points, features, pulled)
-    phi = jnp.linalg.norm(correlation, axis=1, keepdims=True)
-    one = jnp.zeros_like(correlation).at[:, 0].set(1)
-    outgoing = jnp.where(phi > 0, correlation / jnp.where(phi > 0, phi, 1), one)
-    incoming, outgoing = jnp.sqrt(p / (p + 1)) * points, jnp.sqrt(1 / (p + 1)) * outgoing
-
-    def joint(neuron: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return family.ncf(neuron[0], neuron[1], features, pulled)
-
-    def certify(neuron: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        value, gradient = jax.value_and_grad(joint)(neuron[:2])
-        return (
-            value,
-            gradient_residual(neuron[:2], gradient),
-            dot(neuron[:2], gradient),
-            tangent_curvature(_phi, neuron[2], family, features, pulled),
-        )
-
-    neurons = (incoming, outgoing, points)
-    return _Certified(incoming, outgoing, *map_first(certify, count, neurons))
+    """Unit `B^T s(G u)` of every row u; the first axis where it vanishes."""
+    correlation = family.response(points.T, features).T @ pulled
+    size = jnp.linalg.norm(correlation, axis=1, keepdims=True)
+    first = jnp.zeros_like(correlation).at[:, 0].set(1)
+    return jnp.where(size > 0, correlation / jnp.where(size > 0, size, 1), first)
 
 
 @partial(jax.jit, static_argnums=0)

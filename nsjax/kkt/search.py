@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,27 +12,12 @@ import numpy as np
 
 from nsjax import _check
 from nsjax._flat import Layout
-from nsjax.kkt.ascent import Ascent, ascend
-from nsjax.kkt.certificate import (
-    CONVERGED,
-    UNCONVERGED,
-    KKTPoints,
-    cosines,
-    distinct,
-    first,
-    gradient_residual,
-    map_first,
-    padded,
-    signs,
-    tangent_curvature,
-    tangent_curvature_by_powers,
-)
-from nsjax.kkt.sphere import unit
+from nsjax.kkt import blocks
+from nsjax.kkt.certificate import KKTPoints, signs
+from nsjax.kkt.multistart import multistart
+from nsjax.kkt.sphere import gradient_residual, unit
 
 Objective = Callable[..., jax.Array]
-
-_LARGEST_DENSE = 512
-"""Most entries of a point for which dense Hessians polish it and tell whether it is a maximum."""
 
 
 def search(
@@ -43,9 +28,18 @@ def search(
     args: tuple = (),
     starts: int = 64,
     max_steps: int = 2000,
-    tol: float = 1e-8,
+    tol: float = 1e-10,
+    k: int | None = None,
+    max_cosine: float = 1.0,
+    memory: int = blocks.BUDGET,
 ) -> KKTPoints:
     """Maximise a homogeneous objective on the unit sphere from many starts at once.
+
+    An objective may say more of itself by two methods. `signature(point, *args)` is what tells
+    points apart up to symmetry (`objectives.NetworkNCF` gives the outputs); without it two points
+    are the same only if they are parallel. `rounded(point, width, *args)` is the objective with its
+    kinks rounded, and a true `kinked` says that it has some; without them a search can only stop
+    where it meets a kink.
 
     Args:
         key: PRNG key of the starts.
@@ -55,13 +49,19 @@ def search(
         args: further arguments of the objective.
         starts: how many.
         max_steps: bound on the ascent steps of each.
-        tol: KKT residual at which an ascent stops.
+        tol: KKT residual that every point is to reach; at least a hundred roundings.
+        k: how many points to keep, the best ones; all by default.
+        max_cosine: largest |cosine| between the signatures of two points that are kept; 1 keeps
+            every distinct one.
+        memory: bytes that the working arrays of the ascent may take: as many starts climb at a
+            time as fit, the others wait their turn.
 
     Returns:
         Distinct points, best first, see `KKTPoints`.
 
     Raises:
-        TypeError, ValueError: for a bad `objective`, `sample`, `starts`, `max_steps` or `tol`.
+        TypeError, ValueError: for a bad `objective`, `sample`, `args`, `starts`, `max_steps`,
+            `tol`, `k`, `max_cosine` or `memory`.
 
     >>> points = search(jax.random.key(0), lambda w: w[0] ** 3 + 2 * w[1] ** 3,
     ...                 lambda key: jax.random.normal(key, (2,)), tol=1e-4)
@@ -78,110 +78,84 @@ def search(
     starts = _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
     tol = _check.positive("tol", tol)
-    drawn = jax.vmap(lambda k: unit(sample(k)))(jax.random.split(key, starts))
-    like = jax.tree.map(lambda leaf: leaf[0], drawn)
+    best = None if k is None else _check.positive_integer("k", k)
+    max_cosine = _check.positive("max_cosine", max_cosine)
+    memory = _check.positive_integer("memory", memory)
+    drawn = jax.vmap(lambda each: unit(sample(each)))(jax.random.split(key, starts))
+    layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], drawn))
     _check.tree_finite("sample(key)", drawn)
-    layout = Layout.of(like)
     flat = jax.vmap(layout.flat)(drawn)
     if not np.all(np.any(np.asarray(flat) != 0, axis=1)):
         raise ValueError("sample(key) must draw nonzero starts, got a pytree of zeros")
-    tol = max(tol, 10 * float(jnp.finfo(flat.dtype).eps))
-    state = _ascend(objective, layout, flat, args, tol, max_steps)
-    values = np.asarray(state.values)
-    index, counts = distinct(values, np.asarray(cosines(state.points)), tol)
-    found = len(index)
-    points = state.points[padded(index, starts)]
-    if layout.size <= _LARGEST_DENSE:
-        points = _polish(objective, layout, points, found, args)
-    certified = _certify(objective, layout, points, found, args)
-    points, values, residuals, multipliers, curvature = first(found, certified)
-    scale = float(np.max(np.abs(np.asarray(values))))
-    highest = 1e-6 * np.maximum(np.abs(np.asarray(multipliers)), scale)
+    found = multistart(
+        ObjectiveLandscape(objective, layout),
+        flat,
+        args,
+        tol=tol,
+        max_steps=max_steps,
+        memory=memory,
+        best=best,
+        max_cosine=max_cosine,
+    )
+    scale = float(np.max(np.abs(found.values)))
+    zero = 1e3 * float(jnp.finfo(flat.dtype).eps) * scale
+    highest = 1e-6 * np.maximum(np.abs(found.multipliers), scale)
+    put = jax.device_put
     return KKTPoints(
-        points,
-        values,
-        residuals,
-        multipliers,
-        jax.device_put(signs(np.asarray(values), 1e3 * float(jnp.finfo(flat.dtype).eps) * scale)),
-        jax.device_put(counts.astype(np.int32)),
-        jax.device_put(np.asarray(curvature) <= highest),
-        int(state.steps),
-        CONVERGED if bool(jnp.all(state.finished)) else UNCONVERGED,
+        layout.trees(found.points),
+        put(found.values),
+        put(found.residuals),
+        put(found.multipliers),
+        put(signs(found.values, zero)),
+        put(found.counts.astype(np.int32)),
+        put(found.curvatures <= highest),
+        found.steps,
+        found.result,
+        put((found.counts / starts).astype(found.values.dtype)),
+        put(found.kinked),
     )
 
 
-def _flat(objective: Objective, layout: Layout) -> Objective:
-    return lambda point, *args: objective(layout.tree(point), *args)
+@dataclass(frozen=True)
+class ObjectiveLandscape:
+    """An objective of pytrees as a function of flat points, see `multistart.Landscape`."""
 
+    objective: Any
+    layout: Layout
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _ascend(
-    objective: Objective,
-    layout: Layout,
-    starts: jax.Array,
-    args: tuple,
-    tol: float,
-    max_steps: int,
-) -> Ascent:
-    single = jax.value_and_grad(_flat(objective, layout))
-    batched = jax.vmap(lambda point: single(point, *args))
-    return ascend(batched, starts, jnp.asarray(tol, starts.dtype), jnp.asarray(max_steps))
+    @property
+    def kinked(self) -> bool:
+        """Whether the objective says so, and can be rounded."""
+        return bool(getattr(self.objective, "kinked", False)) and hasattr(self.objective, "rounded")
 
+    def climb(
+        self, columns: jax.Array, *args: Any, width: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Values and gradients at the columns of a matrix."""
+        single = jax.value_and_grad(lambda point: self.value(point, *args, width=width))
+        return jax.vmap(single, in_axes=1, out_axes=(0, 1))(columns)
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _polish(
-    objective: Objective, layout: Layout, points: jax.Array, count: int, args: tuple
-) -> jax.Array:
-    """Newton steps on the sphere; one is kept if it lowers the KKT residual at no loss of value."""
-    flat = _flat(objective, layout)
+    def value(self, point: jax.Array, *args: Any, width: jax.Array | None = None) -> jax.Array:
+        """The objective at a flat point."""
+        tree = self.layout.tree(point)
+        if width is None:
+            return self.objective(tree, *args)
+        return self.objective.rounded(tree, width, *args)
 
-    def newton(point: jax.Array) -> jax.Array:
-        gradient = jax.grad(flat)(point, *args)
-        multiplier = jnp.dot(gradient, point)
-        projector = jnp.eye(point.size, dtype=point.dtype) - jnp.outer(point, point)
-        hessian = (
-            projector
-            @ (
-                jax.hessian(flat)(point, *args)
-                - multiplier * jnp.eye(point.size, dtype=point.dtype)
-            )
-            @ projector
-        )
-        eigenvalues, vectors = jnp.linalg.eigh(hessian)
-        cut = 1e-9 * jnp.max(jnp.abs(eigenvalues))
-        inverse = jnp.where(
-            jnp.abs(eigenvalues) > cut, 1 / jnp.where(eigenvalues == 0, 1, eigenvalues), 0
-        )
-        moved = unit(point - vectors @ (inverse * (vectors.T @ (projector @ gradient))))
-        before = gradient_residual(point, gradient)
-        after = gradient_residual(moved, jax.grad(flat)(moved, *args))
-        here, there = flat(point, *args), flat(moved, *args)
-        rounding = 1e-10 if point.dtype == jnp.float64 else 1e-5
-        kept = (after < before) & (there >= here - rounding * jnp.abs(here))
-        return jnp.where(kept, moved, point)
+    def signature(self, point: jax.Array, *args: Any) -> jax.Array:
+        """The objective's own signature, or the point."""
+        if hasattr(self.objective, "signature"):
+            return jnp.ravel(self.objective.signature(self.layout.tree(point), *args))
+        return point
 
-    def polish(point: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, 4, lambda _, w: newton(w), point)
+    def settle(
+        self, point: jax.Array, width: jax.Array, *args: Any
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The point as it is, with the residual of the objective rounded at it.
 
-    return map_first(polish, count, points)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _certify(
-    objective: Objective, layout: Layout, points: jax.Array, count: int, args: tuple
-) -> tuple[Any, ...]:
-    flat = _flat(objective, layout)
-    dense = layout.size <= _LARGEST_DENSE
-    curvature = tangent_curvature if dense else tangent_curvature_by_powers
-
-    def certify(point: jax.Array) -> tuple[jax.Array, ...]:
-        value, gradient = jax.value_and_grad(flat)(point, *args)
-        return (
-            layout.tree(point),
-            value,
-            gradient_residual(point, gradient),
-            jnp.dot(point, gradient),
-            curvature(flat, point, *args),
-        )
-
-    return map_first(certify, count, points)
+        A point whose own gradient is along it lies on no kink.
+        """
+        gradient = jax.grad(self.value)(point, *args)
+        rounded = jax.grad(lambda w: self.value(w, *args, width=width))(point)
+        plain = gradient_residual(point, gradient)
+        return point, gradient_residual(point, rounded), plain > 10 * width

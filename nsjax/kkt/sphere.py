@@ -44,6 +44,12 @@ def tangent(point: Tree, direction: Tree) -> Tree:
     return jax.tree.map(lambda d, w: d - along * w, direction, point)
 
 
+def gradient_residual(point: Any, gradient: Any) -> jax.Array:
+    """KKT residual at a unit point whose gradient is known."""
+    size = norm(gradient)
+    return jnp.where(size == 0, 0, norm(tangent(point, gradient)) / jnp.where(size == 0, 1, size))
+
+
 def random_unit(key: jax.Array, like: Tree) -> Tree:
     """A pytree of the structure, shapes and dtypes of `like`, uniform on the unit sphere."""
     leaves, structure = jax.tree.flatten(like)

@@ -68,3 +68,15 @@ class PolyLeakyReLU:
         """Apply the activation elementwise."""
         base = t if self.slope == 1.0 else jnp.maximum(t, self.slope * t)
         return lax.integer_pow(base, self.p)
+
+    def rounded(self, t: jax.Array, width: jax.Array | float) -> jax.Array:
+        """The same with the kink at zero rounded over `width > 0`, smooth and still zero at zero.
+
+        `((1 + a) t + (1 - a) (sqrt(t^2 + width^2) - width))^p / 2^p`, whose derivative for p = 1
+        lies between the slopes a and 1: a generalised (Clarke) gradient at a distance of about
+        `width`.
+        """
+        # The least number keeps the root's derivative finite where t and width are both zero.
+        root = jnp.sqrt(t**2 + width**2 + jnp.finfo(t.dtype).tiny)
+        base = (1 + self.slope) * t + (1 - self.slope) * (root - width)
+        return lax.integer_pow(0.5 * base, self.p)

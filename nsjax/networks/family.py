@@ -8,6 +8,7 @@ family.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -21,6 +22,7 @@ from nsjax.networks.homogeneous import (
     activation_degree,
     append_neuron,
     apply,
+    has_kinks,
 )
 
 if TYPE_CHECKING:
@@ -40,10 +42,31 @@ class NeuronFamily(Protocol):
         """`count` random unit incoming weights for features of width `size`: `(count, size)`."""
         ...
 
+    @property
+    def kinked(self) -> bool:
+        """Whether the derivative of the response jumps, so that maxima may sit on kinks."""
+        ...
+
     def response(
-        self, incoming: Float[Array, "m k"], features: Float[Array, "n k"]
-    ) -> Float[Array, "m n"]:
-        """Responses of m neurons to n samples, by one matrix product."""
+        self,
+        incoming: Float[Array, "k m"],
+        features: Float[Array, "n k"],
+        width: jax.Array | None = None,
+    ) -> Float[Array, "n m"]:
+        """Responses of n samples to m neurons, a column each; kinks rounded over `width`."""
+        ...
+
+    def response_vjp(
+        self,
+        incoming: Float[Array, "k m"],
+        features: Float[Array, "n k"],
+        transposed: Float[Array, "k n"],
+    ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
+        """Responses, and the map from their cotangents `(n, m)` to those of `incoming`.
+
+        `transposed` holds the features once more in the other order of memory, so that both matrix
+        products are the fast one.
+        """
         ...
 
     def ncf(
@@ -94,11 +117,32 @@ class HomogeneousNeurons:
         start = jax.random.normal(key, (count, size), dtype)
         return start / jnp.linalg.norm(start, axis=1, keepdims=True)
 
+    @property
+    def kinked(self) -> bool:
+        """Whether the activation's own derivative jumps, and it can be rounded there."""
+        return has_kinks(self.activation)
+
     def response(
-        self, incoming: Float[Array, "m k"], features: Float[Array, "n k"]
-    ) -> Float[Array, "m n"]:
-        """`s(U G^T)`."""
-        return self.activation(incoming @ features.T)
+        self,
+        incoming: Float[Array, "k m"],
+        features: Float[Array, "n k"],
+        width: jax.Array | None = None,
+    ) -> Float[Array, "n m"]:
+        """`s(G U)`; rounded over `width |g_i| |u_j|`, which leaves it homogeneous."""
+        if width is None:
+            return self.activation(features @ incoming)
+        sizes = jnp.linalg.norm(features, axis=1)[:, None] * jnp.linalg.norm(incoming, axis=0)
+        return self.activation.rounded(features @ incoming, width * sizes)  # type: ignore[attr-defined]
+
+    def response_vjp(
+        self,
+        incoming: Float[Array, "k m"],
+        features: Float[Array, "n k"],
+        transposed: Float[Array, "k n"],
+    ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
+        """`s(G U)` and `ct -> G^T (s'(G U) * ct)`."""
+        response, derivative = jax.vjp(self.activation, features @ incoming)
+        return response, lambda cotangent: transposed @ derivative(cotangent)[0]
 
     def ncf(
         self,
@@ -108,7 +152,7 @@ class HomogeneousNeurons:
         pulled: Float[Array, "n c"],
     ) -> Float[Array, ""]:
         """`sum_i (B(x_i) . v) s(u . g(x_i))`."""
-        return jnp.dot(pulled @ outgoing, self.response(incoming[None, :], features)[0])
+        return jnp.dot(pulled @ outgoing, self.response(incoming[:, None], features)[:, 0])
 
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array

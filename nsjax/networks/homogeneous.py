@@ -67,6 +67,27 @@ def apply(params: Params, x: Float[Array, "n d"], activation: Activation) -> Flo
     return features(params, x, activation)[-1] @ params[-1].T
 
 
+def rounded_layer(
+    weight: Float[Array, "m k"],
+    before: Float[Array, "n k"],
+    activation: Activation,
+    width: jax.Array | float,
+) -> Float[Array, "n m"]:
+    """A layer `s(G W^T)` whose activation has its kink rounded over `width` times the size of G.
+
+    The size is the root mean square of `|g_i|`: hidden features of a single sample may be zero.
+    The activation has to have a method `rounded(t, width)`, as `PolyLeakyReLU` does.
+    """
+    # The least number keeps the derivative of the norm finite at zero.
+    squared = jnp.sum(before**2) / before.shape[0] + jnp.finfo(before.dtype).tiny
+    return activation.rounded(before @ weight.T, width * jnp.sqrt(squared))  # type: ignore[attr-defined]
+
+
+def has_kinks(activation: Activation) -> bool:
+    """Whether the activation's derivative jumps, and `rounded_layer` can round it there."""
+    return not getattr(activation, "smooth", True) and hasattr(activation, "rounded")
+
+
 def features(params: Params, x: Float[Array, "n d"], activation: Activation) -> Params:
     """Activations `(g_0, ..., g_{L-1})` after each hidden layer, `g_0 = x`, `g_l` of `(n, k_l)`."""
     layers = [x]

@@ -1,40 +1,16 @@
-"""What makes a KKT point: residual, curvature, sign class and which points are the same."""
+"""What makes a KKT point: residual, sign class and which points are the same."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nsjax import kkt
-from nsjax.kkt.certificate import cosines, distinct, signs, tangent_curvature
-
-M = np.diag([3.0, 1.0, 0.5, -2.0])  # eigenvectors are the axes
+from nsjax.kkt.certificate import distinct, signs, spread
 
 
 def neuron(point):
-    """`N(u, v) = v u^T M u`, a quadratic neuron with one output, on a flat point."""
-    return point[4] * point[:4] @ jnp.asarray(M) @ point[:4]
-
-
-def kkt_point(k):
-    """The KKT point of eigenvector k with positive value: `u = sqrt(2/3) q_k, v = +-1/sqrt 3`."""
-    return np.append(np.sqrt(2 / 3) * np.eye(4)[k], np.sign(M[k, k]) / np.sqrt(3))
-
-
-def test_curvature_at_every_eigenvector():
-    """Largest curvature `max(max_j (2/sqrt 3)(s_k l_j - |l_k|), -4 |l_k| / sqrt 3)`, j not k.
-
-    So the two ends of the spectrum are maxima, and what lies between is a saddle of the sphere.
-    """
-    certify = jax.jit(lambda w: (tangent_curvature(neuron, w), kkt.residual(neuron, w)))
-    eigenvalues = np.diag(M)
-    for k, eigenvalue in enumerate(eigenvalues):
-        others = 2 / np.sqrt(3) * (np.sign(eigenvalue) * eigenvalues - abs(eigenvalue))
-        wanted = max(np.delete(others, k).max(), -4 * abs(eigenvalue) / np.sqrt(3))
-        measured, residual = certify(kkt_point(k))
-        np.testing.assert_allclose(measured, wanted, rtol=1e-12)
-        assert (measured < 0) == (k in (0, 3))
-        assert residual < 1e-15
+    """`v |u|^2`, of degree 3."""
+    return point[4] * jnp.sum(point[:4] ** 2)
 
 
 def test_residual_is_the_sine_of_the_angle_to_the_gradient():
@@ -69,17 +45,38 @@ def test_a_point_on_no_sphere_is_refused(point, error, message):
 
 def test_twins_are_merged_and_counted():
     """Equal values and parallel directions, of either sign, are one point; a negative one not."""
-    rows = jnp.array([[1.0, 0], [0, 1], [-1, 1e-10], [1, 0], [0, 1]])
+    rows = np.array([[1.0, 0], [0, 1], [-1, 1e-10], [1, 0], [0, 1]])
     values = np.array([1.0, 2.0, 1.0 + 1e-12, -1.0, 2.0])
-    index, counts = distinct(values, np.asarray(cosines(rows)), 1e-8)
+    index, group = distinct(values, rows, 1e-8)
     assert index.tolist() == [1, 2, 3]
-    assert counts.tolist() == [2, 2, 1]
+    assert group.tolist() == [1, 0, 1, 2, 0]
 
 
 def test_zero_rows_are_parallel_to_each_other_alone():
-    """Directions of nothing at all count as one, and as different from every other."""
-    table = np.asarray(cosines(jnp.array([[0.0, 0], [2, 0], [0, 0]])))
-    assert table.tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+    """Signatures of nothing at all count as one, and as different from every other."""
+    index, group = distinct(np.zeros(3), np.array([[0.0, 0], [2, 0], [0, 0]]), 1e-8)
+    assert index.tolist() == [0, 1]
+    assert group.tolist() == [0, 1, 0]
+
+
+def test_many_points_are_merged_as_few_are():
+    """More points than are compared at a time: 40 directions, each 25 times, of either sign."""
+    rng = np.random.default_rng(0)
+    directions, which = rng.normal(size=(40, 6)), rng.permutation(np.repeat(np.arange(40), 25))
+    rows = directions[which] * rng.choice([-2.0, 1.0], size=(1000, 1))
+    index, group = distinct(which.astype(float), rows, 1e-8)
+    assert which[index].tolist() == list(range(39, -1, -1))
+    np.testing.assert_array_equal(which[index][group], which)
+
+
+def test_points_kept_are_spread():
+    """The first of every bundle of directions, the best first, and no more than asked for."""
+    rows = np.array([[1.0, 0, 0], [1, 0.1, 0], [0, 2, 0], [-1, 0, 0.1], [0, 0, 1], [1, 1, 0]])
+    assert spread(rows, None, 1.0).tolist() == [0, 1, 2, 3, 4, 5]
+    assert spread(rows, None, 0.5).tolist() == [0, 2, 4]
+    assert spread(rows, None, 0.75).tolist() == [0, 2, 4, 5]
+    assert spread(rows, 2, 0.5).tolist() == [0, 2]
+    assert spread(rows, 4, 1.0).tolist() == [0, 1, 2, 3]
 
 
 def test_sign_classes():

@@ -41,12 +41,12 @@ def test_response_is_homogeneous_and_insert_adds_it():
     rng = np.random.default_rng(1)
     params = networks.init(jax.random.key(2), (3, 2, 2))
     x, u, v = jnp.asarray(rng.normal(size=(4, 3))), rng.normal(size=3), rng.normal(size=2)
-    incoming = jnp.stack([u, 2 * u])
+    incoming = jnp.stack([u, 2 * u], axis=1)
     response = FAMILY.response(incoming, x)
-    assert response.shape == (2, 4)
-    np.testing.assert_allclose(response[1], 4 * response[0], rtol=1e-14)
+    assert response.shape == (4, 2)
+    np.testing.assert_allclose(response[:, 1], 4 * response[:, 0], rtol=1e-14)
     gained = FAMILY.apply(FAMILY.insert(params, 1, u, v), x) - FAMILY.apply(params, x)
-    np.testing.assert_allclose(gained, response[0][:, None] * v, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(gained, response[:, :1] * v, rtol=0, atol=1e-14)
 
 
 def test_insert_apply_and_balance_are_those_of_networks():
