@@ -36,6 +36,11 @@ def lanes(starts: int, bytes_each: int, budget: int) -> tuple[int, ...]:
     return (widest,)
 
 
+def batch(size: int, bytes_each: int, budget: int) -> int:
+    """How many of `size` products with a Hessian are computed at a time, each as 4 gradients."""
+    return min(size, max(1, budget // (4 * max(bytes_each, 1))))
+
+
 def working_bytes(function: Callable[..., Any], *args: Any) -> int:
     """Bytes of all that `function(*args)` computes on the way: a bound on its working memory.
 

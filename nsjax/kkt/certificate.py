@@ -71,7 +71,7 @@ def residual(objective: Callable[..., jax.Array], point: Any, *, args: tuple = (
     Raises:
         ValueError: if the point is empty, zero, or not finite.
 
-    >>> residual(lambda w: w[0] ** 2 + 3 * w[1] ** 2, jnp.array([0.0, 1.0])).tolist()
+    >>> residual(lambda w: w[0] ** 2 + 3 * w[1] ** 2, np.array([0.0, 1.0])).tolist()
     0.0
     """
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(point)):

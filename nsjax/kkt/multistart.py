@@ -108,7 +108,9 @@ def multistart(
     tol = max(tol, 100 * eps)
     # How near the ascent has to come, where Newton steps go on from there: 5e-7 in float64.
     near = max(tol, eps ** (0.25 if landscape.kinked else 0.4)) if k <= LARGEST_DENSE else tol
-    lanes = blocks.lanes(m, _bytes_each(landscape, _Abstract.of((starts[:1].T, *args))), memory)
+    each = _bytes_each(landscape, _Abstract.of((starts[:1].T, *args)))
+    lanes = blocks.lanes(m, each, memory)
+    batch = blocks.batch(k, each, memory)
     columns = min(_ENTRIES, max(1, memory // (2 * m * starts.dtype.itemsize)))
     width = jnp.asarray(_FIRST_WIDTH, starts.dtype) if landscape.kinked else None
     state = _ascend(landscape, lanes, starts, width, args, near, max_steps)
@@ -119,17 +121,17 @@ def multistart(
     flat = steps == 0 and bool(np.all(state.residuals <= near))
 
     def signatures(points: jax.Array) -> np.ndarray:
-        return np.asarray(_signatures(landscape, columns, points, args))
+        return np.asarray(_signatures(landscape, columns, batch, points, args))
 
     index, group = distinct(np.asarray(state.values), signatures(state.points), 0.1 * eps**0.2)
     found = len(index)
     points = state.points[_padded(index, m)]
     if k <= LARGEST_DENSE:
-        points = _polish(landscape, points, found, width, args, tol)
+        points = _polish(landscape, batch, points, found, width, args, tol)
     elif width is not None:
         for narrower in _widths(starts.dtype):
             points = _ascend(landscape, lanes, points, narrower, args, near, max_steps).points
-    certified = _certify(landscape, points, found, width, args)
+    certified = _certify(landscape, batch, points, found, width, args)
     rows = signatures(certified.points)[:found]
     certified = jax.tree.map(lambda leaf: np.asarray(leaf)[:found], certified)
 
@@ -207,8 +209,10 @@ def _ascend(
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _signatures(landscape: Landscape, columns: int, points: jax.Array, args: tuple) -> jax.Array:
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _signatures(
+    landscape: Landscape, columns: int, batch: int, points: jax.Array, args: tuple
+) -> jax.Array:
     """Signatures of the rows of `points`, or `columns` entries of them, drawn once for all."""
 
     def thinned(point: jax.Array) -> jax.Array:
@@ -217,7 +221,7 @@ def _signatures(landscape: Landscape, columns: int, points: jax.Array, args: tup
             return whole
         return whole[np.random.default_rng(0).choice(whole.size, columns, replace=False)]
 
-    return jax.lax.map(thinned, points, batch_size=min(len(points), 64))
+    return jax.lax.map(thinned, points, batch_size=min(len(points), batch))
 
 
 def _widths(dtype: Any) -> jax.Array:
@@ -227,9 +231,10 @@ def _widths(dtype: Any) -> jax.Array:
     return jnp.geomspace(_FIRST_WIDTH, last, count, dtype=dtype)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _polish(
     landscape: Landscape,
+    batch: int,
     points: jax.Array,
     count: int,
     width: jax.Array | None,
@@ -237,13 +242,12 @@ def _polish(
     tol: float,
 ) -> jax.Array:
     def plain(point: jax.Array) -> jax.Array:
-        return newton(landscape.value, point, *args, tol=0.01 * tol)
+        return newton(landscape.value, point, *args, tol=0.01 * tol, batch=batch)
 
     def follow(point: jax.Array) -> jax.Array:
         def narrow(point: jax.Array, width: jax.Array) -> tuple[jax.Array, None]:
-            return newton(
-                lambda w: landscape.value(w, *args, width=width), point, tol=0.1 * width
-            ), None
+            rounded = partial(landscape.value, width=width)
+            return newton(rounded, point, *args, tol=0.1 * width, batch=batch), None
 
         return jax.lax.scan(narrow, point, _widths(point.dtype))[0]
 
@@ -260,14 +264,20 @@ class _Certified(NamedTuple):
     kinked: jax.Array
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _certify(
-    landscape: Landscape, points: jax.Array, count: int, width: jax.Array | None, args: tuple
+    landscape: Landscape,
+    batch: int,
+    points: jax.Array,
+    count: int,
+    width: jax.Array | None,
+    args: tuple,
 ) -> _Certified:
     last = None if width is None else _widths(points.dtype)[-1]
 
     def certify(point: jax.Array) -> _Certified:
-        curvature = tangent_curvature(partial(landscape.value, width=last), point, *args)
+        rounded = partial(landscape.value, width=last)
+        curvature = tangent_curvature(rounded, point, *args, batch=batch)
         kinked, residual = jnp.zeros((), bool), None
         if last is not None:
             point, residual, kinked = landscape.settle(point, last, *args)

@@ -31,7 +31,12 @@ class _Place(NamedTuple):
 
 
 def newton(
-    function: Function, point: jax.Array, *args: Any, tol: jax.Array | float, max_steps: int = 20
+    function: Function,
+    point: jax.Array,
+    *args: Any,
+    tol: jax.Array | float,
+    max_steps: int = 20,
+    batch: int | None = None,
 ) -> jax.Array:
     """Newton steps uphill from a flat unit point, to a KKT residual of `tol` or as far as they go.
 
@@ -44,7 +49,7 @@ def newton(
         return (place.residual > tol) & (place.steps < max_steps) & (place.fraction > 1e-3)
 
     def step(place: _Place) -> _Place:
-        gradient, hessian = _second_order(function, place.point, *args)
+        gradient, hessian = _second_order(function, place.point, *args, batch=batch)
         eigenvalues, vectors = jnp.linalg.eigh(hessian)
         tangent = gradient - jnp.dot(place.point, gradient) * place.point
         # Shifted by the gradient, which tends to zero, the step is quadratic also where a
@@ -74,20 +79,30 @@ def newton(
     return lax.while_loop(unfinished, step, start).point
 
 
-def _second_order(function: Function, point: jax.Array, *args: Any) -> tuple[jax.Array, jax.Array]:
+def _second_order(
+    function: Function, point: jax.Array, *args: Any, batch: int | None
+) -> tuple[jax.Array, jax.Array]:
     """Gradient, and the Hessian on the sphere."""
-    gradient = jax.grad(function)(point, *args)
+
+    def slope(w: jax.Array) -> jax.Array:
+        return jax.grad(function)(w, *args)
+
+    gradient, along = jax.linearize(slope, point)
     identity = jnp.eye(point.size, dtype=point.dtype)
+    whole = batch is None or batch >= point.size
+    hessian = jax.vmap(along)(identity) if whole else lax.map(along, identity, batch_size=batch)
+    hessian = 0.5 * (hessian + hessian.T) - jnp.dot(gradient, point) * identity
     projector = identity - jnp.outer(point, point)
-    hessian = jax.hessian(function)(point, *args) - jnp.dot(gradient, point) * identity
     return gradient, projector @ hessian @ projector
 
 
-def tangent_curvature(function: Function, point: jax.Array, *args: Any) -> jax.Array:
-    """Largest eigenvalue of the Hessian on the sphere at a flat unit point."""
+def tangent_curvature(
+    function: Function, point: jax.Array, *args: Any, batch: int | None = None
+) -> jax.Array:
+    """Largest eigenvalue of the Hessian on the sphere at a flat unit point; `batch` as above."""
     if point.size > LARGEST_DENSE:
         return _curvature_by_powers(function, point, *args)
-    _, restricted = _second_order(function, point, *args)
+    _, restricted = _second_order(function, point, *args, batch=batch)
     # The normal direction is moved below every other, so that it never counts as the largest.
     below = 2 * jnp.linalg.norm(restricted) * jnp.outer(point, point)
     return jnp.linalg.eigvalsh(restricted - below)[-1]

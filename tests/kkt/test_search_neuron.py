@@ -343,6 +343,10 @@ def test_a_budget_of_memory_bounds_the_lanes_and_changes_nothing():
         stored = 4096 * 8 * 8
         used = program.compile().memory_analysis().temp_size_in_bytes
         assert used <= budget + stored, (budget, lanes)
+        batch = blocks.batch(3, each, budget)
+        polish = multistart._polish.lower(landscape, batch, starts, 3, None, args, 1e-10)
+        used = polish.compile().memory_analysis().temp_size_in_bytes
+        assert used <= budget + stored, (budget, batch)
     small = {"starts": 64, "memory": 20_000}
     problem = (EMPTY, 1, X, Z, PolyLeakyReLU(3, 0.0))
     few = kkt.search_neuron(jax.random.key(0), *problem, **small)

@@ -1,0 +1,114 @@
+"""Tables of inputs and targets: from a file, or bundled with scikit-learn."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax import _check
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+BUNDLED = ("diabetes", "linnerud")
+"""Regression sets that come with scikit-learn, without a download."""
+
+
+def standardised(name: str, table: Any) -> Float[Array, "n k"]:
+    """Every column of `table` with mean 0 and standard deviation 1 over the rows.
+
+    Args:
+        name: what the table is called in messages.
+        table: `(n, k)`.
+
+    Raises:
+        TypeError, ValueError: if it is no finite matrix, or a column does not vary.
+
+    >>> standardised("x", jnp.array([[1.0, 5.0], [3.0, 1.0]])).tolist()
+    [[-1.0, 1.0], [1.0, -1.0]]
+    """
+    table = _check.matrix(name, table)
+    centred = table - jnp.mean(table, axis=0)
+    spread = jnp.std(table, axis=0)
+    rounding = 8 * float(jnp.finfo(table.dtype).eps) * jnp.max(jnp.abs(table), axis=0)
+    constant = np.flatnonzero(np.asarray(spread <= rounding))
+    if constant.size:
+        raise ValueError(
+            f"{name} must vary over its rows, got constant columns {constant.tolist()}"
+        )
+    return centred / spread
+
+
+def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+    """A regression set of scikit-learn, inputs and targets standardised.
+
+    Args:
+        name: one of `BUNDLED`: "diabetes" (442 samples, 10 inputs, 1 target) or "linnerud" (20
+            samples, 3 inputs, 3 targets).
+        dtype: of both arrays; JAX's default float if not given.
+
+    Raises:
+        ValueError: for any other name.
+        ImportError: if scikit-learn is not installed.
+    """
+    _check.choice("name", name, BUNDLED)
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            f"the data set {name!r} needs scikit-learn: pip install 'nsjax[run]'"
+        ) from error
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    x, y = (jnp.asarray(table.reshape(len(table), -1), dtype) for table in (x, y))
+    return standardised("x", x), standardised("y", y)
+
+
+def read_npz(
+    path: str | os.PathLike[str], *, dtype: Any = None
+) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+    """Inputs `x` and targets `y` from an npz file, as they are.
+
+    Args:
+        path: a file written by `numpy.savez(path, x=x, y=y)`, `x` of shape `(n, d)` and `y` of
+            shape `(n, c)` or `(n,)`, which is taken as one column. Pickled objects are refused.
+        dtype: of both arrays; JAX's default float if not given.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        TypeError, ValueError: if it is no npz file, lacks an array, or an array holds no numbers,
+            has the wrong shape or NaN or infinite entries; every message names the file.
+    """
+    where = os.fspath(path)
+    if not os.path.isfile(where):
+        raise FileNotFoundError(f"there is no data file {where}")
+    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    try:
+        with open(where, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            held = sorted(archive.files)
+            arrays = {name: archive[name] for name in held if name in ("x", "y")}
+    except (TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{where} must be an npz file of plain arrays: {error}") from error
+    if len(arrays) < 2:
+        raise ValueError(f"{where} must hold the arrays x and y, got {held}")
+    return _pair(where, arrays["x"], arrays["y"], dtype)
+
+
+def _pair(where: str, x: np.ndarray, y: np.ndarray, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    """The two arrays as matrices with a row per sample."""
+    y = y[:, None] if y.ndim == 1 else y
+    tables = []
+    for name, table in ((f"x of {where}", x), (f"y of {where}", y)):
+        if table.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must hold real numbers, got dtype {table.dtype}")
+        tables.append(_check.matrix(name, table.astype(dtype)))
+    if x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"x and y of {where} must have one row per sample, got {x.shape[0]} and {y.shape[0]}"
+        )
+    return tables[0], tables[1]

@@ -1,0 +1,127 @@
+"""Tables: what is read is what was written, and every bad file is named with its fault."""
+
+import builtins
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nsjax import data
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes an npz file and returns its path."""
+
+    def save(**arrays):
+        path = tmp_path / "set.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return save
+
+
+def test_npz_gives_back_the_arrays(saved):
+    """A vector of targets is one column; integers become floats of the dtype asked for."""
+    x, y = np.arange(6).reshape(3, 2), np.array([0.5, -1.0, 2.0])
+    read_x, read_y = data.read_npz(saved(x=x, y=y, more=np.zeros(4)))
+    np.testing.assert_array_equal(read_x, x)
+    np.testing.assert_array_equal(read_y, y[:, None])
+    assert read_x.dtype == read_y.dtype == np.float64
+    assert data.read_npz(saved(x=x, y=x), dtype=jnp.float32)[1].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error", "message"),
+    [
+        ({"x": np.ones((3, 2))}, ValueError, r"set.npz must hold the arrays x and y, got \['x'\]"),
+        ({"a": np.ones(3)}, ValueError, r"must hold the arrays x and y, got \['a'\]"),
+        (
+            {"x": np.ones((3, 2)), "y": np.ones((4, 1))},
+            ValueError,
+            "must have one row per sample, got 3 and 4",
+        ),
+        ({"x": np.ones(3), "y": np.ones(3)}, ValueError, "x of .*set.npz must be a matrix of rank"),
+        (
+            {"x": np.ones((3, 2)), "y": np.ones((3, 1, 1))},
+            ValueError,
+            "y of .*set.npz must be a matrix of rank 2",
+        ),
+        (
+            {"x": np.array([[1.0, np.nan]]), "y": np.ones(1)},
+            ValueError,
+            "x of .*set.npz must be finite, got 1 NaN",
+        ),
+        ({"x": np.ones((0, 2)), "y": np.ones(0)}, ValueError, "must not be empty"),
+        (
+            {"x": np.array([["a"]]), "y": np.ones(1)},
+            TypeError,
+            "x of .*set.npz must hold real numbers, got dtype <U1",
+        ),
+        ({"x": np.array([[1j]]), "y": np.ones(1)}, TypeError, "must hold real numbers"),
+        (
+            {"x": np.array([{}]), "y": np.ones(1)},
+            ValueError,
+            "must be an npz file of plain arrays: Object arrays cannot be loaded",
+        ),
+    ],
+)
+def test_bad_arrays_are_refused(saved, arrays, error, message):
+    """The message names the file, the array and the fault."""
+    with pytest.raises(error, match=message):
+        data.read_npz(saved(**arrays))
+
+
+def test_bad_files_are_refused(tmp_path):
+    """A missing file, a folder, no archive at all, a lone array."""
+    with pytest.raises(FileNotFoundError, match=r"there is no data file .*none\.npz"):
+        data.read_npz(tmp_path / "none.npz")
+    with pytest.raises(FileNotFoundError, match="there is no data file"):
+        data.read_npz(tmp_path)
+    for name, content in (
+        ("text.npz", b"x, y\n1, 2\n"),
+        ("empty.npz", b""),
+        ("cut.npz", b"PK\3\4"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} must be an npz file of plain arrays"):
+            data.read_npz(tmp_path / name)
+    np.save(tmp_path / "lone.npy", np.ones(3))
+    with pytest.raises(ValueError, match=r"lone.npy must be an npz file of plain arrays"):
+        data.read_npz(tmp_path / "lone.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"), [("diabetes", ((442, 10), (442, 1))), ("linnerud", ((20, 3), (20, 3)))]
+)
+def test_bundled_sets_are_standardised(name, shapes):
+    """Inputs and targets have mean 0 and standard deviation 1 in every column."""
+    pair = data.bundled(name)
+    for table, shape in zip(pair, shapes, strict=True):
+        assert table.shape == shape
+        np.testing.assert_allclose(table.mean(axis=0), 0, atol=1e-13)
+        np.testing.assert_allclose(table.std(axis=0), 1, rtol=1e-13)
+
+
+def test_unknown_bundled_set_and_missing_package(monkeypatch):
+    """The names that there are; how to install what is missing."""
+    with pytest.raises(ValueError, match="name must be one of 'diabetes', 'linnerud', got 'iris'"):
+        data.bundled("iris")
+    plain = builtins.__import__
+
+    def without_sklearn(name, *rest):
+        if name.startswith("sklearn"):
+            raise ImportError(name)
+        return plain(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_sklearn)
+    with pytest.raises(ImportError, match=r"needs scikit-learn: pip install 'nsjax\[run\]'"):
+        data.bundled("diabetes")
+
+
+def test_constant_columns_cannot_be_standardised():
+    """Also one that is constant up to rounding."""
+    table = np.random.default_rng(0).normal(size=(50, 3))
+    table[:, 1] = 0.1
+    with pytest.raises(ValueError, match=r"x must vary over its rows, got constant columns \[1\]"):
+        data.standardised("x", table)
