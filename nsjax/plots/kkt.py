@@ -283,8 +283,13 @@ def _plot_lines(path: Any, times: np.ndarray, shown: np.ndarray, ax: Axes) -> No
         )
     _log(ax, "x")
     _log(ax, "y")
-    if np.any(best > 0):  # saddles reach down to zero
-        ax.set_ylim(bottom=max(ax.get_ylim()[0], 0.02 * float(np.min(best[best > 0]))))
+    # One range for both columns of a figure; without a floor, saddles would reach down to zero.
+    positive = np.where(np.asarray(path.signs) > 0, np.asarray(path.values), 0)
+    best = np.max(positive, axis=1, initial=0)
+    if np.any(best > 0):
+        floor = 0.02 * float(np.min(best[best > 0]))
+        lowest = float(np.min(positive[positive > 0]))
+        ax.set_ylim(max(0.8 * lowest, floor), 1.25 * float(np.max(best)))
     ax.set_ylabel("value $N$ of a new neuron")
 
 
