@@ -52,8 +52,9 @@ format: $(VENV)/.dev ## put the code into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run ## time the integration methods against a plain loop
+bench: $(VENV)/.run ## time flow and KKT search side by side with plain references
 	$(BIN)/python benchmarks/flow.py
+	$(BIN)/python benchmarks/kkt_search.py
 
 clean: ## remove the environment and the caches, keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

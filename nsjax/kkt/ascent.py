@@ -24,7 +24,7 @@ from jax import lax
 _SHORTEST, _LONGEST = 2.0**-40, 2.0**6
 _FARTHEST = 0.25
 """Largest way of a step, the tangent of an angle: longer ones leap out of the basin of the flow."""
-_BEFORE_REFILL = 8
+_BEFORE_REFILL = 4
 """Steps between two looks at which lanes are over."""
 
 ValueAndGrad = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
@@ -47,7 +47,10 @@ class Ascent(NamedTuple):
 
 
 class _Lanes(NamedTuple):
-    """The starts that are climbing, a column each; `start` is m, the number of starts, if idle."""
+    """The starts that are climbing, a column each; `start` is m, the number of starts, if idle.
+
+    `tangents` are those of the gradients over their sizes.
+    """
 
     start: jax.Array
     points: jax.Array
@@ -171,14 +174,17 @@ def _step(
     value_and_grad: ValueAndGrad, lanes: _Lanes, tol: jax.Array, max_steps: jax.Array | int
 ) -> _Lanes:
     live, tiny = ~lanes.over, jnp.finfo(lanes.values.dtype).tiny
-    scale = jnp.where(lanes.sizes > 0, lanes.sizes, 1)
     length = jnp.minimum(lanes.lengths, _FARTHEST / jnp.maximum(lanes.residuals, tiny))
-    moved = lanes.points + (length / scale) * lanes.tangents
+    moved = lanes.points + length * lanes.tangents
     moved = moved / jnp.linalg.norm(moved, axis=0)
     values, gradients = value_and_grad(moved)
-    tangents = gradients - jnp.sum(moved * gradients, axis=0) * moved
+    # Over their largest entries first: their squares may be out of range.
+    largest = jnp.max(jnp.abs(gradients), axis=0)
+    gradients = gradients / jnp.where(largest > 0, largest, 1)
     sizes = jnp.linalg.norm(gradients, axis=0)
-    residuals = jnp.linalg.norm(tangents, axis=0) / jnp.where(sizes > 0, sizes, 1)
+    gradients, sizes = gradients / jnp.where(sizes > 0, sizes, 1), largest * sizes
+    tangents = gradients - jnp.sum(moved * gradients, axis=0) * moved
+    residuals = jnp.linalg.norm(tangents, axis=0)
 
     # Within rounding of the top values cannot tell; there a smaller residual decides.
     fresh = lanes.values == -jnp.inf
@@ -186,10 +192,10 @@ def _step(
     better = (values > lanes.values + slack) | (
         (values >= lanes.values - slack) & (residuals < lanes.residuals)
     )
-    better &= live & jnp.isfinite(values)
+    better &= live & jnp.isfinite(values) & jnp.isfinite(sizes)
 
     step = moved - lanes.points
-    change = (lanes.tangents - tangents) / scale
+    change = lanes.tangents - (sizes / jnp.where(lanes.sizes > 0, lanes.sizes, 1)) * tangents
     along, squared = jnp.sum(step * change, axis=0), jnp.sum(change * change, axis=0)
     first = jnp.sum(step * step, axis=0) / jnp.where(along > 0, along, 1)
     second = along / jnp.where(squared > 0, squared, 1)

@@ -60,7 +60,7 @@ def settle(
         # Kinks that do not go through the top pull the point away from it, to lower values.
         distance = radius * width
         kept = phi(there) >= (1 - 10 * distance) * phi(point)
-        residual = jnp.where(kept & (distance < 0.05), residual, jnp.inf)
+        residual = jnp.where(kept & (distance < 0.05), residual, 1)
         return Settled(there, residual, jnp.any(on_kink))
 
     def phi(u: jax.Array) -> jax.Array:
@@ -68,7 +68,8 @@ def settle(
 
     tried = lax.map(put_on, jnp.asarray(_RADII, point.dtype))
     best = jnp.argmin(tried.residual)
-    return jax.tree.map(lambda leaf: leaf[best], tried)
+    found = jax.tree.map(lambda leaf: leaf[best], tried)
+    return found._replace(point=jnp.where(found.residual < 1, found.point, point))
 
 
 def _top_along(

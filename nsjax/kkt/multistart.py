@@ -21,12 +21,13 @@ from nsjax.kkt import blocks
 from nsjax.kkt.ascent import Ascent, ascend
 from nsjax.kkt.certificate import CONVERGED, FLAT, STALLED, UNCONVERGED, distinct, spread
 from nsjax.kkt.newton import LARGEST_DENSE, newton, tangent_curvature
+from nsjax.kkt.sphere import gradient_residual, norm, tangent
 
 _FIRST_WIDTH = 1e-2
 """Rounding of the kinks, against the size of what they cut, from which a top is followed."""
 
-_ENTRIES = 4096
-"""Entries of a signature that are compared, if it has more."""
+_FEWEST, _ENTRIES = 64, 4096
+"""Entries of a signature that are compared, if it has more: at least, and at most."""
 
 
 class Landscape(Protocol):
@@ -108,17 +109,19 @@ def multistart(
     tol = max(tol, 100 * eps)
     # How near the ascent has to come, where Newton steps go on from there: 5e-7 in float64.
     near = max(tol, eps ** (0.25 if landscape.kinked else 0.4)) if k <= LARGEST_DENSE else tol
-    each = _bytes_each(landscape, _Abstract.of((starts[:1].T, *args)))
+    width = jnp.asarray(_FIRST_WIDTH, starts.dtype) if landscape.kinked else None
+    each = _bytes_each(landscape, _Abstract.of((width, starts[:1].T, *args)))
     lanes = blocks.lanes(m, each, memory)
     batch = blocks.batch(k, each, memory)
-    columns = min(_ENTRIES, max(1, memory // (2 * m * starts.dtype.itemsize)))
-    width = jnp.asarray(_FIRST_WIDTH, starts.dtype) if landscape.kinked else None
+    columns = min(_ENTRIES, max(_FEWEST, memory // (2 * m * starts.dtype.itemsize)))
     state = _ascend(landscape, lanes, starts, width, args, near, max_steps)
     if not np.all(np.isfinite(state.values)):
         bad = int(np.sum(~np.isfinite(state.values)))
         raise ValueError(f"objective must be finite at its starts, got {bad} of {m} that are not")
     steps = int(np.max(state.steps))
-    flat = steps == 0 and bool(np.all(state.residuals <= near))
+    spread_of_values = float(np.ptp(state.values))
+    level = 1e3 * eps * float(np.max(np.abs(state.values)))
+    flat = steps == 0 and spread_of_values <= level
 
     def signatures(points: jax.Array) -> np.ndarray:
         return np.asarray(_signatures(landscape, columns, batch, points, args))
@@ -136,7 +139,7 @@ def multistart(
     certified = jax.tree.map(lambda leaf: np.asarray(leaf)[:found], certified)
 
     # Points that the ascent left too far apart to be one may have become so.
-    index, again = distinct(certified.values, rows, tol**0.5)
+    index, again = distinct(certified.values, rows, min(tol**0.5, 0.1 * eps**0.2))
     counts = np.bincount(again[group], minlength=len(index))
     kept = spread(rows[index], best, max_cosine)
     counts = counts[kept]
@@ -144,7 +147,8 @@ def multistart(
     residuals = _judged(certified)
     reach = np.where(certified.kinked, max(tol, 100 * eps**0.5), tol)
     result = CONVERGED
-    if np.any(residuals > reach):
+    flat &= found > 1 or level == 0
+    if not np.all(residuals <= reach):
         result = UNCONVERGED if np.any(state.steps >= max_steps) else STALLED
     return Found(
         certified.points,
@@ -155,8 +159,18 @@ def multistart(
         certified.kinked,
         counts,
         steps,
-        FLAT if flat else result,
+        FLAT if flat and result == CONVERGED else result,
     )
+
+
+def thinned(
+    landscape: Landscape, found: Found, args: tuple, *, best: int | None, max_cosine: float
+) -> Found:
+    """The best of given points whose signatures differ, see `multistart`."""
+    points = jnp.asarray(found.points)
+    rows = np.asarray(_signatures(landscape, _ENTRIES, 64, points, args))
+    kept = spread(rows, best, max_cosine)
+    return found._replace(**{name: getattr(found, name)[kept] for name in Found._fields[:-2]})
 
 
 def _judged(certified: _Certified) -> np.ndarray:
@@ -186,8 +200,12 @@ class _Abstract:
 @lru_cache(maxsize=256)
 def _bytes_each(landscape: Landscape, abstract: _Abstract) -> int:
     """Working memory of one start."""
-    args = jax.tree.unflatten(abstract.structure, abstract.leaves)
-    return blocks.working_bytes(landscape.climb, *args)
+    width, *args = jax.tree.unflatten(abstract.structure, abstract.leaves)
+
+    def climb(width: jax.Array | None, *args: Any) -> tuple[jax.Array, jax.Array]:
+        return landscape.climb(*args, width=width)
+
+    return blocks.working_bytes(climb, width, *args)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -213,13 +231,20 @@ def _ascend(
 def _signatures(
     landscape: Landscape, columns: int, batch: int, points: jax.Array, args: tuple
 ) -> jax.Array:
-    """Signatures of the rows of `points`, or `columns` entries of them, drawn once for all."""
+    """Signatures of the rows of `points`; longer ones summed with random signs into `columns`.
+
+    Such a sketch keeps lengths and angles, also of signatures that are mostly zero.
+    """
 
     def thinned(point: jax.Array) -> jax.Array:
         whole = landscape.signature(point, *args)
         if whole.size <= columns:
             return whole
-        return whole[np.random.default_rng(0).choice(whole.size, columns, replace=False)]
+        rng = np.random.default_rng(0)
+        bucket, sign = rng.integers(columns, size=whole.size), rng.choice([-1.0, 1.0], whole.size)
+        return (
+            jnp.zeros(columns, whole.dtype).at[bucket].add(jnp.asarray(sign, whole.dtype) * whole)
+        )
 
     return jax.lax.map(thinned, points, batch_size=min(len(points), batch))
 
@@ -283,8 +308,8 @@ def _certify(
             point, residual, kinked = landscape.settle(point, last, *args)
         value, gradient = jax.value_and_grad(landscape.value)(point, *args)
         along = jnp.dot(point, gradient)
-        across, size = jnp.linalg.norm(gradient - along * point), jnp.linalg.norm(gradient)
-        plain = jnp.where(size > 0, across / jnp.where(size > 0, size, 1), 0)
+        plain = gradient_residual(point, gradient)
+        across = norm(tangent(point, gradient))
         return _Certified(
             point,
             value,

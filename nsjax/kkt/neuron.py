@@ -18,7 +18,7 @@ import numpy as np
 from nsjax import _check
 from nsjax.kkt import blocks, clarke
 from nsjax.kkt.certificate import KKTPoints, signs
-from nsjax.kkt.multistart import multistart
+from nsjax.kkt.multistart import multistart, thinned
 from nsjax.kkt.quadratic import eigen_points, is_quadratic
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
 from nsjax.networks.homogeneous import (
@@ -61,7 +61,8 @@ def search_neuron(
         residual: residual at the saddle `(n, c)`.
         activation: homogeneous activation of degree p.
         starts, max_steps, tol, memory: as in `kkt.search`.
-        k: how many points to keep, the best ones; all by default.
+        k: how many points to keep, the best ones; all by default. The counts of those left out are
+            left out too.
         max_cosine: largest |cosine| between what two points add to the outputs; below 1 it keeps
             neurons that differ, where maxima form a continuum.
         method: `"ascent"` from the starts; `"exact"`, the eigenvectors of a quadratic neuron (t^2)
@@ -124,7 +125,7 @@ def search_family(
     max_cosine = _check.positive("max_cosine", max_cosine)
     method = _check.choice("method", method, METHODS)
     memory = _check.positive_integer("memory", memory)
-    activation = getattr(family, "activation", None)
+    activation = family.activation if isinstance(family, HomogeneousNeurons) else None
     exact = is_quadratic(activation, pulled.shape[1])
     if method == "exact" and not exact:
         raise ValueError(
@@ -132,23 +133,35 @@ def search_family(
             f"{activation!r} and {pulled.shape[1]} outputs"
         )
     drawn = family.draw(key, starts, features.shape[1], features.dtype)
+    # Of size one, whatever the units of the data: powers of large features are out of range.
+    p = int(family.degree)
+    sizes = _sizes(features, pulled)
+    features, pulled = features / sizes[0], pulled / sizes[1]
+    unit_value = float(sizes[0]) ** p * float(sizes[1]) * p ** (p / 2) / (p + 1) ** ((p + 1) / 2)
+    landscape, args = NeuronLandscape(family), (features, jnp.array(features.T), pulled)
     if exact and method != "ascent":
-        found = eigen_points(features, pulled, drawn, tol=tol, best=best)
+        found = eigen_points(features, pulled, drawn, tol=tol)
+        found = thinned(landscape, found, args, best=best, max_cosine=max_cosine)
     else:
         found = multistart(
-            NeuronLandscape(family),
+            landscape,
             drawn,
-            (features, jnp.array(features.T), pulled),
+            args,
             tol=tol,
             max_steps=max_steps,
             memory=memory,
             best=best,
             max_cosine=max_cosine,
         )
-    p = int(family.degree)
     put = jax.device_put
     points = put(found.points)
-    value_factor = p ** (p / 2) / (p + 1) ** ((p + 1) / 2)
+    with np.errstate(over="ignore"):
+        values = (unit_value * found.values.astype(float)).astype(found.values.dtype)
+    if not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"x and residual must give values of the NCF that fit into {values.dtype}, got up to "
+            f"{unit_value:.3g} times {float(np.max(found.values)):.3g}"
+        )
     zero = (
         1e3
         * float(jnp.finfo(features.dtype).eps)
@@ -156,16 +169,16 @@ def search_family(
     )
     highest = 1e-6 * np.maximum(found.multipliers, p * zero)
     # In the norm of (u, v) together the tangent is `1/|u|` of the one in u, the normal `p + 1`.
-    across = found.residuals / np.sqrt(np.maximum(1 - found.residuals**2, 0.5))
-    joint = across * p / ((p + 1) ** 0.5 * p**0.5)
+    across = (p / (p + 1)) ** 0.5 * found.residuals
+    along = np.sqrt(np.clip(1 - found.residuals**2, 0, 1))
     return KKTPoints(
         (
             (p / (p + 1)) ** 0.5 * points,
             (1 / (p + 1)) ** 0.5 * _outgoing(family, points, features, pulled),
         ),
-        put(value_factor * found.values),
-        put(joint / np.sqrt(1 + joint**2)),
-        put((p + 1) * value_factor * found.values),
+        put(values),
+        put(across / np.hypot(across, along)),
+        put((p + 1) * values),
         put(signs(found.values, zero)),
         put(found.counts.astype(np.int32)),
         put(found.curvatures <= highest),
@@ -198,19 +211,18 @@ class NeuronLandscape:
     ) -> tuple[jax.Array, jax.Array]:
         """Values and gradients at columns u, by matrix products over all of them."""
         features, transposed, pulled = args
-        if width is None:
-            response, back = self.family.response_vjp(columns, features, transposed)
-        else:
-            response, pull = jax.vjp(lambda u: self.family.response(u, features, width), columns)
-            back = lambda cotangent: pull(cotangent)[0]  # noqa: E731
-        if pulled.shape[1] == 1:
+        response, back = self.family.response_vjp(columns, features, transposed, width)
+        if pulled.shape[1] == 1 and width is None:
             # By Euler's identity the gradient gives the value: the response is never computed.
             gradients = back(jnp.broadcast_to(pulled, response.shape))
             values = jnp.sum(columns * gradients, axis=0) / self.family.degree
             return jnp.abs(values), jnp.where(values < 0, -1, 1) * gradients
         correlation = pulled.T @ response
         values = jnp.linalg.norm(correlation, axis=0)
-        return values, back(pulled @ (correlation / jnp.where(values > 0, values, 1)))
+        gradients = back(pulled @ (correlation / jnp.where(values > 0, values, 1)))
+        # The part along u, by Euler's identity: for a rounded response `back` leaves it open.
+        missing = self.family.degree * values - jnp.sum(columns * gradients, axis=0)
+        return values, gradients + missing * columns
 
     def value(
         self, point: jax.Array, *args: jax.Array, width: jax.Array | None = None
@@ -239,6 +251,13 @@ class NeuronLandscape:
         """On its kinks, with the Clarke residual, see `clarke.settle`."""
         features, _, pulled = args
         return clarke.settle(self.family.activation, point, width, features, pulled)  # type: ignore[attr-defined]
+
+
+@jax.jit
+def _sizes(features: jax.Array, pulled: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The largest entries, 1 for matrices of zeros."""
+    largest = jnp.max(jnp.abs(features)), jnp.max(jnp.abs(pulled))
+    return jax.tree.map(lambda size: jnp.where(size > 0, size, 1), largest)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax.kkt.certificate import CONVERGED, FLAT
+from nsjax.kkt.certificate import CONVERGED, FLAT, STALLED
 from nsjax.kkt.multistart import Found
 
 
@@ -24,17 +24,14 @@ def is_quadratic(activation: Any, outputs: int) -> bool:
     return outputs == 1 and degree == 2 and analytic is True
 
 
-def eigen_points(
-    features: jax.Array, pulled: jax.Array, starts: jax.Array, *, tol: float, best: int | None
-) -> Found:
+def eigen_points(features: jax.Array, pulled: jax.Array, starts: jax.Array, *, tol: float) -> Found:
     """All KKT points whose eigenvalue stands out of rounding; counts are the starts' basins.
 
     Args:
         features: `(n, k)`.
         pulled: `(n, 1)`.
         starts: `(m, k)`, whose basins are counted.
-        tol: KKT residual below which a point is returned; at least a hundred roundings.
-        best: how many points to keep; all by default.
+        tol: KKT residual that every point is to reach; at least a hundred roundings.
     """
     eigenvalues, vectors, images, forms = (
         np.asarray(leaf) for leaf in _decompose(features, pulled, starts)
@@ -44,8 +41,9 @@ def eigen_points(
     across = np.linalg.norm(images - along * vectors, axis=0)
     residuals = across / np.where(values > 0, np.hypot(across, along), 1)
     eps = float(np.finfo(values.dtype).eps)
+    reach = max(tol, 100 * eps)
     order = np.argsort(-values, kind="stable")
-    sound = (residuals <= max(tol, 100 * eps)) & (values > 100 * eps * values[order[0]])
+    sound = values > 1e3 * eps * values[order[0]]
     nothing = not np.any(sound)
     # Where M vanishes every direction is a KKT point of value zero: one stands for all.
     order = order[:1] if nothing else order[sound[order]]
@@ -62,7 +60,6 @@ def eigen_points(
     counts = np.zeros(len(values), int)
     counts[top if eigenvalues[top] > 0 else bottom] += int(np.sum(forms >= 0))
     counts[bottom if eigenvalues[bottom] < 0 else top] += int(np.sum(forms < 0))
-    order = order[:best]
     return Found(
         vectors.T[order],
         values[order],
@@ -72,7 +69,7 @@ def eigen_points(
         np.zeros(len(order), bool),
         counts[order],
         0,
-        FLAT if nothing else CONVERGED,
+        FLAT if nothing else CONVERGED if np.all(residuals[order] <= reach) else STALLED,
     )
 
 

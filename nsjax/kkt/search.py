@@ -15,7 +15,8 @@ from nsjax._flat import Layout
 from nsjax.kkt import blocks
 from nsjax.kkt.certificate import KKTPoints, signs
 from nsjax.kkt.multistart import multistart
-from nsjax.kkt.sphere import gradient_residual, unit
+from nsjax.kkt.newton import LARGEST_DENSE, newton
+from nsjax.kkt.sphere import gradient_residual, norm, unit
 
 Objective = Callable[..., jax.Array]
 
@@ -49,8 +50,10 @@ def search(
         args: further arguments of the objective.
         starts: how many.
         max_steps: bound on the ascent steps of each.
-        tol: KKT residual that every point is to reach; at least a hundred roundings.
-        k: how many points to keep, the best ones; all by default.
+        tol: KKT residual that every point is to reach; at least a hundred roundings, and on kinks a
+            hundred roots of the rounding, 1.5e-6 in float64.
+        k: how many points to keep, the best ones; all by default. The counts of those left out are
+            left out too.
         max_cosine: largest |cosine| between the signatures of two points that are kept; 1 keeps
             every distinct one.
         memory: bytes that the working arrays of the ascent may take: as many starts climb at a
@@ -61,7 +64,7 @@ def search(
 
     Raises:
         TypeError, ValueError: for a bad `objective`, `sample`, `args`, `starts`, `max_steps`,
-            `tol`, `k`, `max_cosine` or `memory`.
+            `tol`, `k`, `max_cosine` or `memory`, or an objective that is not finite at a start.
 
     >>> points = search(jax.random.key(0), lambda w: w[0] ** 3 + 2 * w[1] ** 3,
     ...                 lambda key: jax.random.normal(key, (2,)), tol=1e-4)
@@ -99,7 +102,7 @@ def search(
     )
     scale = float(np.max(np.abs(found.values)))
     zero = 1e3 * float(jnp.finfo(flat.dtype).eps) * scale
-    highest = 1e-6 * np.maximum(np.abs(found.multipliers), scale)
+    highest = np.maximum(1e-6 * np.abs(found.multipliers), zero)
     put = jax.device_put
     return KKTPoints(
         layout.trees(found.points),
@@ -151,11 +154,15 @@ class ObjectiveLandscape:
     def settle(
         self, point: jax.Array, width: jax.Array, *args: Any
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The point as it is, with the residual of the objective rounded at it.
+        """The point, with the residual of the objective rounded at it.
 
-        A point whose own gradient is along it lies on no kink.
+        A point where the rounding changes the gradient lies on a kink; any other one goes on by
+        Newton steps on the objective itself.
         """
         gradient = jax.grad(self.value)(point, *args)
         rounded = jax.grad(lambda w: self.value(w, *args, width=width))(point)
-        plain = gradient_residual(point, gradient)
-        return point, gradient_residual(point, rounded), plain > 10 * width
+        kinked = norm(gradient - rounded) > 1e3 * width * norm(gradient)
+        if point.size <= LARGEST_DENSE:
+            polished = newton(self.value, point, *args, tol=1e-3 * width**1.5)
+            point = jnp.where(kinked, point, polished)
+        return point, gradient_residual(point, rounded), kinked

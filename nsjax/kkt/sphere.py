@@ -22,9 +22,13 @@ def dot(a: Any, b: Any) -> jax.Array:
 
 def norm(tree: Any) -> jax.Array:
     """Euclidean norm of a pytree; its gradient at zero is taken as zero, not NaN."""
-    squared = optax.tree.norm(tree, squared=True)
-    alive = squared > 0
-    return jnp.where(alive, jnp.sqrt(jnp.where(alive, squared, 1)), 0)
+    # Over the largest entry first: the squares may be out of range.
+    largest = jax.lax.stop_gradient(_largest(tree))
+    alive = largest > 0
+    scale = jnp.where(alive, largest, 1)
+    scaled = jax.tree.map(lambda leaf: leaf / scale, tree)
+    squared = optax.tree.norm(scaled, squared=True)
+    return jnp.where(alive, scale * jnp.sqrt(jnp.where(alive, squared, 1)), 0)
 
 
 def unit(tree: Tree) -> Tree:
@@ -44,8 +48,16 @@ def tangent(point: Tree, direction: Tree) -> Tree:
     return jax.tree.map(lambda d, w: d - along * w, direction, point)
 
 
+def _largest(tree: Any) -> jax.Array:
+    """The largest absolute entry; 0 for a tree without entries."""
+    leaves = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(tree)]
+    return jnp.max(jnp.stack(leaves)) if leaves else jnp.zeros(())
+
+
 def gradient_residual(point: Any, gradient: Any) -> jax.Array:
-    """KKT residual at a unit point whose gradient is known."""
+    """KKT residual at a unit point whose gradient is known; its scale may be any that is finite."""
+    largest = _largest(gradient)
+    gradient = jax.tree.map(lambda leaf: leaf / jnp.where(largest > 0, largest, 1), gradient)
     size = norm(gradient)
     return jnp.where(size == 0, 0, norm(tangent(point, gradient)) / jnp.where(size == 0, 1, size))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import jax
@@ -61,8 +62,11 @@ class NeuronFamily(Protocol):
         incoming: Float[Array, "k m"],
         features: Float[Array, "n k"],
         transposed: Float[Array, "k n"],
+        width: jax.Array | None = None,
     ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
         """Responses, and the map from their cotangents `(n, m)` to those of `incoming`.
+
+        With a `width`, for unit columns, and true in the tangent of the sphere alone.
 
         `transposed` holds the features once more in the other order of memory, so that both matrix
         products are the fast one.
@@ -139,9 +143,14 @@ class HomogeneousNeurons:
         incoming: Float[Array, "k m"],
         features: Float[Array, "n k"],
         transposed: Float[Array, "k n"],
+        width: jax.Array | None = None,
     ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
         """`s(G U)` and `ct -> G^T (s'(G U) * ct)`."""
-        response, derivative = jax.vjp(self.activation, features @ incoming)
+        activation = self.activation
+        if width is not None:
+            widths = width * jnp.linalg.norm(features, axis=1)[:, None]
+            activation = partial(activation.rounded, width=widths)  # type: ignore[attr-defined]
+        response, derivative = jax.vjp(activation, features @ incoming)
         return response, lambda cotangent: transposed @ derivative(cotangent)[0]
 
     def ncf(

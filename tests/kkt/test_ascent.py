@@ -135,8 +135,8 @@ def test_a_start_that_is_over_costs_nothing_more():
     steps = np.asarray(state.steps)
     assert steps[-1] > 8
     assert np.max(steps[:-1]) == 0
-    # 16 lanes for two fills of eight steps each, then one lane for the last start.
-    assert sum(evaluated) <= 3 * 8 * 16 + steps[-1] + 8
+    # 16 lanes for two fills of four steps each, then one lane for the last start.
+    assert sum(evaluated) <= 3 * 4 * 16 + steps[-1] + 4
     assert evaluated[-1] == 1
 
 

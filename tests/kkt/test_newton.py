@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nsjax import kkt
-from nsjax.kkt.newton import _curvature_by_powers, newton, tangent_curvature
+from nsjax.kkt.newton import newton, tangent_curvature
 
 M = np.diag([3.0, 1.0, 0.5, -2.0])  # eigenvectors are the axes
 
@@ -39,12 +39,16 @@ def test_curvature_at_every_eigenvector(scale):
         assert residual < 1e-15
 
 
-def test_curvature_without_a_hessian_agrees():
-    """Power steps on products with the Hessian find the same largest curvature."""
-    for k in range(4):
-        point = jnp.asarray(kkt_point(k))
-        dense = tangent_curvature(neuron, point)
-        np.testing.assert_allclose(_curvature_by_powers(neuron, point), dense, rtol=1e-3)
+def test_curvature_of_points_too_large_for_a_hessian():
+    """600 entries, `sum d_i w_i^2` with two close tops: curvature `2 (max of the others - d_i)`.
+
+    A saddle whose one way up is shallow against the spectrum must not pass for a maximum.
+    """
+    factors = jnp.asarray([1, 0.99, *np.linspace(-1, 0.989, 598)])
+    largest = jax.jit(lambda w: tangent_curvature(lambda w: jnp.sum(factors * w**2), w))
+    for place, wanted in [(0, -0.02), (1, 0.02), (300, 2 * (1 - factors[300]))]:
+        measured = largest(jnp.zeros(600).at[place].set(1))
+        np.testing.assert_allclose(measured, wanted, rtol=1e-6)
 
 
 def test_newton_ends_an_ascent():

@@ -197,3 +197,56 @@ def test_an_objective_that_cannot_be_hashed_is_refused():
 
     with pytest.raises(TypeError, match="objective must be hashable"):
         kkt.search(jax.random.key(0), Unhashable(), lambda key: jax.random.normal(key, (2,)))
+
+
+@pytest.mark.parametrize("scale", [1e170, 1e-170])
+def test_values_whose_squares_are_out_of_range(scale):
+    """The same points at any scale: `w_0^3 + 2 w_1^3` has two axes and a negative top."""
+    found = kkt.search(
+        jax.random.key(0),
+        lambda w, scale: scale * (w[0] ** 3 + 2 * w[1] ** 3),
+        lambda key: jax.random.normal(key, (2,)),
+        args=(jnp.asarray(scale),),
+        starts=16,
+    )
+    np.testing.assert_allclose(found.values / scale, [2, 1, -(1.25**-0.5)], rtol=1e-12)
+    assert float(jnp.max(found.residuals)) < 1e-12
+    assert (found.is_maximum.tolist(), found.result) == ([True] * 3, 0)
+
+
+def test_a_saddle_beside_a_much_higher_maximum_is_none():
+    """Its curvature is judged against its own value, not the largest."""
+    rows = jnp.array([[1.0, 0, 0], [0, 2**-0.5, 2**-0.5]])
+    found = kkt.search(
+        jax.random.key(0),
+        lambda w: 1e7 * jnp.maximum(w[0], 0) ** 3 + w[1] ** 3 + w[2] ** 3,
+        lambda key: rows[jax.random.randint(key, (), 0, 2)],
+        starts=8,
+    )
+    np.testing.assert_allclose(found.values, [1e7, 2**-0.5], rtol=1e-12)
+    assert found.is_maximum.tolist() == [True, False]
+    assert found.result == 0
+
+
+@pytest.mark.parametrize(("factor", "value"), [(-1.0, -1.0), (1.0, 1.0), (0.0, 0.0)])
+def test_constant_and_negative_objectives(factor, value):
+    """Constant on the sphere: every start is a KKT point, and the message says why."""
+    found = kkt.search(
+        jax.random.key(0),
+        lambda w, factor: factor * jnp.sum(w**2),
+        lambda key: jax.random.normal(key, (3,)),
+        args=(jnp.asarray(factor),),
+        starts=4,
+    )
+    np.testing.assert_allclose(found.values, [value] * 4, atol=1e-15)
+    assert (found.result, found.steps) == (2, 0)
+    assert "zero or constant" in found.message
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))
+
+
+def test_an_objective_that_is_not_finite_is_refused():
+    """NaN at a start, said before anything is reported."""
+    with pytest.raises(ValueError, match="objective must be finite at its starts"):
+        kkt.search(
+            jax.random.key(0), lambda w: jnp.log(w[0]), lambda key: jax.random.normal(key, (2,))
+        )

@@ -114,6 +114,47 @@ def test_exact_points_of_special_forms():
     assert (nothing.values.tolist(), nothing.counts.tolist(), nothing.result) == ([0], [8], 2)
 
 
+def test_exact_points_of_small_eigenvalue_are_kept():
+    """Spectrum (1, .5, .3, -1e-6): the last one is the second maximum, however low."""
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    x, z = np.tile(rotation.T, (5, 1)), np.tile([[1.0], [0.5], [0.3], [-1e-6]], (5, 1)) / 5
+    found = kkt.search_neuron(jax.random.key(0), EMPTY, 1, x, z, QUADRATIC)
+    np.testing.assert_allclose(27**0.5 / 2 * found.values, [1, 0.5, 0.3, 1e-6], rtol=1e-9)
+    assert found.is_maximum.tolist() == [True, False, False, True]
+    assert int(found.counts.sum()) == 256
+
+
+@pytest.mark.parametrize("method", ["exact", "ascent"])
+def test_max_cosine_holds_for_either_method(method):
+    """Contributions of different eigenvectors overlap: only the best one is left."""
+    found = kkt.search_neuron(
+        jax.random.key(0), EMPTY, 1, X, Z, QUADRATIC, max_cosine=0.1, method=method
+    )
+    assert len(found.values) == 1
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("float64", 1e80), ("float64", 1e-90),
+                                              ("float32", 1e5), ("float32", 1e-6)])  # fmt: skip
+def test_units_of_the_data_do_not_matter(dtype, scale):
+    """Values scale as `x^p`; squares of them would be out of range. Too large ones are refused."""
+    activation, p = (
+        PolyLeakyReLU(4 if dtype == "float32" else 2, 0.5),
+        4 if dtype == "float32" else 2,
+    )
+    saddle, x, z = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (EMPTY, X, Z))
+    plain = kkt.search_neuron(jax.random.key(0), saddle, 1, x, z, activation, starts=32)
+    found = kkt.search_neuron(jax.random.key(0), saddle, 1, scale * x, z, activation, starts=32)
+    rtol = 1e-9 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(
+        np.asarray(found.values, float) / scale**p, np.asarray(plain.values, float), rtol=rtol
+    )
+    np.testing.assert_array_equal(found.is_maximum, plain.is_maximum)
+    assert found.result == 0
+    if scale == 1e5:
+        with pytest.raises(ValueError, match="values of the NCF that fit into float32"):
+            kkt.search_neuron(jax.random.key(0), saddle, 1, 1e20 * x, z, activation, starts=32)
+
+
 @pytest.mark.parametrize(
     ("activation", "outputs"), [(PolyLeakyReLU(2, 0.5), 1), (PolyLeakyReLU(2, 1.0), 2)]
 )
@@ -347,9 +388,8 @@ def test_a_budget_of_memory_bounds_the_lanes_and_changes_nothing():
         polish = multistart._polish.lower(landscape, batch, starts, 3, None, args, 1e-10)
         used = polish.compile().memory_analysis().temp_size_in_bytes
         assert used <= budget + stored, (budget, batch)
-    small = {"starts": 64, "memory": 20_000}
     problem = (EMPTY, 1, X, Z, PolyLeakyReLU(3, 0.0))
-    few = kkt.search_neuron(jax.random.key(0), *problem, **small)
+    few = kkt.search_neuron(jax.random.key(0), *problem, starts=64, memory=100)  # one at a time
     many = kkt.search_neuron(jax.random.key(0), *problem, starts=64)
     np.testing.assert_allclose(few.values, many.values, rtol=1e-12)
     np.testing.assert_array_equal(few.counts, many.counts)
