@@ -173,7 +173,7 @@ def _rows(config: Config, problem: _Problem) -> list[Row]:
     value = np.sum(weights) ** (-power / 2)
     block = _together(problem, pair, weights / np.sum(weights))
     both = _search(config, problem, lambda _: block)
-    row = partial(Row.at_most, met=problem.met and bool(good[0]))
+    row = partial(Row.at_most, met=problem.met)
     hypothesis = f"{np.sum(good)} maxima, {len(neurons)} single neurons"
     values = f"neurons of values {pair[0][0]:.3g}, {pair[1][0]:.3g}"
     name = problem.name
