@@ -12,7 +12,7 @@ import numpy as np
 
 from nsjax.dynamics.saddles import Inactive, Saddle
 from nsjax.kkt import random_unit, search, unit
-from nsjax.kkt.neuron import correlation_scale, search_family
+from nsjax.kkt.neuron import correlation_scale, search_family, value_factor
 from nsjax.networks import HomogeneousNeurons, activation_degree, features, pullback
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import NetworkLoss, NetworkNCF, SaddleNCF
@@ -106,7 +106,7 @@ def dominant(
             continue
         before, after = hidden_features[i], pulled[i + 1]
         bound = float(correlation_scale(family, before, after))
-        scale = max(scale, bound * p ** (p / 2) / (p + 1) ** ((p + 1) / 2))
+        scale = max(scale, bound * value_factor(p))
         if bound == 0:
             continue
         found = search_family(k, family, before, after, starts=starts, max_steps=max_steps)

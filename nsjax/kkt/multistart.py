@@ -19,7 +19,16 @@ import numpy as np
 
 from nsjax.kkt import blocks
 from nsjax.kkt.ascent import Ascent, ascend
-from nsjax.kkt.certificate import CONVERGED, FLAT, STALLED, UNCONVERGED, distinct, spread
+from nsjax.kkt.certificate import (
+    CONVERGED,
+    FLAT,
+    STALLED,
+    UNCONVERGED,
+    KKTPoints,
+    distinct,
+    signs,
+    spread,
+)
 from nsjax.kkt.newton import LARGEST_DENSE, newton, tangent_curvature
 from nsjax.kkt.sphere import gradient_residual, norm, tangent
 
@@ -76,6 +85,41 @@ class Found(NamedTuple):
     counts: np.ndarray
     steps: int
     result: int
+
+    def report(
+        self,
+        points: Any,
+        values: np.ndarray,
+        residuals: np.ndarray,
+        multipliers: np.ndarray,
+        *,
+        starts: int,
+        zero: float,
+        highest: np.ndarray,
+    ) -> KKTPoints:
+        """What a user gets, in the user's variables.
+
+        Args:
+            points: pytree with a leading axis of length r.
+            values, residuals, multipliers: `(r,)`.
+            starts: how many there were.
+            zero: size of the landscape's values up to which they count as zero.
+            highest: `(r,)` curvatures up to which a point counts as a maximum.
+        """
+        put = jax.device_put
+        return KKTPoints(
+            points,
+            put(values),
+            put(residuals),
+            put(multipliers),
+            put(signs(self.values, zero)),
+            put(self.counts.astype(np.int32)),
+            put(self.curvatures <= highest),
+            self.steps,
+            self.result,
+            put((self.counts / starts).astype(self.values.dtype)),
+            put(self.kinked),
+        )
 
 
 def multistart(

@@ -17,7 +17,7 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.kkt import blocks, clarke
-from nsjax.kkt.certificate import KKTPoints, signs
+from nsjax.kkt.certificate import KKTPoints
 from nsjax.kkt.multistart import multistart, thinned
 from nsjax.kkt.quadratic import eigen_points, is_quadratic
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
@@ -137,7 +137,7 @@ def search_family(
     p = int(family.degree)
     sizes = _sizes(features, pulled)
     features, pulled = features / sizes[0], pulled / sizes[1]
-    unit_value = float(sizes[0]) ** p * float(sizes[1]) * p ** (p / 2) / (p + 1) ** ((p + 1) / 2)
+    unit_value = float(sizes[0]) ** p * float(sizes[1]) * value_factor(p)
     landscape, args = NeuronLandscape(family), (features, jnp.array(features.T), pulled)
     if exact and method != "ascent":
         found = eigen_points(features, pulled, drawn, tol=tol)
@@ -153,8 +153,7 @@ def search_family(
             best=best,
             max_cosine=max_cosine,
         )
-    put = jax.device_put
-    points = put(found.points)
+    points = jax.device_put(found.points)
     with np.errstate(over="ignore"):
         values = (unit_value * found.values.astype(float)).astype(found.values.dtype)
     if not np.all(np.isfinite(values)):
@@ -171,22 +170,24 @@ def search_family(
     # In the norm of (u, v) together the tangent is `1/|u|` of the one in u, the normal `p + 1`.
     across = (p / (p + 1)) ** 0.5 * found.residuals
     along = np.sqrt(np.clip(1 - found.residuals**2, 0, 1))
-    return KKTPoints(
-        (
-            (p / (p + 1)) ** 0.5 * points,
-            (1 / (p + 1)) ** 0.5 * _outgoing(family, points, features, pulled),
-        ),
-        put(values),
-        put(across / np.hypot(across, along)),
-        put((p + 1) * values),
-        put(signs(found.values, zero)),
-        put(found.counts.astype(np.int32)),
-        put(found.curvatures <= highest),
-        found.steps,
-        found.result,
-        put((found.counts / starts).astype(found.values.dtype)),
-        put(found.kinked),
+    neurons = (
+        (p / (p + 1)) ** 0.5 * points,
+        (1 / (p + 1)) ** 0.5 * _outgoing(family, points, features, pulled),
     )
+    return found.report(
+        neurons,
+        values,
+        across / np.hypot(across, along),
+        (p + 1) * values,
+        starts=starts,
+        zero=zero,
+        highest=highest,
+    )
+
+
+def value_factor(p: int) -> float:
+    """`p^(p/2) / (p + 1)^((p + 1)/2)`, of N* over phi: the product of the block norms' powers."""
+    return p ** (p / 2) / (p + 1) ** ((p + 1) / 2)
 
 
 @dataclass(frozen=True)

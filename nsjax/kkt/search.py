@@ -13,7 +13,7 @@ import numpy as np
 from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.kkt import blocks
-from nsjax.kkt.certificate import KKTPoints, signs
+from nsjax.kkt.certificate import KKTPoints
 from nsjax.kkt.multistart import multistart
 from nsjax.kkt.newton import LARGEST_DENSE, newton
 from nsjax.kkt.sphere import gradient_residual, norm, unit
@@ -103,19 +103,14 @@ def search(
     scale = float(np.max(np.abs(found.values)))
     zero = 1e3 * float(jnp.finfo(flat.dtype).eps) * scale
     highest = np.maximum(1e-6 * np.abs(found.multipliers), zero)
-    put = jax.device_put
-    return KKTPoints(
+    return found.report(
         layout.trees(found.points),
-        put(found.values),
-        put(found.residuals),
-        put(found.multipliers),
-        put(signs(found.values, zero)),
-        put(found.counts.astype(np.int32)),
-        put(found.curvatures <= highest),
-        found.steps,
-        found.result,
-        put((found.counts / starts).astype(found.values.dtype)),
-        put(found.kinked),
+        found.values,
+        found.residuals,
+        found.multipliers,
+        starts=starts,
+        zero=zero,
+        highest=highest,
     )
 
 

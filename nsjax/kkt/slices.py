@@ -11,7 +11,9 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.kkt.certificate import KKTPoints
+from nsjax.kkt.neuron import NeuronLandscape, value_factor
 from nsjax.kkt.tracking import neuron_cosines
+from nsjax.networks.family import HomogeneousNeurons
 from nsjax.networks.homogeneous import (
     Activation,
     Params,
@@ -98,6 +100,6 @@ def circle(
 def _values(
     activation: Activation, incoming: jax.Array, features: jax.Array, pulled: jax.Array
 ) -> jax.Array:
-    p = activation_degree(activation)
-    phi = jnp.linalg.norm(activation(incoming @ features.T) @ pulled, axis=1)
-    return p ** (p / 2) / (p + 1) ** ((p + 1) / 2) * phi
+    landscape = NeuronLandscape(HomogeneousNeurons(activation))
+    phi = jax.vmap(lambda u: landscape.value(u, features, features.T, pulled))(incoming)
+    return value_factor(activation_degree(activation)) * phi
