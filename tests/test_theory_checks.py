@@ -2,7 +2,15 @@
 
 import pytest
 
-from theory_checks import decoupling, early_directional_convergence, lemma9_balance
+from theory_checks import assumption2_lojasiewicz as assumption2
+from theory_checks import (
+    conservation,
+    decoupling,
+    early_directional_convergence,
+    lemma9_balance,
+    sparsity_kept,
+)
+from theory_checks import lemma12_descent as lemma12
 from theory_checks import rank_one_kkt_points as rank_one
 from theory_checks import theorem7_directional_convergence as theorem7
 
@@ -81,3 +89,52 @@ def test_early_directional_convergence_sweep():
     """All networks, other seeds."""
     config = early_directional_convergence.Config(seeds=(5, 6))
     assert holds(early_directional_convergence.check(config))
+
+
+def test_conservation_small():
+    """Two layers of degree 2."""
+    config = conservation.Config(depths=(2,), degrees=(2,), slopes=(0.5,), seeds=(0,))
+    assert holds(conservation.check(config))
+
+
+@pytest.mark.slow
+def test_conservation_sweep():
+    """All networks, other seeds."""
+    assert holds(conservation.check(conservation.Config(seeds=(5, 6))))
+
+
+def test_lemma12_small(monkeypatch):
+    """Three layers with one active neuron in each, not trained."""
+    monkeypatch.setattr(lemma12, "NETWORKS", ((3, 2, 0.5, 1, (1, 1)),))
+    assert holds(lemma12.check(lemma12.Config(seeds=(0,), train=False)))
+
+
+@pytest.mark.slow
+def test_lemma12_sweep():
+    """All networks, other seeds."""
+    assert holds(lemma12.check(lemma12.Config(seeds=(5, 6))))
+
+
+def test_assumption2_small(monkeypatch):
+    """The two-layer network with x^2, one seed."""
+    monkeypatch.setattr(assumption2, "NETWORKS", ((2, 2, 1.0),))
+    assert holds(assumption2.check(assumption2.Config(seeds=(0,), samples=40, dimension=3)))
+
+
+@pytest.mark.slow
+def test_assumption2_sweep():
+    """All networks, another seed."""
+    assert holds(assumption2.check(assumption2.Config(seeds=(5,))))
+
+
+@pytest.mark.slow
+def test_sparsity_kept_small(monkeypatch):
+    """Three seeds of the two-layer network with x^2, and the controls."""
+    monkeypatch.setattr(sparsity_kept, "NETWORKS", sparsity_kept.NETWORKS[:1])
+    assert holds(sparsity_kept.check(sparsity_kept.Config(seeds=3)))
+
+
+@pytest.mark.slow
+def test_sparsity_kept_sweep():
+    """All networks, other seeds."""
+    assert holds(sparsity_kept.check(sparsity_kept.Config(seeds=6, deep_seeds=3, first=20)))

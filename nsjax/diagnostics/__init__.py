@@ -1,6 +1,52 @@
 """What to measure on networks and trajectories."""
 
+from nsjax.diagnostics.activity import (
+    NeuronActivity,
+    dormant_ratio,
+    dormant_scores,
+    gradient_scores,
+    neuron_activity,
+)
+from nsjax.diagnostics.alignment import Alignment, alignment
 from nsjax.diagnostics.balance import balance_ratio, imbalance, neuron_size
+from nsjax.diagnostics.exponent import lojasiewicz
+from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
+from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
+from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.scaling import PowerLaw, power_law
+from nsjax.diagnostics.sparsity import (
+    WeightSparsity,
+    active_neurons,
+    neuron_norms,
+    weight_sparsity,
+)
+from nsjax.diagnostics.spectrum import HessianSpectrum, hessian_spectrum
 
-__all__ = ["PowerLaw", "balance_ratio", "imbalance", "neuron_size", "power_law"]
+__all__ = [
+    "Alignment",
+    "Fitted",
+    "HessianSpectrum",
+    "KeptSparsity",
+    "Lojasiewicz",
+    "NeuronActivity",
+    "PathLength",
+    "PowerLaw",
+    "Trajectory",
+    "WeightSparsity",
+    "active_neurons",
+    "alignment",
+    "balance_ratio",
+    "dormant_ratio",
+    "dormant_scores",
+    "gradient_scores",
+    "hessian_spectrum",
+    "imbalance",
+    "kept_sparsity",
+    "lojasiewicz",
+    "neuron_activity",
+    "neuron_norms",
+    "neuron_size",
+    "path_length",
+    "power_law",
+    "weight_sparsity",
+]

@@ -1,24 +1,34 @@
-"""Balance of hidden neurons: what gradient flow conserves, and what KKT points fix."""
+"""Balance of hidden neurons: what gradient flow conserves, and what KKT points fix.
+
+Each function takes one network or the snapshots of a trajectory alike.
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nsjax.networks.homogeneous import Activation, Params, activation_degree
+from nsjax.diagnostics.snapshots import weights_of
+from nsjax.networks.homogeneous import Activation, activation_degree
 
 
-def imbalance(params: Params, activation: Activation) -> tuple[jax.Array, ...]:
+def imbalance(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
     """`||W_l[j,:]||^2 - p ||W_{l+1}[:,j]||^2` of every hidden neuron, conserved by gradient flow.
 
     Args:
-        params: L weight matrices.
+        params: L weight matrices, or snapshots of them: a leading axis, as `Flow.snapshots`, or a
+            sequence of networks.
         activation: homogeneous activation of degree p.
 
     Returns:
-        One array `(k_l,)` per hidden layer.
+        One array `(..., k_l)` per hidden layer, in the unit of the weights squared; 0 for a neuron
+        that is zero.
+
+    Raises:
+        TypeError, ValueError: if the activation has no degree, or `params` is no network.
 
     Source: `docs/mathematics.md`, section 3.
 
@@ -30,23 +40,46 @@ def imbalance(params: Params, activation: Activation) -> tuple[jax.Array, ...]:
     return tuple(incoming - p * outgoing for incoming, outgoing in _squared_norms(params))
 
 
-def balance_ratio(params: Params, activation: Activation) -> tuple[jax.Array, ...]:
+def balance_ratio(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
     """`||W_l[j,:]||^2 / (p ||W_{l+1}[:,j]||^2)` of every hidden neuron, 1 at a KKT point.
 
+    Args:
+        params: as for `imbalance`.
+        activation: homogeneous activation of degree p.
+
     Returns:
-        One array `(k_l,)` per hidden layer; NaN for a neuron that is zero.
+        One array `(..., k_l)` per hidden layer; NaN for a neuron that is zero, 0 for one without
+        incoming and infinity for one without outgoing weights.
+
+    Raises:
+        TypeError, ValueError: as `imbalance`.
 
     Source: neuron pursuit (arXiv 2509.12154), Lemma 9.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> w = (jnp.array([[2.0], [0.0]]), jnp.array([[1.0, 0.0]]))
+    >>> balance_ratio(w, PolyLeakyReLU(2))[0].tolist()
+    [2.0, nan]
     """
     p = activation_degree(activation)
     return tuple(incoming / (p * outgoing) for incoming, outgoing in _squared_norms(params))
 
 
-def neuron_size(params: Params, activation: Activation) -> tuple[jax.Array, ...]:
-    """`||W_l[j,:]||^2 + p ||W_{l+1}[:,j]||^2` of every neuron: what an imbalance counts against."""
+def neuron_size(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
+    """`||W_l[j,:]||^2 + p ||W_{l+1}[:,j]||^2` of every neuron: what an imbalance counts against.
+
+    Arguments, shapes, unit and errors are those of `imbalance`.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> neuron_size((jnp.array([[2.0]]), jnp.array([[1.0]])), PolyLeakyReLU(2))[0].tolist()
+    [6.0]
+    """
     p = activation_degree(activation)
     return tuple(incoming + p * outgoing for incoming, outgoing in _squared_norms(params))
 
 
-def _squared_norms(params: Params) -> list[tuple[jax.Array, jax.Array]]:
-    return [(jnp.sum(into**2, axis=1), jnp.sum(out**2, axis=0)) for into, out in pairwise(params)]
+def _squared_norms(params: Any) -> list[tuple[jax.Array, jax.Array]]:
+    weights = weights_of("params", params)
+    return [
+        (jnp.sum(into**2, axis=-1), jnp.sum(out**2, axis=-2)) for into, out in pairwise(weights)
+    ]

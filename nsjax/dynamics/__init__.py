@@ -1,5 +1,6 @@
 """Gradient flow, saddles and escapes."""
 
+from nsjax.dynamics.cascade import Cascade, cascade
 from nsjax.dynamics.descent import Minimum, minimize
 from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
@@ -9,10 +10,13 @@ from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
 from nsjax.dynamics.scaling import time_scaling
 from nsjax.dynamics.train import TrainedSaddle, train_saddle
+from nsjax.dynamics.trajectory import saddle_visits
 from nsjax.dynamics.trip import ray_time
+from nsjax.dynamics.visits import Visit
 
 __all__ = [
     "MESSAGES",
+    "Cascade",
     "Escape",
     "Event",
     "Flow",
@@ -23,12 +27,15 @@ __all__ = [
     "Stats",
     "Stop",
     "TrainedSaddle",
+    "Visit",
+    "cascade",
     "embed",
     "escape",
     "gradient_flow",
     "inspect",
     "minimize",
     "ray_time",
+    "saddle_visits",
     "time_scaling",
     "train_saddle",
 ]

@@ -14,11 +14,10 @@ from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.diagnostics import imbalance
 from nsjax.dynamics import slow
-from nsjax.dynamics.correlation import Correlation, correlation_args
+from nsjax.dynamics.correlation import Correlation, climb, correlation_args
 from nsjax.dynamics.measure import Measure, Reference, ReferencedLoss
 from nsjax.dynamics.saddles import Blocks, Saddle
 from nsjax.kkt import unit
-from nsjax.kkt.ascent import ascend
 from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import NetworkLoss
@@ -41,7 +40,9 @@ class Approach(NamedTuple):
         target, target_value, target_residual: `(P,)` KKT point that the zero block tends to, its
             NCF and its KKT residual.
         spec, problem, state: of the slow manifold.
-        error: relative error of the slow manifold at the start.
+        unsettled: relative error of the NCF's gradient at the start because the active weights
+            have not settled, against the wait.
+        model_error: relative error of the slow manifold at the start.
         value, degree, curvature, delta: N*, q, largest curvature, size of the perturbation.
     """
 
@@ -52,7 +53,7 @@ class Approach(NamedTuple):
     start_ratio: float
     layout: Layout
     loss: ReferencedLoss
-    measure: Measure
+    measure: Callable[..., dict[str, Any]]
     data: tuple[Any, ...]
     target: jax.Array
     target_value: float
@@ -60,11 +61,17 @@ class Approach(NamedTuple):
     spec: slow.SlowSpec
     problem: slow.SlowProblem
     state: jax.Array
-    error: float
+    unsettled: float
+    model_error: float
     value: float
     degree: int
     curvature: float
     delta: float
+
+    @property
+    def error(self) -> float:
+        """Relative error of the slow manifold at the start, settled or not."""
+        return max(self.unsettled, self.model_error)
 
     def scale(self, weights: jax.Array) -> jax.Array:
         """Typical size `(P,)` of every weight: 1, in the zero block its neuron's norm.
@@ -133,8 +140,9 @@ def approach(
     *,
     smooth: bool,
     rtol: float,
+    measure: Callable[..., dict[str, Any]] | None = None,
 ) -> Approach:
-    """Everything that the phases of an escape need."""
+    """Everything that the phases of an escape need; `measure` replaces the usual `Measure`."""
     layout = Layout.of(params)
     flat = layout.flat(params)
     dtype = flat.dtype
@@ -143,14 +151,15 @@ def approach(
     network_loss = NetworkLoss(activation, loss)
     p = activation_degree(activation)
     full_loss = ReferencedLoss(network_loss)
-    measure = Measure(ncf.function, layout, observables)
+    measure = measure or Measure(ncf.function, layout, observables)
     reference = Reference(flat, zero, z, jnp.asarray(delta, dtype), ncf.args)
     data = (x, y, reference)
     norms = slow.group_norms(z, labels, where.groups)
     in_group = labels < where.groups
-    frozen = jnp.where(in_group, 0, jnp.where(zero, z, 0))
+    loose = zero if where.origin else jnp.zeros_like(zero)
+    frozen = jnp.where(in_group | loose, 0, jnp.where(zero, z, 0))
     start_ratio = float(jnp.linalg.norm(z))
-    state = slow.start_state(jnp.where(in_group, z, 0), labels, where.groups)
+    state = slow.start_state(jnp.where(in_group | loose, z, 0), labels, loose, where.groups)
 
     vectors, eigenvalues = saddle.eigenvectors, saddle.eigenvalues
     relaxes = eigenvalues > saddle.band
@@ -170,6 +179,7 @@ def approach(
         frozen,
         labels,
         norms > 0,
+        loose,
         settled_args,
         data,
         zero,
@@ -186,7 +196,6 @@ def approach(
     moved_args = correlation_args(network_loss, where.origin, layout.tree(flat + delta * n), x, y)
     waiting = saddle.curvature_min_positive / (order * value) * delta ** (2 - order)
     change, error = slow.start_errors(spec, problem, z, moved_args)
-    error = max(float(change) / max(1.0, waiting), float(error))
     return Approach(
         start=flat + delta * (n + z),
         zero=zero,
@@ -203,7 +212,8 @@ def approach(
         spec=spec,
         problem=problem,
         state=state,
-        error=error,
+        unsettled=float(change) / max(1.0, waiting),
+        model_error=float(error),
         value=value,
         degree=order,
         curvature=saddle.curvature_max,
@@ -261,7 +271,7 @@ def _target(
             z = slow.zero_block(spec, problem, out.y)
         direction = unit(z)
     else:
-        direction = _climb(spec, problem, z)
+        direction, _, _ = climb(spec.ncf, spec.layout, problem.zero, unit(z), problem.ncf_args)
     residual, value = _alignment(spec, problem, direction)
     return direction, float(value), float(residual)
 
@@ -273,17 +283,3 @@ def _alignment(
     """KKT residual and NCF of the direction of a zero block."""
     residual, _ = slow.kkt_residual(spec.ncf, spec.layout, problem, block)
     return residual, spec.ncf(spec.layout.tree(unit(block)), *problem.ncf_args)
-
-
-@partial(jax.jit, static_argnums=0)
-def _climb(spec: slow.SlowSpec, problem: slow.SlowProblem, z: jax.Array) -> jax.Array:
-    def value_and_grad(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
-        values, gradients = jax.vmap(
-            jax.value_and_grad(lambda w: spec.ncf(spec.layout.tree(w), *problem.ncf_args)),
-            in_axes=1,
-            out_axes=(0, 1),
-        )(columns)
-        return values, jnp.where(problem.zero[:, None], gradients, 0)
-
-    climbed = ascend(value_and_grad, unit(z)[None, :], 1e-8, 5000)
-    return climbed.points[0]

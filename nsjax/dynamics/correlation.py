@@ -10,9 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax.dynamics.saddles import Inactive, Saddle
+from nsjax._flat import Layout
+from nsjax.dynamics.saddles import Inactive, Saddle, coupled_origin
 from nsjax.kkt import random_unit, search, unit
+from nsjax.kkt.ascent import ascend
 from nsjax.kkt.neuron import correlation_scale, search_family, value_factor
+from nsjax.kkt.sphere import gradient_residual
 from nsjax.networks import HomogeneousNeurons, activation_degree, features, pullback
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import NetworkLoss, NetworkNCF, SaddleNCF
@@ -94,7 +97,7 @@ def dominant(
     max_steps: int = 2000,
 ) -> Dominant:
     """Search for the dominant KKT point of a saddle's NCF, over all its hidden layers."""
-    if all(array.all() for array in inactive):
+    if coupled_origin(inactive):
         return _dominant_at_origin(key, params, ncf, activation, starts, max_steps)
     hidden_features, pulled = ncf.args
     family = HomogeneousNeurons(activation)
@@ -143,3 +146,38 @@ def _dominant_at_origin(
     )
     best = jax.tree.map(lambda leaf: leaf[0], found.points)
     return Dominant(best, float(found.values[0]), scale, None)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def climb(
+    function: Callable[..., jax.Array],
+    layout: Layout,
+    zero: jax.Array,
+    direction: jax.Array,
+    args: tuple[Any, ...],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The KKT point that a monotone ascent of the NCF reaches from a unit direction.
+
+    Args:
+        function: the NCF, `(zero_block, *args) -> scalar`.
+        layout: of the weights.
+        zero: `(P,)` bool, the zero block.
+        direction: `(P,)` unit vector, zero outside the zero block.
+        args: of the NCF.
+
+    Returns:
+        The point `(P,)`, the NCF there, and the KKT residual of `direction`.
+    """
+
+    def value_and_grad(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values, gradients = jax.vmap(
+            jax.value_and_grad(lambda w: function(layout.tree(w), *args)),
+            in_axes=1,
+            out_axes=(0, 1),
+        )(columns)
+        return values, jnp.where(zero[:, None], gradients, 0)
+
+    point = ascend(value_and_grad, direction[None, :], 1e-8, 5000).points[0]
+    value = value_and_grad(point[:, None])[0][0]
+    gradient = value_and_grad(direction[:, None])[1][:, 0]
+    return point, value, gradient_residual(direction, gradient)

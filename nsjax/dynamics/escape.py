@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nsjax import _check
+from nsjax.dynamics import slow
 from nsjax.dynamics.approach import approach, perturbation_blocks
 from nsjax.dynamics.correlation import correlation, dominant
 from nsjax.dynamics.flow import check_rtol
@@ -107,7 +108,7 @@ def escape(
     dtype = params[0].dtype
     if rtol is None:
         rtol = 1e-8 if dtype == jnp.float64 else 1e-5
-        slow_rtol, follow_rtol = max(rtol, _slow_rtol(activation, p)), max(rtol, 1e-7)
+        slow_rtol, follow_rtol = max(rtol, slow.default_rtol(activation, p)), max(rtol, 1e-7)
     else:
         slow_rtol = follow_rtol = rtol = _check.positive("rtol", rtol)
         check_rtol(rtol, dtype)
@@ -195,14 +196,3 @@ def escape(
     if trip.code == Stop.ESCAPED and follow > 0:
         trip.follow_phase(follow)
     return trip.report(known, method)
-
-
-def _slow_rtol(activation: Activation, p: int) -> float:
-    """Default tolerance of the slow motion: under a hundred steps for every activation.
-
-    A method of order 8 crawls where samples cross a kink: the velocity's derivative jumps there for
-    p = 2, its second derivative for p = 3.
-    """
-    if getattr(activation, "analytic", False):
-        return 1e-8
-    return 1e-5 if p == 2 else 1e-6

@@ -59,11 +59,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Saves:
-    """Log-spaced saves of the loss, the gradient norm and chosen observables.
+    """Saves of the loss, the gradient norm and chosen observables, log-spaced or evenly spaced.
 
     Args:
         count: how many times, after the start.
-        decades: the first time is the horizon over 10 to this power.
+        decades: the first time is the horizon over 10 to this power; 0 for even spacing.
         observables: name to pure function `(params, *args) -> array`; hashable functions, so that
             calling again with the same ones does not compile again.
         snapshots: whether to keep the parameters at every save too.
@@ -80,7 +80,7 @@ class Saves:
 
     def __post_init__(self) -> None:
         _check.positive_integer("saves.count", self.count)
-        _check.positive("saves.decades", self.decades)
+        _check.non_negative("saves.decades", self.decades)
         if not isinstance(self.observables, Mapping):
             raise TypeError(
                 f"saves.observables must map names to functions, got {self.observables!r}"
@@ -94,7 +94,9 @@ class Saves:
 
     @property
     def fractions(self) -> np.ndarray:
-        """Shares of the horizon at which to save, from zero, log-spaced."""
+        """Shares of the horizon at which to save, from zero."""
+        if self.decades == 0:
+            return np.linspace(0, 1, self.count + 1)
         return np.concatenate([[0.0], np.logspace(-self.decades, 0, self.count)])
 
 

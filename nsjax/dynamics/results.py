@@ -21,6 +21,8 @@ class Stop(IntEnum):
     ROUNDING = 9
     FAILED = 10
     SLOW_INVALID = 11
+    MINIMUM = 12
+    MAX_VISITS = 13
 
 
 MESSAGES: dict[int, str] = {
@@ -51,6 +53,11 @@ MESSAGES: dict[int, str] = {
         "refused: the slow manifold does not apply to an activation with a kink of degree 1; take "
         "method='auto'"
     ),
+    Stop.MINIMUM: (
+        "a minimum: the gradient is zero, the active weights are at a minimum, and no small neuron "
+        "is left that could escape"
+    ),
+    Stop.MAX_VISITS: "max_visits saddles were passed; raise it to go on",
 }
 
 

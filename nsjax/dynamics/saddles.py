@@ -104,10 +104,11 @@ class Blocks(NamedTuple):
     Attributes:
         zero: `(P,)` bool, True in the zero block.
         labels: `(P,)` int32, the group of every entry. A group is the in- and outgoing weights of
-            one inactive neuron (at the origin: all weights), whose NCF is homogeneous by itself;
-            entries outside every group have label H.
+            one inactive neuron, whose NCF is homogeneous by itself; entries outside every group
+            have label H.
         groups: H, the number of groups there can be.
-        origin: whether every weight is in the zero block.
+        origin: whether every weight is in the zero block and several hidden layers couple its
+            neurons, so that there are no groups.
     """
 
     zero: np.ndarray
@@ -120,7 +121,8 @@ def blocks(params: Params, inactive: Inactive) -> Blocks:
     """The zero block of a network and its groups.
 
     Weights between two inactive neurons are in the block but in no group: `H_1` does not depend on
-    them, so that to leading order they stand still.
+    them, so that to leading order they stand still. (At the origin of a deep network all weights
+    move together.)
     """
     groups = sum(weight.shape[0] for weight in params[:-1])
     ends = [np.zeros(params[0].shape[1], bool), *inactive, np.zeros(params[-1].shape[0], bool)]
@@ -141,11 +143,20 @@ def blocks(params: Params, inactive: Inactive) -> Blocks:
                 label,
             )
         labels.append(label)
-    origin = all(array.all() for array in inactive)
+    origin = coupled_origin(inactive)
     flat_labels = np.concatenate([label.ravel() for label in labels]).astype(np.int32)
     if origin:
-        flat_labels = np.zeros_like(flat_labels)
+        flat_labels = np.full_like(flat_labels, groups)
     return Blocks(np.concatenate([z.ravel() for z in zero]), flat_labels, groups, origin)
+
+
+def coupled_origin(inactive: Inactive) -> bool:
+    """Whether every neuron is inactive and there are several hidden layers.
+
+    Only there do the neurons of the zero block not decouple: their NCF is that of the whole
+    network. With one hidden layer the origin is a saddle like any other.
+    """
+    return len(inactive) > 1 and all(array.all() for array in inactive)
 
 
 class Saddle(NamedTuple):
@@ -215,7 +226,7 @@ def inspect(
     params = _check.network("params", params)
     inactive = check_inactive(params, inactive)
     x, y = _check.samples(params, x, y)
-    p = activation_degree(activation)
+    activation_degree(activation)
     where = blocks(params, inactive)
     layout = Layout.of(params)
     flat = layout.flat(params)
@@ -223,11 +234,26 @@ def inspect(
     check_active(params, inactive)
     eps = float(jnp.finfo(flat.dtype).eps)
     tol = max(1e-6, 1e3 * eps) if tol is None else _check.positive("tol", tol)
-    q = degree(activation, len(params)) if where.origin else p + 1
+    return inspect_block(NetworkLoss(activation, loss), layout, flat, where, x, y, tol)
+
+
+def inspect_block(
+    loss: NetworkLoss,
+    layout: Layout,
+    flat: jax.Array,
+    where: Blocks,
+    x: jax.Array,
+    y: jax.Array,
+    tol: float,
+) -> Saddle:
+    """The same on flat weights `(P,)` with a zero block that may be empty; nothing is checked."""
+    p = activation_degree(loss.activation)
+    q = degree(loss.activation, len(layout.shapes)) if where.origin else p + 1
     if layout.size > LARGEST_DENSE:
-        return _inspect_large(NetworkLoss(activation, loss), layout, flat, x, y, tol, q)
+        return _inspect_large(loss, layout, flat, x, y, tol, q)
+    eps = float(jnp.finfo(flat.dtype).eps)
     value, grad_norm, eigenvalues, vectors = _hessian(
-        NetworkLoss(activation, loss), layout, flat, jnp.asarray(where.zero), x, y
+        loss, layout, flat, jnp.asarray(where.zero), x, y
     )
     # The zero block's own directions were put below every other eigenvalue: they come first.
     inside = np.asarray(eigenvalues)[int(where.zero.sum()) :]

@@ -2,14 +2,15 @@ r"""The slow manifold of a saddle: what the zero block does while the active wei
 
 Near `(w_n, 0)` the active weights relax fast and the zero block, of size delta, moves slowly: with
 `u = w_z / delta` and `tau = delta^(q-2) t` it follows `du/dtau = grad N(u)`, an equation without
-delta. Every group j of it (a neuron, or at the origin the whole network) is homogeneous by itself
-and is kept as a logarithmic norm `m_j` and a unit direction `d_j`; in arc-length time,
-`ds = |u|^(q-2) dtau`,
+delta. Every neuron j of it is homogeneous by itself and is kept as a logarithmic norm `m_j` and a
+unit direction `d_j`; in arc-length time, `ds = |u|^(q-2) dtau`, and with `G = grad N(u / |u|)`,
 
-    m_j' = g_j n_j,   d_j' = g_j (grad_j N(d) - n_j d_j),   tau' = |u|^(2-q),
+    m_j' = <G_j, d_j> |u| / |u_j|,   d_j' = (G_j - <G_j, d_j> d_j) |u| / |u_j|,   tau' = |u|^(2-q).
 
-with `n_j = <grad_j N(d), d_j> = q N_j` and `g_j = (|u_j| / |u|)^(q-2)`. All of it stays of order
-one from delta to the escape, so that the count of steps does not depend on delta.
+All of it stays of order one from delta to the escape, so that the count of steps does not depend on
+delta. At the origin of a deep network the neurons do not decouple, and a weight between two of them
+may change its sign: there every weight is kept as it is, `u' = |u| G`, and the count of steps grows
+like the logarithm of the growth.
 
 Source: `docs/mathematics.md`, section 3; neuron pursuit (arXiv 2509.12154), section 3.
 """
@@ -27,6 +28,7 @@ import numpy as np
 from nsjax._flat import Layout
 from nsjax.dynamics.integrate import Integration, integrate
 from nsjax.dynamics.levels import restore_imbalance
+from nsjax.networks.homogeneous import Activation
 
 SOLVER = "dopri8"
 LONGEST = 1e4
@@ -48,8 +50,9 @@ class SlowProblem(NamedTuple):
         transient: `(P,)` what still relaxes at the start, in the Hessian's eigenvectors.
         eigenvalues: `(P,)` rates at which it does.
         frozen: `(P,)` entries of the zero block that stand still to leading order, over delta.
-        labels: `(P,)` group of every entry, `groups` for none.
-        alive: `(H,)` which groups are not zero.
+        labels: `(P,)` neuron of every entry, `groups` for none.
+        alive: `(H,)` which neurons are not zero.
+        loose: `(P,)` bool, entries that move and belong to no neuron.
         ncf_args: arguments of the NCF at the settled saddle.
         data: `(x, y, reference)`, what loss and measure take.
         zero: `(P,)` bool, the zero block.
@@ -68,6 +71,7 @@ class SlowProblem(NamedTuple):
     frozen: jax.Array
     labels: jax.Array
     alive: jax.Array
+    loose: jax.Array
     ncf_args: Any
     data: tuple[Any, ...]
     zero: jax.Array
@@ -86,7 +90,8 @@ class SlowLimits(NamedTuple):
         model_error: relative error of the leading-order field, to stop above.
         residual: KKT residual of the direction, to stop below.
         log_floor: logarithm of the groups' norm over delta, to stop below: died out.
-        flat: relative gradient of the NCF, to stop below: zero-valued.
+        flat: largest relative speed of a neuron, in arc length and against `rate`, to stop below:
+            zero-valued.
         tau: rescaled time times `rate`, to stop above.
     """
 
@@ -110,19 +115,38 @@ class SlowSpec(NamedTuple):
     max_steps: int
 
 
-def start_state(zero_block: jax.Array, labels: jax.Array, groups: int) -> jax.Array:
+def default_rtol(activation: Activation, p: int) -> float:
+    """Default tolerance of the slow motion: under a hundred steps for every activation.
+
+    A method of order 8 crawls where samples cross a kink: the velocity's derivative jumps there for
+    p = 2, its second derivative for p = 3.
+    """
+    if getattr(activation, "analytic", False):
+        return 1e-8
+    return 1e-5 if p == 2 else 1e-6
+
+
+def start_state(
+    zero_block: jax.Array, labels: jax.Array, loose: jax.Array, groups: int
+) -> jax.Array:
     """State `(d, m, tau)` from the zero block `(P,)` over delta; zero groups have norm 1."""
     norms = group_norms(zero_block, labels, groups)
     safe = jnp.where(norms > 0, norms, 1)
     directions = zero_block / jnp.append(safe, jnp.inf)[labels]
+    directions = jnp.where(loose, zero_block, directions)
     return jnp.concatenate([directions, jnp.log(safe), jnp.zeros((1,), zero_block.dtype)])
 
 
 def zero_block(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> jax.Array:
     """The zero block over delta, `(P,)`."""
-    size = spec.layout.size
-    sizes = jnp.append(jnp.exp(state[size:-1]), 0)
-    return _unit_groups(spec, problem, state[:size]) * sizes[problem.labels] + problem.frozen
+    return _moving(spec, problem, state) + problem.frozen
+
+
+def _moving(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> jax.Array:
+    entries = state[: spec.layout.size]
+    sizes = jnp.append(jnp.exp(state[spec.layout.size : -1]), 0)[problem.labels]
+    grouped = _unit_groups(spec, problem, entries) * sizes
+    return jnp.where(problem.loose, entries, grouped)
 
 
 def group_norms(vector: jax.Array, labels: jax.Array, groups: int) -> jax.Array:
@@ -135,25 +159,37 @@ def _unit_groups(spec: SlowSpec, problem: SlowProblem, directions: jax.Array) ->
     return directions / jnp.append(jnp.where(norms > 0, norms, 1), jnp.inf)[problem.labels]
 
 
-def _log_norm(problem: SlowProblem, logs: jax.Array) -> jax.Array:
-    return 0.5 * jax.nn.logsumexp(2 * logs, where=problem.alive)
+def _log_norm(problem: SlowProblem, state: jax.Array) -> jax.Array:
+    """Logarithm of the norm of what moves."""
+    size = problem.loose.size
+    tiny = jnp.finfo(state.dtype).tiny
+    loose = jnp.log(jnp.maximum(jnp.linalg.norm(jnp.where(problem.loose, state[:size], 0)), tiny))
+    logs = jnp.where(problem.alive, state[size:-1], -jnp.inf)
+    return 0.5 * jax.nn.logsumexp(2 * jnp.append(logs, loose))
+
+
+def _relative_velocity(
+    spec: SlowSpec, state: jax.Array, problem: SlowProblem
+) -> tuple[jax.Array, jax.Array]:
+    """`G |u| / |u_j|` in the entries of each neuron, `G |u|` in loose ones; and `log |u|`."""
+    joint = _log_norm(problem, state)
+    gradient = _ncf_gradient(spec, _moving(spec, problem, state) * jnp.exp(-joint), problem)
+    ratio = jnp.where(problem.alive, jnp.exp(joint - state[spec.layout.size : -1]), 0)
+    factor = jnp.append(ratio, 0)[problem.labels]
+    return gradient * jnp.where(problem.loose, jnp.exp(joint), factor), joint
 
 
 def field(spec: SlowSpec, state: jax.Array, problem: SlowProblem) -> jax.Array:
     """Velocity of `(d, m, tau * rate)` in arc length times `rate`."""
-    size = spec.layout.size
-    directions = _unit_groups(spec, problem, state[:size])
-    logs = state[size:-1]
-    gradient = _ncf_gradient(spec, directions, problem)
+    velocity, joint = _relative_velocity(spec, state, problem)
+    velocity = velocity / problem.rate
+    directions = _unit_groups(spec, problem, state[: spec.layout.size])
     growth = jax.ops.segment_sum(
-        gradient * directions, problem.labels, num_segments=spec.groups + 1
+        velocity * directions, problem.labels, num_segments=spec.groups + 1
     )[:-1]
-    exponent = problem.order - 2
-    joint = _log_norm(problem, logs)
-    share = jnp.where(problem.alive, jnp.exp(exponent * (logs - joint)), 0) / problem.rate
-    wide_share, wide_growth = jnp.append(share, 0), jnp.append(growth, 0)
-    turn = wide_share[problem.labels] * (gradient - wide_growth[problem.labels] * directions)
-    return jnp.concatenate([turn, share * growth, jnp.exp(-exponent * joint)[None]])
+    turn = velocity - jnp.append(growth, 0)[problem.labels] * directions
+    moves = jnp.where(problem.loose, velocity, turn)
+    return jnp.concatenate([moves, growth, jnp.exp((2 - problem.order) * joint)[None]])
 
 
 def _ncf_gradient(spec: SlowSpec, zero_block: jax.Array, problem: SlowProblem) -> jax.Array:
@@ -267,6 +303,13 @@ def kkt_residual(
     return jnp.where(size == 0, 0, tangent / jnp.where(size == 0, 1, size)), size
 
 
+def _largest_speed(spec: SlowSpec, problem: SlowProblem, state: jax.Array) -> jax.Array:
+    """Largest `|u_j'| / |u_j|` of a neuron (over loose weights, of all of them) in arc length."""
+    velocity, joint = _relative_velocity(spec, state, problem)
+    loose = jnp.linalg.norm(jnp.where(problem.loose, velocity, 0)) * jnp.exp(-joint)
+    return jnp.maximum(jnp.max(group_norms(velocity, problem.labels, spec.groups)), loose)
+
+
 @partial(jax.jit, static_argnums=0)
 def run(
     spec: SlowSpec,
@@ -285,9 +328,9 @@ def run(
     def margins(s: jax.Array, state: jax.Array, args: Any) -> jax.Array:
         del s
         problem, limits = args
-        logs = state[spec.layout.size : -1]
         block = zero_block(spec, problem, state)
-        residual, gradient = kkt_residual(spec.ncf, spec.layout, problem, block)
+        residual, _ = kkt_residual(spec.ncf, spec.layout, problem, block)
+        speed = _largest_speed(spec, problem, state)
         tiny = jnp.finfo(state.dtype).tiny
         error = model_error(spec, problem, block)
         return jnp.stack(
@@ -295,8 +338,8 @@ def run(
                 jnp.log(jnp.linalg.norm(block)) - limits.log_size,
                 jnp.log(jnp.maximum(error, tiny)) - jnp.log(limits.model_error),
                 jnp.log(jnp.maximum(limits.residual, tiny)) - jnp.log(jnp.maximum(residual, tiny)),
-                limits.log_floor - _log_norm(problem, logs),
-                jnp.log(limits.flat * problem.rate) - jnp.log(jnp.maximum(gradient, tiny)),
+                limits.log_floor - _log_norm(problem, state),
+                jnp.log(limits.flat * problem.rate) - jnp.log(jnp.maximum(speed, tiny)),
                 jnp.log(jnp.maximum(state[-1], tiny)) - jnp.log(limits.tau),
             ]
         )

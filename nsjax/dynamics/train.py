@@ -13,7 +13,7 @@ import numpy as np
 from nsjax import _check
 from nsjax.dynamics.correlation import correlation, dominant
 from nsjax.dynamics.descent import minimize
-from nsjax.dynamics.saddles import Inactive, Saddle, embed, inspect
+from nsjax.dynamics.saddles import Inactive, Saddle, coupled_origin, embed, inspect
 from nsjax.networks import activation_degree, apply, balance, degree, init
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES, NetworkLoss, residual
@@ -160,10 +160,10 @@ def _judge(
     loss: str,
 ) -> TrainedSaddle:
     saddle = inspect(params, inactive, x, y, activation, loss=loss)
-    origin = all(array.all() for array in inactive)
-    ncf = correlation(params, origin, x, y, activation, loss)
+    ncf = correlation(params, coupled_origin(inactive), x, y, activation, loss)
     best = dominant(key, params, inactive, ncf, activation, starts=32)
     # Active neurons that are dead on the data are at rest too, but no minimum of anything.
+    origin = all(array.all() for array in inactive)
     learned = origin or saddle.curvature_max > 0
     good = saddle.stop is None and learned and not best.dead(saddle)
     return TrainedSaddle(params, inactive, saddle, best.value, 1, FOUND if good else NOT_FOUND)

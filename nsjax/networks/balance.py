@@ -25,7 +25,7 @@ def balance(
         params: network, L weight matrices.
         activation: homogeneous activation of degree p.
         tol: largest `|t - 1|` left by the last sweep.
-        max_sweeps: bound on the sweeps.
+        max_sweeps: bound on the sweeps; the default serves some twenty layers.
 
     Raises:
         TypeError, ValueError: if the activation has no integer degree, or an argument is bad.
@@ -51,11 +51,10 @@ def _balance(params: Params, p: int, tol: float, max_sweeps: int) -> Params:
         weights, _, count = list(state[0]), state[1], state[2]
         worst = jnp.zeros((), weights[0].dtype)
         for i in range(len(weights) - 1):
-            incoming = jnp.sum(weights[i] ** 2, axis=1)
-            outgoing = jnp.sum(weights[i + 1] ** 2, axis=0)
+            incoming, outgoing = _norms(weights[i], 1), _norms(weights[i + 1], 0)
             alive = (incoming > 0) & (outgoing > 0)
-            ratio = jnp.where(alive, p * outgoing, 1) / jnp.where(alive, incoming, 1)
-            t = ratio ** (1 / (2 * p + 2))
+            ratio = jnp.where(alive, p**0.5 * outgoing, 1) / jnp.where(alive, incoming, 1)
+            t = ratio ** (1 / (p + 1))
             weights[i] = weights[i] * t[:, None]
             weights[i + 1] = weights[i + 1] * t[None, :] ** -p
             worst = jnp.maximum(worst, jnp.max(jnp.abs(t - 1)))
@@ -66,3 +65,10 @@ def _balance(params: Params, p: int, tol: float, max_sweeps: int) -> Params:
 
     start = (params, jnp.full((), jnp.inf, params[0].dtype), jnp.zeros((), jnp.int32))
     return lax.while_loop(unsettled, sweep, start)[0]
+
+
+def _norms(weight: jax.Array, axis: int) -> jax.Array:
+    """Norms over an axis, by way of the largest entry: squares of small weights underflow."""
+    largest = jnp.max(jnp.abs(weight), axis=axis, keepdims=True)
+    scaled = weight / jnp.where(largest > 0, largest, 1)
+    return jnp.squeeze(largest, axis) * jnp.sqrt(jnp.sum(scaled**2, axis=axis))

@@ -1,5 +1,20 @@
 """Figures: a result in, a matplotlib Figure out."""
 
+from nsjax.plots.cascade import (
+    escape_order,
+    plot_cascade,
+    plot_descent,
+    plot_kept_sparsity,
+    plot_neuron_norms,
+    plot_neuron_residuals,
+    plot_visits,
+)
+from nsjax.plots.diagnostics import (
+    plot_balance_ratio,
+    plot_imbalance,
+    plot_neuron_alignment,
+    plot_spectrum,
+)
 from nsjax.plots.escape import plot_escape, plot_escape_times, plot_series
 from nsjax.plots.kkt import (
     plot_alignment,
@@ -10,16 +25,35 @@ from nsjax.plots.kkt import (
     plot_landscape,
     plot_shares,
 )
+from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
+from nsjax.plots.sparsity import plot_activity, plot_sparsity
+from nsjax.plots.style import power_of_ten
 
 __all__ = [
+    "escape_order",
+    "plot_activity",
     "plot_alignment",
+    "plot_balance_ratio",
+    "plot_cascade",
     "plot_circle",
+    "plot_descent",
     "plot_dominant",
     "plot_escape",
     "plot_escape_times",
+    "plot_imbalance",
+    "plot_kept_sparsity",
     "plot_kkt_path",
     "plot_kkt_points",
     "plot_landscape",
+    "plot_lojasiewicz",
+    "plot_neuron_alignment",
+    "plot_neuron_norms",
+    "plot_neuron_residuals",
+    "plot_path_length",
     "plot_series",
     "plot_shares",
+    "plot_sparsity",
+    "plot_spectrum",
+    "plot_visits",
+    "power_of_ten",
 ]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nsjax.dynamics import time_scaling
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors, power_of_ten
 
 
 class _Quantity(NamedTuple):
@@ -63,7 +63,7 @@ def plot_series(
         later = times > 0
         if not later.any():
             continue
-        ax.plot(times[later], values[later], color=color, label=_power_of_ten(escape.delta))
+        ax.plot(times[later], values[later], color=color, label=power_of_ten(escape.delta))
         if np.isfinite(escape.escape_time):
             at = int(np.argmin(np.abs(times - escape.escape_time)))
             ax.plot(times[at], values[at], "o", color=color, markersize=3.5)
@@ -158,10 +158,3 @@ def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None 
             ncols=1 if len(labels) < 7 else 2,
         )
     return figure
-
-
-def _power_of_ten(delta: float) -> str:
-    exponent = int(np.floor(np.log10(delta) + 1e-9))
-    factor = delta / 10.0**exponent
-    power = f"10^{{{exponent}}}"
-    return f"${power}$" if abs(factor - 1) < 1e-6 else f"${factor:.2g}\\cdot {power}$"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -60,3 +61,11 @@ def grid(rows: int, columns: int, *, panel: tuple[float, float] = (2.5, 2.1)) ->
 def ordered_colors(count: int) -> list[Any]:
     """Colours for `count` ordered values, dark to light, without the palest yellow."""
     return [plt.get_cmap("viridis")(0.9 * i / max(count - 1, 1)) for i in range(count)]
+
+
+def power_of_ten(value: float) -> str:
+    """A positive number as mathtext, `10^{-3}` or `2 10^{-3}`."""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    factor = value / 10.0**exponent
+    power = f"10^{{{exponent}}}"
+    return f"${power}$" if abs(factor - 1) < 1e-6 else f"${factor:.2g}\\cdot {power}$"

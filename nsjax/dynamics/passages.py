@@ -1,0 +1,272 @@
+"""From saddle to saddle: arrive, wait on the slow manifold, grow, settle at the next one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax._flat import Layout
+from nsjax.dynamics.approach import Approach, approach
+from nsjax.dynamics.correlation import Correlation, Dominant, correlation, dominant
+from nsjax.dynamics.course import GREW, SETTLED, Course, flat_weights
+from nsjax.dynamics.plateau import Plateau, find_plateau
+from nsjax.dynamics.results import Stop
+from nsjax.dynamics.saddles import Inactive
+from nsjax.dynamics.slow import kkt_residual
+from nsjax.dynamics.trip import ray_time
+from nsjax.dynamics.visits import Visit, describe
+from nsjax.networks import degree
+from nsjax.objectives import NetworkLoss, residual
+
+_SETTLED = 1e-4
+"""Gradient, against `f / size` at the origin, below which the flow is looked at for a saddle."""
+_REST = 1e-3
+"""How far below that the flow goes at a minimum."""
+_TIGHTER = 6
+"""How often the bound of a settled gradient falls by ten before a saddle is refused."""
+_FITTED = 1e-6
+"""Residual, against that at the origin, that counts as zero."""
+_NEAR = 0.05
+"""Largest distance from a saddle, against the natural size of the weights."""
+
+
+class Policy(NamedTuple):
+    """What stays the same all along a cascade."""
+
+    key: jax.Array
+    loss: NetworkLoss
+    scale: float
+    gradient_scale: float
+    slow_tol: float
+    slow_rtol: float
+    saddle_tol: float
+    starts: int
+    horizon: float
+    max_visits: int
+    on_visit: Callable[[Visit], None] | None
+
+
+def follow_plainly(course: Course, value: float, policy: Policy) -> Stop:
+    """The plain flow alone, to a minimum or until it has waited a hundred times as long as ever."""
+    small = tuple(np.ones(weight.shape[0], bool) for weight in course.params[:-1])
+    settled, q = 0.0, degree(policy.loss.activation, len(course.params))
+    give_up = math.inf
+    if value > 0:
+        norm = float(jnp.linalg.norm(course.flat))
+        give_up = 1e4 * ray_time(norm, 2 * course.threshold, value, q)
+    while True:
+        left = policy.horizon - course.time
+        outcome = course.plain(small, min(give_up, left), settled=settled)
+        if isinstance(outcome, Stop):
+            return outcome
+        if outcome == SETTLED and not any(flags.any() for flags in small):
+            return Stop.MINIMUM
+        # While the gradient is as small as at a minimum, a small neuron may still grow.
+        settled = policy.gradient_scale * _SETTLED * _REST if outcome == GREW else 0.0
+        small = course.small_now()
+        give_up = 100 * course.time
+
+
+class _Arrival(NamedTuple):
+    """What the flow has come to.
+
+    Attributes:
+        plateau: the saddle next to it.
+        near: the slow manifold there; None without one.
+        best: dominant KKT point of the zero block's NCF; None without a zero block.
+        code: None at a saddle where small neurons wait; else why there is none.
+        event: event of the plain flow that came first; None if none did.
+    """
+
+    plateau: Plateau
+    near: Approach | None = None
+    best: Dominant | None = None
+    ncf: Correlation | None = None
+    code: Stop | None = None
+    event: int | Stop | None = None
+
+
+def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
+    """From visit to visit until there is nothing left to escape, or the course is over."""
+    visits: list[Visit] = []
+    small = tuple(np.ones(weight.shape[0], bool) for weight in course.params[:-1])
+    bound = policy.gradient_scale * _SETTLED
+    start, first = 0.0, 0
+    while True:
+        arrival, bound = _arrive(course, small, bound, policy)
+        if arrival.event is None:
+            if len(visits) == policy.max_visits:
+                return visits, Stop.MAX_VISITS
+            visit = describe(arrival.plateau, course.x, course.y, policy.loss, start)
+            visit, outcome = _wait(course, arrival, visit, small, bound, policy)
+            duration = sum(float(piece.ts[-1]) for piece in course.pieces[first:])
+            if isinstance(outcome, Stop):
+                visits.append(visit)
+                _report(policy, visit)
+                return visits, outcome
+            visit = visit._replace(duration=duration)
+            start, first = course.time, len(course.pieces)
+        else:
+            outcome, visit = arrival.event, visits.pop()
+        while outcome != SETTLED:
+            if isinstance(outcome, Stop):
+                visits.append(visit)
+                return visits, outcome
+            small, visit = _grown(course, small, visit)
+            gradient = course.active_gradient(small)
+            bound = min(policy.gradient_scale * _SETTLED, 0.1 * gradient)
+            outcome = course.plain(small, policy.horizon - course.time, settled=bound)
+        visits.append(visit)
+        _report(policy, visit)
+
+
+def _report(policy: Policy, visit: Visit) -> None:
+    if policy.on_visit is not None:
+        policy.on_visit(visit)
+
+
+def _grown(course: Course, small: Inactive, visit: Visit) -> tuple[Inactive, Visit]:
+    """The neurons that are still small, and the visit with those that are not added to it."""
+    still = course.small_now()
+    new = tuple(
+        (layer + 1, int(j))
+        for layer, (before, now) in enumerate(zip(small, still, strict=True))
+        for j in np.flatnonzero(before & ~now)
+    )
+    return still, visit._replace(escaping=visit.escaping + new)
+
+
+def _arrive(
+    course: Course, small: Inactive, bound: float, policy: Policy
+) -> tuple[_Arrival, float]:
+    """The saddle that the flow stands at, after as much settling as that takes.
+
+    Returns the arrival, and the bound of the gradient that it took.
+    """
+    for tightened in range(_TIGHTER):
+        arrival = _look(course, small, policy)
+        if arrival.code is not Stop.NOT_A_SADDLE:
+            return arrival, bound
+        bound *= 0.1
+        event = course.plain(
+            small, policy.horizon - course.time, settled=bound, stiff=tightened > 0
+        )
+        if event != SETTLED:
+            return arrival._replace(event=event), bound
+    return arrival, bound
+
+
+def _look(course: Course, small: Inactive, policy: Policy) -> _Arrival:
+    """What is there: a saddle with its slow manifold, a minimum, or not yet one of them."""
+    loss, x, y = policy.loss, course.x, course.y
+    plateau = find_plateau(course.params, small, x, y, loss, policy.saddle_tol)
+    stop = plateau.saddle.stop
+    if stop is Stop.NOT_A_SADDLE or plateau.distance > _NEAR * policy.scale:
+        return _Arrival(plateau, code=Stop.NOT_A_SADDLE)
+    if stop is not None:
+        return _Arrival(plateau, code=stop)
+    zero = jnp.asarray(plateau.where.zero)
+    block = jnp.where(zero, course.flat, 0)
+    size = float(jnp.linalg.norm(block))
+    left = loss.residual(plateau.params, x, y)
+    first = residual(jnp.zeros_like(left), y, loss=loss.loss)
+    # What is left of the residual in a flat valley is no correlation to follow.
+    fitted = float(jnp.linalg.norm(left)) <= _FITTED * float(jnp.linalg.norm(first))
+    if size == 0 or fitted:
+        return _Arrival(plateau, code=Stop.MINIMUM)
+    activation = loss.activation
+    ncf = correlation(plateau.params, plateau.where.origin, x, y, activation, loss.loss)
+    best = dominant(policy.key, plateau.params, small, ncf, activation, starts=policy.starts)
+    if best.dead(plateau.saddle):
+        return _Arrival(plateau, best=best, code=Stop.DEAD_SADDLE)
+    if not course.smooth:
+        return _Arrival(plateau, best=best, ncf=ncf, code=Stop.SLOW_INVALID)
+    saddle = Layout.of(plateau.params).flat(plateau.params)
+    near = approach(
+        plateau.params,
+        plateau.where,
+        x,
+        y,
+        activation,
+        loss.loss,
+        plateau.saddle,
+        ncf,
+        best.value,
+        (jnp.where(zero, 0, course.flat - saddle) / size, block / size),
+        size,
+        (),
+        smooth=True,
+        rtol=policy.slow_rtol,
+        measure=flat_weights,
+    )
+    unsettled = near.unsettled > policy.slow_tol >= near.model_error
+    return _Arrival(plateau, near, best, ncf, Stop.NOT_A_SADDLE if unsettled else None)
+
+
+def _wait(
+    course: Course,
+    arrival: _Arrival,
+    visit: Visit,
+    small: Inactive,
+    bound: float,
+    policy: Policy,
+) -> tuple[Visit, int | Stop]:
+    """Stay at the saddle until something leaves it; the visit, and the event or why it ended."""
+    code, near, best = arrival.code, arrival.near, arrival.best
+    if best is not None:
+        visit = visit._replace(dominant_value=best.value)
+    if code is Stop.MINIMUM:
+        # The last decades of the fall, for those who look at the loss; then all of it.
+        if bound > 0:
+            left = policy.horizon - course.time
+            course.plain(small, left, settled=_REST * bound, grown=False)
+        course.rest_at(visit.params, small)
+        return visit, Stop.MINIMUM
+    first = len(course.pieces)
+    leave = math.inf
+    if code is Stop.NOT_A_MINIMUM:
+        leave = 10 * bound
+    elif near is not None:
+        visit = visit._replace(
+            kkt_value=near.target_value, slow_error=max(near.unsettled, near.model_error)
+        )
+        if visit.slow_error <= policy.slow_tol:
+            stopped = course.slow(near, policy.slow_tol, policy.horizon - course.time)
+            visit = _aligned(visit, course, near)
+            if stopped is not None:
+                return visit._replace(method="slow"), stopped
+    give_up = policy.horizon - course.time
+    if code is not Stop.NOT_A_MINIMUM:
+        zero = jnp.asarray(arrival.plateau.where.zero)
+        size = float(jnp.linalg.norm(jnp.where(zero, course.flat, 0)))
+        # Without a KKT point, the value that the NCF would have if all lined up.
+        value = policy.gradient_scale * policy.scale ** (1 - visit.degree)
+        if near is not None:
+            value = near.target_value if near.target_value > 0 else near.value
+        grown = 2 * max(size, course.threshold)
+        give_up = min(give_up, 1e4 * ray_time(size, grown, value, visit.degree))
+    outcome = course.plain(small, give_up, left=leave)
+    if near is not None and visit.slow_error > policy.slow_tol:
+        visit = _aligned(visit, course, near)
+    method = course.pieces[first].phase.method if len(course.pieces) > first else "none"
+    visit = visit._replace(method=method)
+    if isinstance(outcome, Stop):
+        # What could not wait on the slow manifold ends for the reason that it could not.
+        why = code if code is not None and outcome is not Stop.FAILED else outcome
+        return visit, why
+    return visit, outcome
+
+
+def _aligned(visit: Visit, course: Course, near: Approach) -> Visit:
+    """The visit with the alignment of the zero block as it is now."""
+    block = jnp.where(near.zero, course.flat, 0)
+    found, _ = kkt_residual(near.spec.ncf, near.layout, near.problem, block)
+    cosine = jnp.dot(block, near.target) / jnp.maximum(
+        jnp.linalg.norm(block), jnp.finfo(block.dtype).tiny
+    )
+    return visit._replace(alignment=float(cosine), kkt_residual=float(found))

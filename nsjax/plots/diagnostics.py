@@ -1,0 +1,185 @@
+"""Plots of diagnostics: balance, alignment of the zero block, and spectra.
+
+What comes from snapshots is drawn against their times, what comes from one network by neuron.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nsjax import _check
+from nsjax.plots.layers import LEGEND, layer_color, layer_lines, tables_of, times_of
+from nsjax.plots.style import CATEGORIES, RC, axes
+
+ALIGNMENTS = {
+    "kkt_residual": "KKT residual",
+    "cosine": "1 - cosine to the target",
+    "ncf": "NCF $N$ of the unit direction",
+    "norm": "norm",
+}
+"""What `plot_neuron_alignment` can show."""
+
+_LEAST = 1e-17
+"""Smallest value drawn on a log axis: below rounding."""
+
+
+def plot_imbalance(
+    imbalances: Sequence[Any],
+    *,
+    sizes: Sequence[Any] | None = None,
+    ts: Any = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Imbalances along a trajectory, or how far they drift; a colour per layer, a line per neuron.
+
+    Args:
+        imbalances: of `diagnostics.imbalance` on m snapshots, `(m, k_l)` per hidden layer.
+        sizes: of `diagnostics.neuron_size` on the same: then the drift from the start is drawn, as
+            a share of each neuron's largest size, on a log axis.
+        ts: `(m,)` times of the snapshots; their numbers by default.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        ValueError: for arrays that are no trajectory, or times of another length.
+    """
+    tables = tables_of("imbalances", imbalances)
+    times, label, log = times_of(ts, len(tables[0]))
+    if sizes is not None:
+        largest = [np.max(size, axis=0) for size in tables_of("sizes", sizes)]
+        tables = [
+            np.maximum(np.abs(off - off[0]) / np.where(size > 0, size, np.nan), _LEAST)
+            for off, size in zip(tables, largest, strict=True)
+        ]
+    figure, ax = axes(ax)
+    # Nothing has drifted at the start.
+    layer_lines(ax, times, tables, log, skip=sizes is not None)
+    ax.set_xlabel(label)
+    if sizes is None:
+        ax.set_ylabel(r"imbalance $\|w_{in}\|^2 - p\,\|w_{out}\|^2$")
+    else:
+        ax.set_yscale("log")
+        ax.set_ylabel("drift of imbalance / size")
+    return figure
+
+
+def plot_balance_ratio(ratios: Sequence[Any], *, ts: Any = None, ax: Axes | None = None) -> Figure:
+    """Balance ratios along a trajectory on a log axis, with the line at 1 of a KKT point.
+
+    Args:
+        ratios: of `diagnostics.balance_ratio` on m snapshots, `(m, k_l)` per hidden layer.
+        ts: `(m,)` times of the snapshots; their numbers by default.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        ValueError: for arrays that are no trajectory, or times of another length.
+    """
+    tables = tables_of("ratios", ratios)
+    times, label, log = times_of(ts, len(tables[0]))
+    figure, ax = axes(ax)
+    ax.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
+    tables = [np.where(np.isfinite(table) & (table > 0), table, np.nan) for table in tables]
+    layer_lines(ax, times, tables, log)
+    ax.set_yscale("log")
+    ax.set_xlabel(label)
+    ax.set_ylabel(r"$\|w_{in}\|^2 \,/\, p\,\|w_{out}\|^2$")
+    return figure
+
+
+def plot_neuron_alignment(
+    found: Any, quantity: str = "kkt_residual", *, ts: Any = None, ax: Axes | None = None
+) -> Figure:
+    """One measure of the zero block: its neurons, and in black the whole block.
+
+    Args:
+        found: `diagnostics.Alignment`, of m snapshots (lines over time) or one network (a dot for
+            each neuron, a line for the block).
+        quantity: "kkt_residual", "cosine", "ncf" or "norm".
+        ts: `(m,)` times of the snapshots; their numbers by default.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        ValueError: for an unknown quantity, or times of another length.
+    """
+    _check.choice("quantity", quantity, tuple(ALIGNMENTS))
+    neurons = [np.asarray(each, float) for each in getattr(found, quantity)]
+    block = np.asarray(getattr(found, f"block_{quantity}"), float)
+    if quantity == "cosine":
+        neurons, block = [1 - each for each in neurons], 1 - block
+    if quantity != "ncf":
+        neurons, block = [np.maximum(e, _LEAST) for e in neurons], np.maximum(block, _LEAST)
+    figure, ax = axes(ax)
+    if block.ndim == 0:
+        _neuron_dots(ax, neurons)
+        ax.axhline(float(block), color="black", label="zero block")
+    else:
+        times, label, log = times_of(ts, len(block))
+        layer_lines(ax, times, neurons, log, legend=False)
+        ax.plot(times, block, color="black", linewidth=2, label="zero block")
+        ax.set_xlabel(label)
+    handles, names = ax.get_legend_handles_labels()
+    ax.legend(handles, names, **LEGEND)
+    if quantity != "ncf":
+        ax.set_yscale("log")
+    ax.set_ylabel(ALIGNMENTS[quantity])
+    return figure
+
+
+def plot_spectrum(found: Any, *, ax: Axes | None = None) -> Figure:
+    """Density of a Hessian's eigenvalues on a log axis, its band, extremes and inertia.
+
+    Ticks below the curve are the eigenvalues; of Lanczos, the Ritz values.
+
+    Args:
+        found: `diagnostics.HessianSpectrum`.
+        ax: where to draw; a new figure by default.
+    """
+    figure, ax = axes(ax)
+    grid, density = np.asarray(found.grid), np.asarray(found.density)
+    floor = max(float(np.max(density)) * 1e-6, np.finfo(float).tiny)
+    ax.axvspan(-found.band, found.band, color=CATEGORIES[4], alpha=0.4, linewidth=0)
+    ax.fill_between(grid, floor, np.maximum(density, floor), color=CATEGORIES[0], alpha=0.25)
+    ax.plot(grid, np.maximum(density, floor), color=CATEGORIES[0])
+    ax.set_yscale("log")
+    ax.set_ylim(floor / 4, 3 * float(np.max(density)))
+    ax.plot(
+        found.eigenvalues,
+        np.full(len(found.eigenvalues), floor / 2),
+        "|",
+        color=CATEGORIES[1],
+        markersize=6,
+        markeredgewidth=0.6,
+    )
+    counts = " / ".join(str(count) for count in (found.negative, found.zero, found.positive))
+    about = "" if found.exact else r"$\approx$ "
+    ax.set_title(
+        f"$n_-$ / $n_0$ / $n_+$: {about}{counts}, band {found.band:.1e}",
+        fontsize=RC["axes.titlesize"],
+    )
+    ax.set_xlabel("eigenvalue of the Hessian")
+    ax.set_ylabel("density")
+    return figure
+
+
+def _neuron_dots(ax: Axes, tables: Sequence[np.ndarray]) -> None:
+    """A dot for every neuron, layer after layer."""
+    start = 0
+    for i, values in enumerate(tables):
+        kept = np.flatnonzero(np.isfinite(values))
+        if kept.size:
+            places = start + np.arange(kept.size)
+            ax.plot(
+                places,
+                values[kept],
+                "o",
+                color=layer_color(i),
+                markersize=4,
+                label=f"layer {i + 1}",
+            )
+            start += kept.size + 1
+    ax.set_xticks([])
+    ax.set_xlabel("neuron of the zero block")

@@ -1,0 +1,79 @@
+"""The cascade experiment, small: run folder, figures, resume, gradient descent beside it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments import cascade
+from nsjax import runs
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A narrow network at two deltas, gradient descent at the larger."""
+    return cascade.Config(
+        hidden=(4,),
+        deltas=(1e-2, 1e-4),
+        descent=1e-2,
+        samples=30,
+        dimension=3,
+        teacher=2,
+        starts=16,
+        root=tmp_path,
+    )
+
+
+@pytest.mark.slow
+def test_run_and_resume(config, capsys, monkeypatch):
+    """Results, figures, descent that passes the same saddles; a rerun computes nothing again."""
+    folder = cascade.main(config)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["status"] == "finished"
+    results = runs.read_results(folder)[1]
+    small, large = results["delta=0.0001"], results["delta=0.01"]
+    assert len(small["escape_times"]) == len(large["escape_times"]) > 0
+    np.testing.assert_allclose(
+        1e-4 * np.array(small["escape_times"]), 1e-2 * np.array(large["escape_times"]), rtol=0.2
+    )
+    assert results["descent"]["gradients"] > 0
+    np.testing.assert_allclose(results["descent"]["escape_times"], large["escape_times"], rtol=0.02)
+    for name in ("staircase", "visits", "neurons", "directions", "kept_sparsity", "descent"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
+        assert (folder / "figures" / f"{name}.pdf").exists()
+    assert "Gradient descent at delta 0.01" in capsys.readouterr().out
+
+    def fail(*_, **__):
+        raise AssertionError("a finished cell was computed again")
+
+    monkeypatch.setattr(cascade.dynamics, "cascade", fail)
+    monkeypatch.setattr(cascade, "descend", fail)
+    assert cascade.main(config) == folder
+
+
+def test_presets_and_every_setting_on_the_command_line(capsys):
+    """--help lists each field; presets differ; overrides win."""
+    with pytest.raises(SystemExit) as stop:
+        runs.parse(cascade.Config, cascade.PRESETS, ["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(cascade.Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+    full = runs.parse(cascade.Config, cascade.PRESETS, ["--preset", "full", "--seed", "7"])
+    assert (full.outputs, full.seed) == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"descent": 0.3}, "descent must be 0 or one of deltas"),
+        ({"deltas": ()}, "deltas"),
+        ({"data": "nowhere"}, "data must be one of teacher, diabetes, linnerud"),
+        ({"data": "npz:nowhere.npz"}, "nowhere.npz"),
+    ],
+)
+def test_bad_settings_end_in_one_line(config, changes, words):
+    """Before anything is compiled."""
+    with pytest.raises(SystemExit, match=words):
+        cascade.main(dataclasses.replace(config, **changes))
