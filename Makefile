@@ -55,6 +55,7 @@ format: $(VENV)/.dev ## put the code into the house format
 bench: $(VENV)/.run ## time flow and KKT search side by side with plain references
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/kkt_search.py
+	$(BIN)/python benchmarks/cascade.py
 
 clean: ## remove the environment and the caches, keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +36,8 @@ class Cascade(NamedTuple):
     Attributes:
         visits: the saddles in order, and last the minimum if it was reached.
         ts: `(m,)` times of the saves.
+        since_escape: `(m,)` times since the escape before, which keep their digits where `ts` has
+            none left after a long wait.
         losses, grad_norms: `(m,)`.
         observables: the user's observables by name, each with a leading axis of length m.
         snapshots: parameters at every save, a leading axis of length m; None unless asked for.
@@ -50,6 +53,7 @@ class Cascade(NamedTuple):
 
     visits: tuple[Visit, ...]
     ts: np.ndarray
+    since_escape: np.ndarray
     losses: np.ndarray
     grad_norms: np.ndarray
     observables: dict[str, np.ndarray]
@@ -287,6 +291,14 @@ def _with_those_passed(found: Cascade, read: tuple[Visit, ...]) -> tuple[Visit, 
             end = visits[-1].start + visits[-1].duration
             visit = visit._replace(start=end, duration=visit.start + visit.duration - end)
         visits.append(visit)
+    # A neuron escapes from the last saddle at which it is small.
+    for i, (here, there) in enumerate(pairwise(visits)):
+        escaping = tuple(
+            (layer + 1, int(j))
+            for layer, (before, after) in enumerate(zip(here.active, there.active, strict=True))
+            for j in np.flatnonzero(~before & after)
+        )
+        visits[i] = here._replace(escaping=escaping)
     return tuple(visits)
 
 
@@ -301,6 +313,11 @@ def _assemble(
     pieces = course.pieces or [course.still()]
     weights = np.concatenate([piece.weights for piece in pieces])
     trees = course.layout.trees(weights)
+    since, elapsed = [], 0.0
+    for number, piece in enumerate(pieces):
+        elapsed = 0.0 if number in course.marks else elapsed
+        since.append(elapsed + piece.ts)
+        elapsed += float(piece.ts[-1])
     measured = {
         name: np.asarray(jax.vmap(lambda w, f=function: f(w, course.x, course.y))(trees))
         for name, function in observables.items()
@@ -310,6 +327,7 @@ def _assemble(
     return Cascade(
         visits=tuple(visits),
         ts=np.concatenate([piece.start + piece.ts for piece in pieces]),
+        since_escape=np.concatenate(since),
         losses=np.concatenate([piece.losses for piece in pieces]),
         grad_norms=np.concatenate([piece.grad_norms for piece in pieces]),
         observables=measured,

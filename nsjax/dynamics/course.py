@@ -152,6 +152,7 @@ class Course:
         self.steps_left = max_steps
         self.time = 0.0
         self.pieces: list[Piece] = []
+        self.marks: list[int] = []  # the pieces that begin with an escape
         self._saves = Saves(
             _SAVES,
             0.0,

@@ -12,7 +12,7 @@ import numpy as np
 
 from nsjax._flat import Layout
 from nsjax.dynamics.approach import Approach, approach
-from nsjax.dynamics.correlation import Correlation, Dominant, correlation, dominant
+from nsjax.dynamics.correlation import Dominant, correlation, dominant
 from nsjax.dynamics.course import GREW, SETTLED, Course, flat_weights
 from nsjax.dynamics.plateau import Plateau, find_plateau
 from nsjax.dynamics.results import Stop
@@ -21,6 +21,7 @@ from nsjax.dynamics.slow import kkt_residual
 from nsjax.dynamics.trip import ray_time
 from nsjax.dynamics.visits import Visit, describe
 from nsjax.networks import degree
+from nsjax.networks.homogeneous import Params
 from nsjax.objectives import NetworkLoss, residual
 
 _SETTLED = 1e-4
@@ -29,7 +30,7 @@ _REST = 1e-3
 """How far below that the flow goes at a minimum."""
 _TIGHTER = 6
 """How often the bound of a settled gradient falls by ten before a saddle is refused."""
-_FITTED = 1e-6
+_FITTED = 1e-5
 """Residual, against that at the origin, that counts as zero."""
 _NEAR = 0.05
 """Largest distance from a saddle, against the natural size of the weights."""
@@ -78,7 +79,7 @@ class _Arrival(NamedTuple):
     Attributes:
         plateau: the saddle next to it.
         near: the slow manifold there; None without one.
-        best: dominant KKT point of the zero block's NCF; None without a zero block.
+        best: dominant KKT point of the zero block's NCF; None where it was not looked for.
         code: None at a saddle where small neurons wait; else why there is none.
         event: event of the plain flow that came first; None if none did.
     """
@@ -86,7 +87,6 @@ class _Arrival(NamedTuple):
     plateau: Plateau
     near: Approach | None = None
     best: Dominant | None = None
-    ncf: Correlation | None = None
     code: Stop | None = None
     event: int | Stop | None = None
 
@@ -111,11 +111,13 @@ def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
                 return visits, outcome
             visit = visit._replace(duration=duration)
             start, first = course.time, len(course.pieces)
+            course.marks.append(first)
         else:
             outcome, visit = arrival.event, visits.pop()
         while outcome != SETTLED:
             if isinstance(outcome, Stop):
                 visits.append(visit)
+                _report(policy, visit)
                 return visits, outcome
             small, visit = _grown(course, small, visit)
             gradient = course.active_gradient(small)
@@ -158,34 +160,41 @@ def _arrive(
         )
         if event != SETTLED:
             return arrival._replace(event=event), bound
-    return arrival, bound
+    # Refused: whatever was found there is not what the flow is at. In a flat valley of perfect fits
+    # the gradient settles like a power of time, and Newton's steps lead far along it.
+    fits = _unexplained(course.params, course, policy.loss) <= _FITTED
+    code = Stop.MINIMUM if fits else Stop.NOT_A_SADDLE
+    return arrival._replace(near=None, best=None, code=code), bound
+
+
+def _unexplained(params: Params, course: Course, loss: NetworkLoss) -> float:
+    """Norm of the residual against that at the origin; 0 if both are zero."""
+    left = loss.residual(params, course.x, course.y)
+    first = residual(jnp.zeros_like(left), course.y, loss=loss.loss)
+    size = float(jnp.linalg.norm(first))
+    return float(jnp.linalg.norm(left)) / size if size else 0.0
 
 
 def _look(course: Course, small: Inactive, policy: Policy) -> _Arrival:
     """What is there: a saddle with its slow manifold, a minimum, or not yet one of them."""
     loss, x, y = policy.loss, course.x, course.y
-    plateau = find_plateau(course.params, small, x, y, loss, policy.saddle_tol)
+    plateau = find_plateau(
+        course.params, small, x, y, loss, tol=policy.saddle_tol, reach=_NEAR * policy.scale
+    )
     stop = plateau.saddle.stop
-    if stop is Stop.NOT_A_SADDLE or plateau.distance > _NEAR * policy.scale:
-        return _Arrival(plateau, code=Stop.NOT_A_SADDLE)
     if stop is not None:
         return _Arrival(plateau, code=stop)
     zero = jnp.asarray(plateau.where.zero)
     block = jnp.where(zero, course.flat, 0)
     size = float(jnp.linalg.norm(block))
-    left = loss.residual(plateau.params, x, y)
-    first = residual(jnp.zeros_like(left), y, loss=loss.loss)
     # What is left of the residual in a flat valley is no correlation to follow.
-    fitted = float(jnp.linalg.norm(left)) <= _FITTED * float(jnp.linalg.norm(first))
-    if size == 0 or fitted:
+    if size == 0 or _unexplained(plateau.params, course, loss) <= _FITTED:
         return _Arrival(plateau, code=Stop.MINIMUM)
     activation = loss.activation
     ncf = correlation(plateau.params, plateau.where.origin, x, y, activation, loss.loss)
     best = dominant(policy.key, plateau.params, small, ncf, activation, starts=policy.starts)
     if best.dead(plateau.saddle):
         return _Arrival(plateau, best=best, code=Stop.DEAD_SADDLE)
-    if not course.smooth:
-        return _Arrival(plateau, best=best, ncf=ncf, code=Stop.SLOW_INVALID)
     saddle = Layout.of(plateau.params).flat(plateau.params)
     near = approach(
         plateau.params,
@@ -204,8 +213,10 @@ def _look(course: Course, small: Inactive, policy: Policy) -> _Arrival:
         rtol=policy.slow_rtol,
         measure=flat_weights,
     )
-    unsettled = near.unsettled > policy.slow_tol >= near.model_error
-    return _Arrival(plateau, near, best, ncf, Stop.NOT_A_SADDLE if unsettled else None)
+    # A zero block that is merely large makes an error between the two; there is no more to settle.
+    large = policy.slow_tol < near.model_error < 1
+    unsettled = near.error > policy.slow_tol and not large
+    return _Arrival(plateau, near, best, Stop.NOT_A_SADDLE if unsettled else None)
 
 
 def _wait(
@@ -229,12 +240,10 @@ def _wait(
         return visit, Stop.MINIMUM
     first = len(course.pieces)
     leave = math.inf
-    if code is Stop.NOT_A_MINIMUM:
-        leave = 10 * bound
+    if code in (Stop.NOT_A_MINIMUM, Stop.NOT_A_SADDLE):
+        leave = 10 * max(bound, course.active_gradient(small))
     elif near is not None:
-        visit = visit._replace(
-            kkt_value=near.target_value, slow_error=max(near.unsettled, near.model_error)
-        )
+        visit = visit._replace(kkt_value=near.target_value, slow_error=near.error)
         if visit.slow_error <= policy.slow_tol:
             stopped = course.slow(near, policy.slow_tol, policy.horizon - course.time)
             visit = _aligned(visit, course, near)

@@ -14,6 +14,7 @@ from nsjax._flat import Layout
 from nsjax.diagnostics import imbalance, neuron_norms
 from nsjax.dynamics.integrate import LARGEST_DENSE
 from nsjax.dynamics.levels import restore_imbalance
+from nsjax.dynamics.results import Stop
 from nsjax.dynamics.saddles import Blocks, Inactive, Saddle, blocks, inspect_block
 from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Params
@@ -46,7 +47,14 @@ def small_neurons(params: Params, threshold: float) -> Inactive:
 
 
 def find_plateau(
-    params: Params, inactive: Inactive, x: jax.Array, y: jax.Array, loss: NetworkLoss, tol: float
+    params: Params,
+    inactive: Inactive,
+    x: jax.Array,
+    y: jax.Array,
+    loss: NetworkLoss,
+    *,
+    tol: float,
+    reach: float,
 ) -> Plateau:
     """The critical point of the active weights next to where they are, and its inspection.
 
@@ -58,6 +66,8 @@ def find_plateau(
         inactive: the small neurons.
         x, y, loss: of the training loss.
         tol: relative gradient that passes for zero.
+        reach: how far from the active weights it may lie. Where none is, the weights themselves
+            without their zero block; `saddle.stop` is then `NOT_A_SADDLE`.
     """
     layout = Layout.of(params)
     where = blocks(params, inactive)
@@ -70,6 +80,9 @@ def find_plateau(
         end = _newton(loss, layout, p, flat, zero, imbalance(params, loss.activation), x, y)
     saddle = inspect_block(loss, layout, end, where, x, y, tol)
     distance = float(jnp.linalg.norm(end - start))
+    if distance > reach or saddle.stop is Stop.NOT_A_SADDLE:
+        end, distance = start, 0.0
+        saddle = inspect_block(loss, layout, end, where, x, y, tol)
     return Plateau(layout.tree(end), inactive, where, saddle, distance)
 
 

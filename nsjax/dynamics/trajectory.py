@@ -15,8 +15,7 @@ from nsjax._flat import Layout
 from nsjax.diagnostics import neuron_norms
 from nsjax.dynamics.correlation import climb, correlation, dominant
 from nsjax.dynamics.plateau import Plateau, find_plateau
-from nsjax.dynamics.results import Stop
-from nsjax.dynamics.saddles import Inactive, inspect_block
+from nsjax.dynamics.saddles import Inactive
 from nsjax.dynamics.visits import Visit, describe
 from nsjax.kkt import unit
 from nsjax.networks import activation_degree
@@ -97,12 +96,14 @@ def saddle_visits(
     ts, gradients = np.asarray(flow.ts, float), np.asarray(flow.grad_norms, float)
     losses = np.asarray(flow.losses, float)
     at = plateau_saves(gradients, losses, norms, threshold, prominence)
+    tol = max(1e-6, 1e3 * float(jnp.finfo(weights[0].dtype).eps))
     visits: list[Visit] = []
     for number, i in enumerate(at):
         following = at[number + 1] if number + 1 < len(at) else None
         params = jax.tree.map(lambda leaf, i=i: leaf[i], weights)
         small = split(tuple(norm[i] for norm in norms), threshold)
-        plateau = _nearest(params, small, x, y, network_loss)
+        size = float(jnp.sqrt(sum(jnp.sum(weight**2) for weight in params)))
+        plateau = find_plateau(params, small, x, y, network_loss, tol=tol, reach=0.1 * size)
         start = visits[-1].start + visits[-1].duration if visits else float(ts[0])
         visit = describe(plateau, x, y, network_loss, start)._replace(method="read")
         best = _Escaping((), math.inf, i)
@@ -183,22 +184,6 @@ def _check_trajectory(flow: Trajectory, x: Any, y: Any) -> tuple[jax.Array, jax.
     params = _check.network("flow.snapshots", jax.tree.map(lambda leaf: leaf[-1], weights))
     x, y = _check.samples(params, x, y)
     return x, y, weights
-
-
-def _nearest(
-    params: Params, small: Inactive, x: jax.Array, y: jax.Array, loss: NetworkLoss
-) -> Plateau:
-    """The saddle next to the weights; the weights without their zero block if none is near."""
-    eps = float(jnp.finfo(params[0].dtype).eps)
-    tol = max(1e-6, 1e3 * eps)
-    found = find_plateau(params, small, x, y, loss, tol)
-    size = float(jnp.sqrt(sum(jnp.sum(weight**2) for weight in params)))
-    if found.saddle.stop is not Stop.NOT_A_SADDLE and found.distance <= 0.1 * size:
-        return found
-    layout = Layout.of(params)
-    flat = jnp.where(jnp.asarray(found.where.zero), 0, layout.flat(params))
-    saddle = inspect_block(loss, layout, flat, found.where, x, y, tol)
-    return found._replace(params=layout.tree(flat), saddle=saddle, distance=0.0)
 
 
 class _Escaping(NamedTuple):
