@@ -116,7 +116,9 @@ def cascade(
         key: PRNG key of the KKT searches' starts.
         observables: name to pure function `(params, x, y) -> array`, evaluated at every save.
         snapshots: whether to return the parameters at every save.
-        horizon: time at which to stop.
+        horizon: time at which to stop. With kinks of degree 1 nothing tells that the flow has
+            settled for good: without a horizon it ends once it has waited thirty times as long as
+            before.
         rtol: relative tolerance of the plain flow, 1e-8 by default, in float32 1e-5, with kinks of
             degree 1 1e-4; the slow manifold's is that of `dynamics.escape`.
         slow_tol: relative error of the slow manifold's velocity at which it hands over.
@@ -215,6 +217,8 @@ def cascade(
         read = saddle_visits(
             found, x, y, activation, loss=loss, threshold=threshold, starts=starts, key=key
         )
+        if not smooth:
+            read = tuple(visit._replace(code=int(Stop.SLOW_INVALID)) for visit in read)
         found = found._replace(visits=_with_those_passed(found, read))
     return found if snapshots else found._replace(snapshots=None)
 

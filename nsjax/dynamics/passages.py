@@ -53,7 +53,11 @@ class Policy(NamedTuple):
 
 
 def follow_plainly(course: Course, value: float, policy: Policy) -> Stop:
-    """The plain flow alone, to a minimum or until it has waited a hundred times as long as ever."""
+    """The plain flow alone, to a minimum or the horizon.
+
+    Without a horizon it gives up once it has waited thirty times as long as before: where the flow
+    slides along kinks the gradient does not vanish, and nothing says that it has settled.
+    """
     small = tuple(np.ones(weight.shape[0], bool) for weight in course.params[:-1])
     settled, q = 0.0, degree(policy.loss.activation, len(course.params))
     give_up = math.inf
@@ -65,12 +69,13 @@ def follow_plainly(course: Course, value: float, policy: Policy) -> Stop:
         outcome = course.plain(small, min(give_up, left), settled=settled)
         if isinstance(outcome, Stop):
             return outcome
-        if outcome == SETTLED and not any(flags.any() for flags in small):
+        small = course.small_now()
+        fits = _unexplained(course.params, course, policy.loss) <= 10 * _FITTED
+        if outcome == SETTLED and (fits or not any(flags.any() for flags in small)):
             return Stop.MINIMUM
         # While the gradient is as small as at a minimum, a small neuron may still grow.
-        settled = policy.gradient_scale * _SETTLED * _REST if outcome == GREW else 0.0
-        small = course.small_now()
-        give_up = 100 * course.time
+        settled = policy.gradient_scale * _SETTLED * 0.1 if outcome == GREW else 0.0
+        give_up = 30 * course.time if policy.horizon == math.inf else math.inf
 
 
 class _Arrival(NamedTuple):
@@ -237,7 +242,7 @@ def _wait(
             left = policy.horizon - course.time
             course.plain(small, left, settled=_REST * bound, grown=False)
         course.rest_at(visit.params, small)
-        return visit, Stop.MINIMUM
+        return visit._replace(code=int(Stop.MINIMUM)), Stop.MINIMUM
     first = len(course.pieces)
     leave = math.inf
     if code in (Stop.NOT_A_MINIMUM, Stop.NOT_A_SADDLE):
@@ -248,7 +253,7 @@ def _wait(
             stopped = course.slow(near, policy.slow_tol, policy.horizon - course.time)
             visit = _aligned(visit, course, near)
             if stopped is not None:
-                return visit._replace(method="slow"), stopped
+                return visit._replace(method="slow", code=int(stopped)), stopped
     give_up = policy.horizon - course.time
     if code is not Stop.NOT_A_MINIMUM:
         zero = jnp.asarray(arrival.plateau.where.zero)
@@ -263,11 +268,13 @@ def _wait(
     if near is not None and visit.slow_error > policy.slow_tol:
         visit = _aligned(visit, course, near)
     method = course.pieces[first].phase.method if len(course.pieces) > first else "none"
-    visit = visit._replace(method=method)
+    if code is None:
+        code = Stop.ESCAPED if visit.slow_error <= policy.slow_tol else Stop.TOO_LARGE
+    visit = visit._replace(method=method, code=int(code))
     if isinstance(outcome, Stop):
         # What could not wait on the slow manifold ends for the reason that it could not.
-        why = code if code is not None and outcome is not Stop.FAILED else outcome
-        return visit, why
+        refused = code not in (Stop.ESCAPED, Stop.TOO_LARGE) and outcome is Stop.HORIZON
+        return visit, code if refused else outcome
     return visit, outcome
 
 

@@ -23,6 +23,8 @@ class Stop(IntEnum):
     SLOW_INVALID = 11
     MINIMUM = 12
     MAX_VISITS = 13
+    TOO_LARGE = 14
+    PASSED = 15
 
 
 MESSAGES: dict[int, str] = {
@@ -50,14 +52,19 @@ MESSAGES: dict[int, str] = {
     ),
     Stop.FAILED: "the solver failed: a value was not finite, or the step size underflowed",
     Stop.SLOW_INVALID: (
-        "refused: the slow manifold does not apply to an activation with a kink of degree 1; take "
-        "method='auto'"
+        "refused: the slow manifold does not apply to an activation with a kink of degree 1; the "
+        "plain flow does (method='auto' of an escape)"
     ),
     Stop.MINIMUM: (
         "a minimum: the gradient is zero, the active weights are at a minimum, and no small neuron "
         "is left that could escape"
     ),
     Stop.MAX_VISITS: "max_visits saddles were passed; raise it to go on",
+    Stop.TOO_LARGE: (
+        "the small neurons are too large for the slow manifold: its error is above slow_tol on "
+        "arrival, and the plain flow waited"
+    ),
+    Stop.PASSED: "read off the trajectory: the flow did not settle here, or ran without waiting",
 }
 
 

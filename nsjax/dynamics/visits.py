@@ -10,6 +10,7 @@ import numpy as np
 
 from nsjax.diagnostics import HessianSpectrum, hessian_spectrum
 from nsjax.dynamics.plateau import Plateau
+from nsjax.dynamics.results import MESSAGES, Stop
 from nsjax.dynamics.saddles import Saddle
 from nsjax.networks.homogeneous import Params
 from nsjax.objectives import NetworkLoss
@@ -37,6 +38,8 @@ class Visit(NamedTuple):
         saddle: the inspection over the active weights.
         distance: of the active weights from the saddle on arrival.
         slow_error: relative error of the slow manifold on arrival.
+        code: `Stop` code, `ESCAPED` where the wait ran on the slow manifold, `MINIMUM` at the end;
+            else why the plain flow waited in its place; `message` is its text.
         method: "slow", "explicit" or "implicit": how the wait was integrated; "none" at the end;
             "read" off a trajectory.
     """
@@ -56,7 +59,15 @@ class Visit(NamedTuple):
     saddle: Saddle
     distance: float
     slow_error: float
+    code: int
     method: str
+
+    @property
+    def message(self) -> str:
+        """How the wait was integrated and why so, in words."""
+        if self.code == Stop.ESCAPED:
+            return "escaped: waited for on the slow manifold"
+        return MESSAGES[self.code]
 
     @property
     def active_counts(self) -> tuple[int, ...]:
@@ -89,5 +100,6 @@ def describe(
         saddle=plateau.saddle,
         distance=plateau.distance,
         slow_error=math.nan,
+        code=int(Stop.PASSED),
         method="none",
     )
