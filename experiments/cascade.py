@@ -220,8 +220,7 @@ def gradient_descent(
     norm = jnp.sqrt(sum(jnp.sum(weight**2) for weight in params))
     start = jax.tree.map(lambda weight: weight * cascade.delta / norm, params)
     h = config.step / cascade.curvature
-    ends = [visit.start + visit.duration for visit in cascade.visits]
-    horizon = 1.3 * max(end for end in ends if np.isfinite(end))
+    horizon = 1.3 * max(cascade.escape_times)
     stride = int(np.ceil(min(horizon / h, config.max_descent) / SAVES))
     _, (losses, sizes, snapshots) = descend(
         objectives.NetworkLoss(activation, config.loss), start, x, y, h, stride
@@ -266,11 +265,16 @@ def main(config: Config) -> Path:
             run.log(f"delta {delta:.3g}: {done[delta].message}")
         descent = None
         if config.descent:
-            cell = run.cell(f"descent{tag}")
-            if not cell.finished:
-                cascade = done[config.descent]
-                cell.save(*gradient_descent(config, cascade, params, x, y, activation))
-            descent = stored(cell)
+            cascade = done[config.descent]
+            if cascade.escape_times and cascade.curvature > 0:
+                cell = run.cell(f"descent{tag}")
+                if not cell.finished:
+                    cell.save(*gradient_descent(config, cascade, params, x, y, activation))
+                descent = stored(cell)
+            else:
+                why = "the curvature is 0" if cascade.escape_times else "nothing escapes"
+                why = f"no gradient descent beside the cascade at {config.descent:.3g}: {why}"
+                run.log(why, echo=True)
         summarise(run, config, done, descent)
     return run.path
 
@@ -347,16 +351,20 @@ def draw(run: runs.Run, cascades: list[Any], partner: Any, descent: Any) -> None
     """Every figure."""
     smallest = cascades[-1]
     name = plots.power_of_ten(smallest.delta)
-    figures = {
-        "staircase": plots.plot_cascade(cascades),
-        "visits": plots.plot_visits(smallest, title=rf"weights at each visit, $\delta$ = {name}"),
-        "neurons": plots.plot_neuron_norms(smallest),
-        "directions": plots.plot_neuron_residuals(
+    title = rf"weights at each visit, $\delta$ = {name}"
+    figures = {"visits": plots.plot_visits(smallest, title=title)}
+    # A cascade that stops at its start has no curves.
+    moving = [cascade for cascade in cascades if len(cascade.ts) > 1]
+    if moving:
+        figures["staircase"] = plots.plot_cascade(moving)
+    if len(smallest.ts) > 1:
+        figures["neurons"] = plots.plot_neuron_norms(smallest)
+        figures["directions"] = plots.plot_neuron_residuals(
             smallest, smallest.residual_ts, smallest.residuals
-        ),
-    }
+        )
     if len(smallest.visits) > 1:
-        figures["kept_sparsity"] = plots.plot_kept_sparsity(cascades)
+        kept = {rf"$\delta$ = {plots.power_of_ten(each.delta)}": each.kept for each in cascades}
+        figures["kept_sparsity"] = plots.plot_kept_sparsity(kept, threshold=smallest.threshold)
     if descent is not None:
         figures["descent"] = plots.plot_descent(partner, descent)
     for name, figure in figures.items():

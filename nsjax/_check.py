@@ -108,6 +108,33 @@ def network(name: str, params: Any) -> tuple[jax.Array, ...]:
     return weights
 
 
+def inactive(params: Any, inactive: Any) -> tuple[np.ndarray, ...]:
+    """Return `inactive` as boolean arrays, one a hidden layer, if it fits and names a neuron."""
+    hidden = [weight.shape[0] for weight in params[:-1]]
+    if isinstance(inactive, np.ndarray | jax.Array) or not isinstance(inactive, Sequence):
+        raise TypeError(
+            "inactive must be a sequence of boolean arrays, one for each hidden layer, got "
+            f"{type(inactive).__name__}"
+        )
+    if len(inactive) != len(hidden):
+        raise ValueError(
+            f"inactive must have one array for each of {len(hidden)} hidden layers, got "
+            f"{len(inactive)}"
+        )
+    arrays = []
+    for layer, (array, k) in enumerate(zip(inactive, hidden, strict=True)):
+        array = np.asarray(array)
+        if array.dtype != bool or array.shape != (k,):
+            raise ValueError(
+                f"inactive[{layer}] must be a boolean array of shape ({k},), got "
+                f"{array.dtype} of shape {array.shape}"
+            )
+        arrays.append(array)
+    if not any(array.any() for array in arrays):
+        raise ValueError("inactive must name at least one neuron, got none")
+    return tuple(arrays)
+
+
 def samples(
     params: tuple[jax.Array, ...], x: Any, y: Any, *, target: str = "y"
 ) -> tuple[jax.Array, jax.Array]:
@@ -143,6 +170,16 @@ def scalar_function(name: str, function: Callable[..., Any], *args: Any) -> None
     shape = getattr(jax.eval_shape(function, *args), "shape", None)
     if shape != ():
         raise ValueError(f"{name} must return a scalar, got shape {shape}")
+
+
+def traces(name: str, function: Callable[..., Any], *args: Any) -> None:
+    """Raise if the function cannot be traced on these arguments."""
+    try:
+        jax.eval_shape(function, *args)
+    except Exception as error:
+        raise TypeError(
+            f"{name} must be a pure function of the arguments it is called with, got {error!r}"
+        ) from error
 
 
 def data(name: str, args: Any) -> tuple[Any, ...]:

@@ -52,6 +52,17 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert cascade.main(config) == folder
 
 
+@pytest.mark.slow
+def test_without_an_escape_there_is_no_descent(config, tmp_path):
+    """Targets of zero: nothing escapes from the origin, which the log says."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "zero.npz", x=rng.normal(size=(10, 3)), y=np.zeros((10, 1)))
+    folder = cascade.main(dataclasses.replace(config, data=f"npz:{tmp_path / 'zero.npz'}"))
+    assert "descent" not in runs.read_results(folder)[1]
+    assert not (folder / "figures" / "descent.png").exists()
+    assert "no gradient descent" in (folder / "log.txt").read_text()
+
+
 def test_presets_and_every_setting_on_the_command_line(capsys):
     """--help lists each field; presets differ; overrides win."""
     with pytest.raises(SystemExit) as stop:

@@ -1,5 +1,7 @@
 """Every theory check holds on a small instance, and its controls come out violated."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from theory_checks import assumption2_lojasiewicz as assumption2
@@ -117,7 +119,7 @@ def test_lemma12_sweep():
 
 def test_assumption2_small(monkeypatch):
     """The two-layer network with x^2, one seed."""
-    monkeypatch.setattr(assumption2, "NETWORKS", ((2, 2, 1.0),))
+    monkeypatch.setattr(assumption2, "NETWORKS", ((2, 2, 1.0, 1),))
     assert holds(assumption2.check(assumption2.Config(seeds=(0,), samples=40, dimension=3)))
 
 
@@ -125,6 +127,61 @@ def test_assumption2_small(monkeypatch):
 def test_assumption2_sweep():
     """All networks, another seed."""
     assert holds(assumption2.check(assumption2.Config(seeds=(5,))))
+
+
+def test_sparsity_kept_counts_runs():
+    """A run holds if it ends in a minimum and every escape of it holds; of none there is none."""
+    good = sparsity_kept._Escape(True, 1.0, 1.0, 1.0, 10.0, ((1, 0),))
+    alone = good._replace(growth=float("nan"))
+    grown = good._replace(growth=2.0)
+    end, other = sparsity_kept.dynamics.Stop.MINIMUM, sparsity_kept.dynamics.Stop.MAX_VISITS
+    found = sparsity_kept._Runs(
+        [[good, alone], [good, grown], [good], []], [end, end, other, end], lost=0
+    )
+    network = sparsity_kept.NETWORKS[0]
+    row = sparsity_kept._claims(sparsity_kept.Config(), network, "network", found)[2]
+    assert row.measured == 0.25
+    assert row.verdict == "violated"
+    assert row.hypothesis == "4 runs, 2 hold at every escape, 1 without end"
+
+
+def test_sizes_are_compared_only_over_enough_escapes(monkeypatch):
+    """Else the row is inconclusive."""
+    one = sparsity_kept._Escape(True, 1.0, 1.0, 1.0, 10.0, ((1, 0),))
+    runs = sparsity_kept._Runs([[one] * 3], [sparsity_kept.dynamics.Stop.MINIMUM], lost=0)
+    monkeypatch.setattr(sparsity_kept, "_follow", lambda *_: runs)
+    for pairs, word in ((3, "holds"), (4, "inconclusive")):
+        config = sparsity_kept.Config(pairs=pairs)
+        assert sparsity_kept._rows(config, sparsity_kept.NETWORKS[0])[-1].verdict == word
+
+
+def test_lemma12_names_a_network_that_is_left_out(monkeypatch):
+    """Every pair with an NCF of zero: an inconclusive row, and so is the verdict."""
+    monkeypatch.setattr(lemma12, "NETWORKS", ((2, 2, 1.0, 1, ()),))
+    zero = lemma12._Case(
+        "", lemma12.nsjax.PolyLeakyReLU(2), *[None] * 3, [1.0], 1e-9, 3, True, True
+    )
+    monkeypatch.setattr(lemma12, "_cases", lambda *_: [zero])
+    monkeypatch.setattr(lemma12, "_first_order", lambda case: 1.0)
+    monkeypatch.setattr(lemma12, "_controls", lambda config: [])
+    (row,) = lemma12.check(lemma12.Config(seeds=(0,))).rows
+    assert row.claim == "L=2, p=2, a=1, c=1, origin: the lemma"
+    assert row.verdict == "inconclusive"
+
+
+def test_conservation_leaves_out_a_drift_that_cannot_fall(monkeypatch):
+    """With no drift at all no network is left, as an inconclusive row says; a failure shows."""
+    stop = conservation.dynamics.Stop
+    decaying = conservation.Row.at_most("decay", "none", 0, 1)
+    monkeypatch.setattr(conservation, "_drift", lambda *_: (0.0, 1.0))
+    monkeypatch.setattr(conservation, "_decaying", lambda config: decaying)
+    monkeypatch.setattr(conservation, "_controls", lambda config: [])
+    config = conservation.Config(depths=(2,), degrees=(2,), slopes=(0.5,), seeds=(0,))
+    for end, word in ((stop.HORIZON, "holds"), (stop.FAILED, "inconclusive")):
+        flow = SimpleNamespace(snapshots=(), result=end)
+        monkeypatch.setattr(conservation, "_flow", lambda *_, flow=flow: flow)
+        rows = conservation.check(config).rows
+        assert [row.verdict for row in rows] == [word, "inconclusive", "holds"]
 
 
 @pytest.mark.slow

@@ -45,16 +45,24 @@ class Config:
     """Degree q that the control is held against."""
 
 
-NETWORKS = ((2, 2, 1.0), (2, 3, 1.0), (2, 2, 0.0), (2, 3, 0.5), (3, 2, 1.0), (3, 2, 0.5))
-"""Layers, degree and slope of the networks."""
+NETWORKS = (
+    (2, 2, 1.0, 1),
+    (2, 2, 1.0, 2),
+    (2, 3, 1.0, 1),
+    (2, 2, 0.0, 1),
+    (2, 3, 0.5, 1),
+    (3, 2, 1.0, 1),
+    (3, 2, 0.5, 1),
+)
+"""Layers, degree and slope of the networks, and active neurons in each hidden layer."""
 
 
 def check(config: Config) -> Verdict:
     """Measure alpha at the saddles of every network and seed."""
     rows: list[Row] = []
-    for depth, p, slope in NETWORKS:
+    for depth, p, slope, active in NETWORKS:
         for seed in config.seeds:
-            rows += _network(config, depth, nsjax.PolyLeakyReLU(p, slope), seed)
+            rows += _network(config, depth, nsjax.PolyLeakyReLU(p, slope), active, seed)
     hypotheses = (
         "the gradient at (w_n, 0) vanishes and w_n is a local minimum of its own weights "
         "(`dynamics.train_saddle`)",
@@ -69,13 +77,21 @@ def check(config: Config) -> Verdict:
     )
 
 
-def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: int) -> list[Row]:
+def _network(
+    config: Config, depth: int, activation: nsjax.PolyLeakyReLU, active: int, seed: int
+) -> list[Row]:
     keys = jax.random.split(jax.random.key(seed), 4)
     x = data.sphere(keys[0], config.samples, config.dimension)
     hidden = (config.teacher,) * (depth - 1)
     y = networks.teacher_targets(keys[1], x, activation, hidden=hidden)
     found = dynamics.train_saddle(
-        keys[2], x, y, activation, active=(1,) * (depth - 1), widths=(2,) * (depth - 1), tol=1e-12
+        keys[2],
+        x,
+        y,
+        activation,
+        active=(active,) * (depth - 1),
+        widths=(active + 1,) * (depth - 1),
+        tol=1e-12,
     )
     block = _active_block(found.params, found.inactive)
     loss = NetworkLoss(activation)
@@ -90,7 +106,7 @@ def _network(config: Config, depth: int, activation: nsjax.PolyLeakyReLU, seed: 
         degree=found.saddle.degree,
         radius=config.radius * float(np.linalg.norm(flat)),
     )
-    name = f"L={depth}, p={activation.p}, a={activation.slope:g}, seed {seed}"
+    name = f"L={depth}, p={activation.p}, a={activation.slope:g}, {active} active, seed {seed}"
     met = found.result == 0
     hypothesis = f"q = {found.saddle.degree}, |grad| {found.saddle.grad_norm:.0e}; "
     eigenvalues = _curvatures(loss, found.params, moving, x, y)

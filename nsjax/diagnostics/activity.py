@@ -77,6 +77,9 @@ def gradient_scores(gradient: Any) -> jax.Array:
     Raises:
         TypeError, ValueError: if the gradient is no finite array of rank 2 or more.
 
+    Source: the gradient-magnitude ratio of J. Liu et al., Measure gradients, not activations!
+    Enhancing neuronal activity in deep reinforcement learning, 2025 (arXiv 2505.24061).
+
     >>> gradient_scores(jnp.array([[1.0, -3.0], [0.0, 0.0]])).tolist()
     [2.0, 0.0]
     """
@@ -124,7 +127,7 @@ def neuron_activity(
     Raises:
         TypeError, ValueError: for bad input, before anything is compiled.
 
-    Source: as `dormant_scores`.
+    Source: as `dormant_scores` and `gradient_scores`.
 
     >>> w = (jnp.array([[1.0], [0.0]]), jnp.array([[1.0, 1.0]]))
     >>> found = neuron_activity(w, jnp.ones((3, 1)), jnp.zeros((3, 1)), jnp.tanh)

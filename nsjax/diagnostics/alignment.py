@@ -104,7 +104,7 @@ def alignment(
     _check.choice("loss", loss, tuple(LOSSES))
     lead = weights[0].ndim - 2
     network = tuple(weight[(0,) * lead] for weight in weights)
-    flags = _flags(inactive, network)
+    flags = tuple(jnp.asarray(flag) for flag in _check.inactive(network, inactive))
     x, y = _check.samples(network, x, y)
     if saddle is not None:
         saddle = _like("saddle", saddle, network)
@@ -116,31 +116,6 @@ def alignment(
     decoupled = not origin or len(network) == 2
     model = NetworkLoss(activation, loss)
     return Alignment(*_align(model, decoupled, layer, weights, saddle, flags, target, x, y))
-
-
-def _flags(inactive: Any, network: Params) -> tuple[jax.Array, ...]:
-    """`inactive` as boolean arrays, if they fit and name a neuron."""
-    widths = [weight.shape[0] for weight in network[:-1]]
-    if hasattr(inactive, "ndim") or not isinstance(inactive, Sequence):
-        raise TypeError(
-            "inactive must be a sequence of boolean arrays, one for each hidden layer, got "
-            f"{type(inactive).__name__}"
-        )
-    if len(inactive) != len(widths):
-        raise ValueError(
-            f"inactive must have one array for each of {len(widths)} hidden layers, got "
-            f"{len(inactive)}"
-        )
-    flags = [np.asarray(flag) for flag in inactive]
-    for layer, (flag, width) in enumerate(zip(flags, widths, strict=True)):
-        if flag.dtype != bool or flag.shape != (width,):
-            raise ValueError(
-                f"inactive[{layer}] must be a boolean array of shape ({width},), got {flag.dtype} "
-                f"of shape {flag.shape}"
-            )
-    if not any(flag.any() for flag in flags):
-        raise ValueError("inactive must name at least one neuron, got none")
-    return tuple(jnp.asarray(flag) for flag in flags)
 
 
 def _like(name: str, given: Any, network: Params) -> Params:

@@ -23,6 +23,8 @@ STEPS = (1.0, 0.5, 0.2, 0.05)
 """Shares of a Newton step that are tried together, each with and without a relaxation."""
 WALL = 20.0
 """Weight of the penalty that keeps points within the radius."""
+NEAR = 1e3
+"""A start below so many times its level is rescaled to it."""
 MEMORY = 2**28
 """Bytes for the working matrices of the searches that run together."""
 SETTLED = 1e-7
@@ -125,9 +127,10 @@ def _search(
         moved = jnp.where(better, trials[chosen], moved)
         return moved, jnp.where(better, merits[chosen], best), step + 1, gain
 
-    moved = _rescale(problem, place, level, start)
-    hessian = jax.jacfwd(lambda at: jax.grad(problem.value)(at, place))(moved)
-    moved = _restore(problem, place, level, Metric(*jnp.linalg.eigh(hessian)), moved, 24)
+    hessian = jax.jacfwd(lambda at: jax.grad(problem.value)(at, place))(start)
+    metric = Metric(*jnp.linalg.eigh(0.5 * (hessian + hessian.T)))
+    moved = _rescale(problem, place, level, metric, start)
+    moved = _restore(problem, place, level, metric, moved, 24)
     first = merit(moved)
     gain = jnp.full_like(first, jnp.inf)
     moved, _, _, _ = jax.lax.while_loop(go_on, advance, (moved, first, 0, gain))
@@ -138,17 +141,32 @@ def _search(
     return Points(moved, value, jnp.where(there, jnp.linalg.norm(gradient), jnp.inf))
 
 
-def _rescale(problem: Restricted, place: Place, level: jax.Array, moved: jax.Array) -> jax.Array:
-    """Move along the ray up to the level: Newton steps in logarithms, exact on powers."""
+def _rescale(
+    problem: Restricted, place: Place, level: jax.Array, metric: Metric, moved: jax.Array
+) -> jax.Array:
+    """Move into the valley and along the ray to the level: Newton steps in logarithms.
+
+    Exact on powers. A ray leaves a curved valley, so the stiff directions are relaxed at each step.
+    From far above the level nothing is rescaled: that is for `_restore`.
+    """
+
+    def settle(moved: jax.Array) -> jax.Array:
+        # |t|^m has the curvature m (m - 1) level / t^2; what is much stiffer is none of the level.
+        own = 40 * level / jnp.vdot(moved, moved)
+        relaxed = relax(problem, place, metric, own, 4, moved)
+        usable = jnp.linalg.norm(relaxed - moved) < 0.7 * jnp.linalg.norm(moved)
+        usable &= problem.value(relaxed, place) > 0
+        return jnp.where(usable, relaxed, moved)
 
     def once(_: int, moved: jax.Array) -> jax.Array:
+        moved = settle(moved)
         value, gradient = problem.gradient(moved, place)
         slope = jnp.vdot(moved, gradient) / value
-        usable = (value > 0) & (value < level) & (slope > 0.5) & (slope < 40)
+        usable = (value > 0) & (value < NEAR * level) & (slope > 0.5) & (slope < 40)
         shift = jnp.log(level / jnp.where(usable, value, level)) / jnp.where(usable, slope, 1)
         return moved * jnp.exp(jnp.clip(shift, -3, 3))
 
-    return jax.lax.fori_loop(0, 3, once, moved)
+    return settle(jax.lax.fori_loop(0, 4, once, moved))
 
 
 def _restore(

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nsjax import _check
 from nsjax.diagnostics.snapshots import weights_of
 from nsjax.diagnostics.sparsity import neuron_norms
+from nsjax.networks.homogeneous import Params
 
 _FALL = 1e-3
 
@@ -58,21 +60,9 @@ def kept_sparsity(flow: Any, visits: Sequence[Any]) -> KeptSparsity:
 
     Source: neuron pursuit (arXiv 2509.12154), section 4; `docs/mathematics.md`, section 3.
     """
-    if flow.snapshots is None:
-        raise ValueError("flow must have snapshots, got None; ask for them where it is made")
-    weights = weights_of("flow.snapshots", flow.snapshots)
-    ts, losses = np.asarray(flow.ts, float), np.asarray(flow.losses, float)
-    if weights[0].ndim != 3 or not len(ts) == len(losses) == len(weights[0]) > 0:
-        raise ValueError(
-            f"flow must have times, losses and snapshots of one length, got {ts.shape}, "
-            f"{losses.shape} and weights of shape {weights[0].shape}"
-        )
-    if not visits:
-        raise ValueError("visits must hold at least one visit, got none")
+    ts, losses, weights = _trajectory(flow)
     widths = [weight.shape[1] for weight in weights[:-1]]
-    layers = [[np.asarray(flags, bool) for flags in visit.active] for visit in visits]
-    if any([len(flags) for flags in each] != widths for each in layers):
-        raise ValueError(f"visits must have active neurons of hidden layers of widths {widths}")
+    layers = _active(visits, widths)
     norms = np.concatenate([np.asarray(norm) for norm in neuron_norms(weights)], axis=1)
     active = [np.concatenate(each) for each in layers]
     new, lost, sizes = [], [], []
@@ -95,6 +85,58 @@ def kept_sparsity(flow: Any, visits: Sequence[Any]) -> KeptSparsity:
     return KeptSparsity(
         np.array(new, int).reshape(count, len(widths)), np.array(lost, int), *columns
     )
+
+
+def _trajectory(flow: Any) -> tuple[np.ndarray, np.ndarray, Params]:
+    """Times, losses and weights, each with a leading axis of the saves."""
+    for name in ("ts", "losses", "snapshots"):
+        if not hasattr(flow, name):
+            raise TypeError(
+                f"flow must have ts, losses and snapshots, got {type(flow).__name__} without {name}"
+            )
+    if flow.snapshots is None:
+        raise ValueError("flow must have snapshots, got None; ask for them where it is made")
+    weights = weights_of("flow.snapshots", flow.snapshots)
+    ts, losses = (
+        np.asarray(_check.floating_tree(f"flow.{name}", getattr(flow, name)), float)
+        for name in ("ts", "losses")
+    )
+    saves = weights[0].shape[:-2]
+    if len(saves) != 1 or not ts.shape == losses.shape == saves or not len(ts):
+        raise ValueError(
+            f"flow must have times, losses and snapshots of one length, got {ts.shape}, "
+            f"{losses.shape} and weights of shape {weights[0].shape}"
+        )
+    return ts, losses, weights
+
+
+def _active(visits: Any, widths: list[int]) -> list[list[np.ndarray]]:
+    """Which neurons of every hidden layer are active at each visit."""
+    if isinstance(visits, str) or not isinstance(visits, Sequence):
+        raise TypeError(f"visits must be a sequence of saddle visits, got {type(visits).__name__}")
+    if not visits:
+        raise ValueError("visits must hold at least one visit, got none")
+    layers = []
+    for i, visit in enumerate(visits):
+        for name in ("start", "duration", "loss", "active"):
+            if not hasattr(visit, name):
+                raise TypeError(
+                    f"visits[{i}] must have start, duration, loss and active, got "
+                    f"{type(visit).__name__} without {name}"
+                )
+        if not isinstance(visit.active, Sequence):
+            raise TypeError(
+                f"visits[{i}].active must be a sequence of boolean arrays, one for each hidden "
+                f"layer, got {type(visit.active).__name__}"
+            )
+        flags = [np.asarray(layer, bool) for layer in visit.active]
+        if [layer.shape for layer in flags] != [(width,) for width in widths]:
+            raise ValueError(
+                f"visits[{i}].active must be for hidden layers of widths {widths}, got arrays of "
+                f"shapes {[layer.shape for layer in flags]}"
+            )
+        layers.append(flags)
+    return layers
 
 
 def _between(ts: np.ndarray, losses: np.ndarray, visit: Any, after: Any) -> tuple[int, int]:

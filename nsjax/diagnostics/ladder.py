@@ -96,7 +96,8 @@ def measure(
     # Rounding of f itself, and of the point's coordinates.
     floor = ROUNDINGS * eps * abs(float(place.value)) + stiffness * (ROUNDINGS * eps * size) ** 2
     # The rays lie in valleys where there are any: the stiff directions give the highest level.
-    steepest = 0.5 * radius**2 * float(np.max(float(place.sign) * spectrum.eigenvalues))
+    curvature = float(np.max(float(place.sign) * spectrum.eigenvalues))
+    steepest = 0.5 * radius**2 * curvature if curvature > ROUNDINGS * eps * stiffness else 0.0
     highest = max(float(np.max(np.where(np.isfinite(values), values, -np.inf))), steepest)
     if not highest > 10 * floor:
         return None

@@ -17,15 +17,20 @@ ROUNDINGS = 1e3
 
 
 class Trajectory(NamedTuple):
-    """What `path_length` needs of a flow, for trajectories that come as arrays.
+    """A trajectory that comes as arrays, such as a training run has logged.
+
+    It goes where a `Flow` goes: `path_length`, and with snapshots `kept_sparsity` and
+    `nsjax.dynamics.saddle_visits`.
 
     Attributes:
         ts, losses, grad_norms: times, f and `||grad f||` at the saves, `(m,)` each.
+        snapshots: weight matrices with a leading axis of length m, or None.
     """
 
     ts: Any
     losses: Any
     grad_norms: Any
+    snapshots: Any = None
 
 
 class PathLength(NamedTuple):

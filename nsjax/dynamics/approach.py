@@ -161,7 +161,9 @@ def approach(
     start_ratio = float(jnp.linalg.norm(z))
     state = slow.start_state(jnp.where(in_group | loose, z, 0), labels, loose, where.groups)
 
-    vectors, eigenvalues = saddle.eigenvectors, saddle.eigenvalues
+    # What rounding has left of the active eigenvectors in the zero block would drown a tiny delta.
+    vectors = jnp.where(zero[:, None], 0, saddle.eigenvectors)
+    eigenvalues = saddle.eigenvalues
     relaxes = eigenvalues > saddle.band
     transient = jnp.where(relaxes, delta * (vectors.T @ n), 0)
     inverse = jnp.where(relaxes, 1 / jnp.where(relaxes, eigenvalues, 1), 0)

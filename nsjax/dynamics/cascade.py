@@ -123,9 +123,10 @@ def cascade(
             degree 1 1e-4; the slow manifold's is that of `dynamics.escape`.
         slow_tol: relative error of the slow manifold's velocity at which it hands over.
         starts: of the KKT search at every saddle.
-        max_visits: how many saddles to pass at most.
-        max_steps: bound on the steps of the plain flow altogether.
-        on_visit: called with every `Visit` when it ends, to report progress.
+        max_visits: how many saddles to wait at; where only the plain flow runs it waits at none.
+        max_steps: bound on the steps of the plain flow altogether, looked at every 50,000.
+        on_visit: called with every `Visit` once it is known to have ended, to report progress;
+            with those that are read off the trajectory at the end.
 
     Returns:
         `Cascade`. Where the slow manifold does not apply the plain flow runs instead, and
@@ -167,9 +168,14 @@ def cascade(
         raise TypeError(f"observables must map names to functions, got {observables!r}")
     for name, function in (observables or {}).items():
         _check.function(f"observables[{name!r}]", function)
-    norm = float(jnp.sqrt(sum(jnp.sum(weight**2) for weight in params)))
-    if norm == 0:
+        _check.traces(f"observables[{name!r}]", function, params, x, y)
+    largest = max(float(jnp.max(jnp.abs(weight))) for weight in params)
+    if largest == 0:
         raise ValueError("params must not be zero, they give the direction of the start")
+    # Over the largest entry first: the squares of tiny weights are out of range.
+    norm = largest * math.sqrt(sum(float(jnp.sum((w / largest) ** 2)) for w in params))
+    if threshold is not None:
+        _check_threshold(delta, threshold)
 
     key = jax.random.key(0) if key is None else key
     network_loss = NetworkLoss(activation, loss)
@@ -177,10 +183,11 @@ def cascade(
     best = _dominant_at_origin(key, start, x, y, network_loss, starts)
     scale, gradient_scale = _natural_scale(best, x, y, network_loss)
     threshold = _THRESHOLD * scale if threshold is None else threshold
-    if delta > 0.5 * threshold:
+    _check_threshold(delta, threshold)
+    if threshold > scale:
         raise ValueError(
-            f"delta must be at most half of threshold = {threshold:.3g}, got {delta:.3g}; from a "
-            "large start there is no cascade"
+            f"threshold must be at most the natural size of the weights, {scale:.3g}, got "
+            f"{threshold:.3g}; no neuron would cross it"
         )
     eps = float(jnp.finfo(dtype).eps)
     policy = Policy(
@@ -190,7 +197,7 @@ def cascade(
         gradient_scale,
         slow_tol,
         max(rtol, default_rtol(activation, p)),
-        max(1e-6, 1e3 * eps),
+        max(1e-12, 1e3 * eps),
         starts,
         horizon,
         max_visits,
@@ -212,6 +219,8 @@ def cascade(
         visits, code = follow(course, policy)
     else:
         visits, code = [], follow_plainly(course, best.value, policy)
+    if code is Stop.HORIZON and course.time < (1 - 1e-6) * horizon:
+        code = Stop.WAITED
     found = _assemble(course, visits, code, observables or {}, delta)
     if _passed(found):
         read = saddle_visits(
@@ -220,7 +229,18 @@ def cascade(
         if not smooth:
             read = tuple(visit._replace(code=int(Stop.SLOW_INVALID)) for visit in read)
         found = found._replace(visits=_with_those_passed(found, read))
+        if on_visit is not None:
+            for visit in (each for each in found.visits if each.method == "read"):
+                on_visit(visit)
     return found if snapshots else found._replace(snapshots=None)
+
+
+def _check_threshold(delta: float, threshold: float) -> None:
+    if delta > 0.5 * threshold:
+        raise ValueError(
+            f"delta must be at most half of threshold = {threshold:.3g}, got {delta:.3g}; from a "
+            "large start there is no cascade"
+        )
 
 
 def _dominant_at_origin(
@@ -314,8 +334,10 @@ def _assemble(
     delta: float,
 ) -> Cascade:
     """Join the pieces, and evaluate the observables over all saves at once."""
+    # Each piece begins where the one before it ended.
     pieces = course.pieces or [course.still()]
-    weights = np.concatenate([piece.weights for piece in pieces])
+    kept = [slice(1 if number else 0, None) for number in range(len(pieces))]
+    weights = _joined([piece.weights for piece in pieces], kept)
     trees = course.layout.trees(weights)
     since, elapsed = [], 0.0
     for number, piece in enumerate(pieces):
@@ -330,10 +352,10 @@ def _assemble(
     slow = sum(method == "slow" for method in waits)
     return Cascade(
         visits=tuple(visits),
-        ts=np.concatenate([piece.start + piece.ts for piece in pieces]),
-        since_escape=np.concatenate(since),
-        losses=np.concatenate([piece.losses for piece in pieces]),
-        grad_norms=np.concatenate([piece.grad_norms for piece in pieces]),
+        ts=_joined([piece.start + piece.ts for piece in pieces], kept),
+        since_escape=_joined(since, kept),
+        losses=_joined([piece.losses for piece in pieces], kept),
+        grad_norms=_joined([piece.grad_norms for piece in pieces], kept),
         observables=measured,
         snapshots=trees,
         params=course.params,
@@ -345,3 +367,7 @@ def _assemble(
         phases=tuple(piece.phase for piece in pieces),
         stats=sum((piece.phase.stats for piece in pieces), Stats()),
     )
+
+
+def _joined(parts: list[np.ndarray], kept: list[slice]) -> np.ndarray:
+    return np.concatenate([part[rows] for part, rows in zip(parts, kept, strict=True)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -21,24 +22,35 @@ from nsjax._flat import Layout
 from nsjax.diagnostics import neuron_norms
 from nsjax.dynamics import slow
 from nsjax.dynamics.approach import DIED, FLAT, Approach
-from nsjax.dynamics.events import Event, Saves
+from nsjax.dynamics.events import Event as Crossing
+from nsjax.dynamics.events import Saves
 from nsjax.dynamics.flow import SOLVERS, largest_curvature, run_flow
 from nsjax.dynamics.integrate import cost
 from nsjax.dynamics.measure import ReferencedLoss
 from nsjax.dynamics.outcome import Phase
-from nsjax.dynamics.plateau import small_neurons
+from nsjax.dynamics.plateau import Plateau, small_neurons
 from nsjax.dynamics.results import Stats, Stop
-from nsjax.dynamics.saddles import Inactive, blocks
+from nsjax.dynamics.saddles import Inactive
 from nsjax.dynamics.trip import ROUNDING, SLOW_STOPS, full_method
 from nsjax.networks.homogeneous import Params
 from nsjax.objectives import NetworkLoss
 
-GREW, SETTLED, LEFT = range(3)
-"""Index of each event of the plain flow: a small neuron crossed the threshold, the gradient over
-the active weights fell below a bound, or rose above one."""
+
+class Event(Enum):
+    """What ends the plain flow, other than a `Stop`."""
+
+    GREW = 0
+    """A small neuron crossed the threshold."""
+    SETTLED = 1
+    """The gradient over the active weights fell below a bound."""
+    LEFT = 2
+    """It rose above one."""
+
 
 _SAVES, _MOST_SAVES, _CHUNK_STEPS = 16, 4000, 50_000
 """Saves of a chunk, saves kept of a phase, and steps of a chunk at most."""
+_ROUNDING = 1e-8
+"""Rounding that an implicit chunk is cut down to."""
 _LONGEST = 1e8
 """Horizon of the slow manifold in the time in which the dominant KKT point of size one grows."""
 
@@ -222,8 +234,8 @@ class Course:
         left: float = math.inf,
         grown: bool = True,
         stiff: bool = False,
-    ) -> int | Stop:
-        """The plain flow until an event, `GREW`, `SETTLED` or `LEFT`, or a stop code.
+    ) -> Event | Stop:
+        """The plain flow until an event or a stop code.
 
         Args:
             small: the small neurons.
@@ -236,23 +248,28 @@ class Course:
         dtype = self.flat.dtype
         huge = 0.1 * float(jnp.finfo(dtype).max)
         watch = self._watch(small)
+        # In the order of `Event`.
         events = (
-            Event("largest_small", above=self.threshold if grown else huge),
-            Event("active_gradient", below=settled if settled > 0 else -1.0),
-            Event("active_gradient", above=min(left, huge)),
+            Crossing("largest_small", above=self.threshold if grown else huge),
+            Crossing("active_gradient", below=settled if settled > 0 else -1.0),
+            Crossing("active_gradient", above=min(left, huge)),
         )
         scale = self._entry_scales(small)
         elapsed, stats, pieces, methods = 0.0, Stats(), [], set()
         begun = self.time
         horizon = min(horizon, 1e-3 * huge)
-        outcome: int | Stop = Stop.HORIZON
+        outcome: Event | Stop = Stop.HORIZON
         while elapsed < horizon:
             rate, curvature = map(float, _pace(self.loss, self.layout, self.flat, self.x, self.y))
             rate = max(rate, 0.5 / elapsed if elapsed else 0.0, 1 / (horizon - elapsed))
             chunk = min(2 / rate, horizon - elapsed)
             stiffness = math.inf if stiff else curvature * chunk
             method = full_method(stiffness, self.flat.size, self.smooth)
-            noise = float(jnp.finfo(dtype).eps) * curvature * chunk
+            # Rounding in one chunk stays far below what moves in it, however long the wait.
+            eps = float(jnp.finfo(dtype).eps)
+            if method == "implicit" and eps * curvature * chunk > _ROUNDING:
+                chunk = max(_ROUNDING / (eps * curvature), 1e-3 * elapsed)
+            noise = eps * curvature * chunk
             if noise > ROUNDING[method] or self.steps_left <= 0:
                 outcome = Stop.ROUNDING if self.steps_left > 0 else Stop.MAX_STEPS
                 break
@@ -285,7 +302,7 @@ class Course:
             )
             elapsed += float(flow.ts[-1])
             if flow.event >= 0:
-                outcome = flow.event
+                outcome = Event(flow.event)
                 break
             spent = flow.result == Stop.MAX_STEPS and self.steps_left > 0
             if flow.result != Stop.HORIZON and not spent:
@@ -322,10 +339,16 @@ class Course:
         flags = tuple(jnp.asarray(each) for each in small)
         return Watch(flags, jnp.asarray(self._low, self.flat.dtype))
 
-    def rest_at(self, params: Params, small: Inactive) -> None:
-        """Put the active weights at the minimum `params` that they have come close to."""
-        zero = jnp.asarray(blocks(params, small).zero) if any(f.any() for f in small) else False
-        self.flat = jnp.where(zero, self.flat, self.layout.flat(params))
+    def rest_at(self, plateau: Plateau) -> None:
+        """Put the active weights at the minimum that they have come close to."""
+        end = self.layout.flat(plateau.params)
+        self.flat = jnp.where(jnp.asarray(plateau.where.zero), self.flat, end)
+
+    def gradient_floor(self) -> float:
+        """Gradient norm below which there is only rounding."""
+        _, curvature = _pace(self.loss, self.layout, self.flat, self.x, self.y)
+        eps = float(jnp.finfo(self.flat.dtype).eps)
+        return 100 * eps * float(curvature) * float(jnp.linalg.norm(self.flat))
 
     def still(self) -> Piece:
         """A single save of where it stands, for a course that never began."""

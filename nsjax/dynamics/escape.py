@@ -18,7 +18,6 @@ from nsjax.dynamics.outcome import Escape, Known, without_escape
 from nsjax.dynamics.results import Stop
 from nsjax.dynamics.saddles import (
     blocks,
-    check_inactive,
     inspect,
 )
 from nsjax.dynamics.trip import Trip, full_method, ray_time
@@ -96,7 +95,7 @@ def escape(
     Source: neuron pursuit (arXiv 2509.12154), Theorem 7; `docs/mathematics.md`, section 3.
     """
     params = _check.network("params", params)
-    flags = check_inactive(params, inactive)
+    flags = _check.inactive(params, inactive)
     x, y = _check.samples(params, x, y)
     p = activation_degree(activation)
     delta = _check.positive("delta", delta)

@@ -13,7 +13,7 @@ import numpy as np
 from nsjax._flat import Layout
 from nsjax.dynamics.approach import Approach, approach
 from nsjax.dynamics.correlation import Dominant, correlation, dominant
-from nsjax.dynamics.course import GREW, SETTLED, Course, flat_weights
+from nsjax.dynamics.course import Course, Event, flat_weights
 from nsjax.dynamics.plateau import Plateau, find_plateau
 from nsjax.dynamics.results import Stop
 from nsjax.dynamics.saddles import Inactive
@@ -71,10 +71,10 @@ def follow_plainly(course: Course, value: float, policy: Policy) -> Stop:
             return outcome
         small = course.small_now()
         fits = _unexplained(course.params, course, policy.loss) <= 10 * _FITTED
-        if outcome == SETTLED and (fits or not any(flags.any() for flags in small)):
+        if outcome == Event.SETTLED and (fits or not any(flags.any() for flags in small)):
             return Stop.MINIMUM
         # While the gradient is as small as at a minimum, a small neuron may still grow.
-        settled = policy.gradient_scale * _SETTLED * 0.1 if outcome == GREW else 0.0
+        settled = policy.gradient_scale * _SETTLED * 0.1 if outcome == Event.GREW else 0.0
         give_up = 30 * course.time if policy.horizon == math.inf else math.inf
 
 
@@ -93,7 +93,7 @@ class _Arrival(NamedTuple):
     near: Approach | None = None
     best: Dominant | None = None
     code: Stop | None = None
-    event: int | Stop | None = None
+    event: Event | Stop | None = None
 
 
 def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
@@ -106,7 +106,10 @@ def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
         arrival, bound = _arrive(course, small, bound, policy)
         if arrival.event is None:
             if len(visits) == policy.max_visits:
+                _report(policy, visits[-1])
                 return visits, Stop.MAX_VISITS
+            for passed in visits[-1:]:
+                _report(policy, passed)
             visit = describe(arrival.plateau, course.x, course.y, policy.loss, start)
             visit, outcome = _wait(course, arrival, visit, small, bound, policy)
             duration = sum(float(piece.ts[-1]) for piece in course.pieces[first:])
@@ -119,7 +122,7 @@ def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
             course.marks.append(first)
         else:
             outcome, visit = arrival.event, visits.pop()
-        while outcome != SETTLED:
+        while outcome != Event.SETTLED:
             if isinstance(outcome, Stop):
                 visits.append(visit)
                 _report(policy, visit)
@@ -129,7 +132,6 @@ def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
             bound = min(policy.gradient_scale * _SETTLED, 0.1 * gradient)
             outcome = course.plain(small, policy.horizon - course.time, settled=bound)
         visits.append(visit)
-        _report(policy, visit)
 
 
 def _report(policy: Policy, visit: Visit) -> None:
@@ -163,13 +165,18 @@ def _arrive(
         event = course.plain(
             small, policy.horizon - course.time, settled=bound, stiff=tightened > 0
         )
-        if event != SETTLED:
+        if event != Event.SETTLED:
             return arrival._replace(event=event), bound
     # Refused: whatever was found there is not what the flow is at. In a flat valley of perfect fits
     # the gradient settles like a power of time, and Newton's steps lead far along it.
     fits = _unexplained(course.params, course, policy.loss) <= _FITTED
-    code = Stop.MINIMUM if fits else Stop.NOT_A_SADDLE
+    code = _fitted(policy.loss) if fits else Stop.NOT_A_SADDLE
     return arrival._replace(near=None, best=None, code=code), bound
+
+
+def _fitted(loss: NetworkLoss) -> Stop:
+    """What it is to have no residual: of other losses than the square it vanishes at infinity."""
+    return Stop.MINIMUM if loss.loss == "square" else Stop.FITTED
 
 
 def _unexplained(params: Params, course: Course, loss: NetworkLoss) -> float:
@@ -180,12 +187,22 @@ def _unexplained(params: Params, course: Course, loss: NetworkLoss) -> float:
     return float(jnp.linalg.norm(left)) / size if size else 0.0
 
 
+def _plateau(course: Course, small: Inactive, policy: Policy) -> Plateau:
+    return find_plateau(
+        course.params,
+        small,
+        course.x,
+        course.y,
+        policy.loss,
+        tol=policy.saddle_tol,
+        reach=_NEAR * policy.scale,
+    )
+
+
 def _look(course: Course, small: Inactive, policy: Policy) -> _Arrival:
     """What is there: a saddle with its slow manifold, a minimum, or not yet one of them."""
     loss, x, y = policy.loss, course.x, course.y
-    plateau = find_plateau(
-        course.params, small, x, y, loss, tol=policy.saddle_tol, reach=_NEAR * policy.scale
-    )
+    plateau = _plateau(course, small, policy)
     stop = plateau.saddle.stop
     if stop is not None:
         return _Arrival(plateau, code=stop)
@@ -193,13 +210,19 @@ def _look(course: Course, small: Inactive, policy: Policy) -> _Arrival:
     block = jnp.where(zero, course.flat, 0)
     size = float(jnp.linalg.norm(block))
     # What is left of the residual in a flat valley is no correlation to follow.
-    if size == 0 or _unexplained(plateau.params, course, loss) <= _FITTED:
+    if _unexplained(plateau.params, course, loss) <= _FITTED:
+        return _Arrival(plateau, code=_fitted(loss))
+    if size == 0:
         return _Arrival(plateau, code=Stop.MINIMUM)
     activation = loss.activation
     ncf = correlation(plateau.params, plateau.where.origin, x, y, activation, loss.loss)
     best = dominant(policy.key, plateau.params, small, ncf, activation, starts=policy.starts)
     if best.dead(plateau.saddle):
-        return _Arrival(plateau, best=best, code=Stop.DEAD_SADDLE)
+        # The loss is convex in the outputs. Where these are sums over neurons, or are zero, and the
+        # residual correlates with none (no network), nothing lowers it: a global minimum.
+        convex = len(plateau.params) == 2 or plateau.where.origin
+        code = Stop.MINIMUM if convex else Stop.DEAD_SADDLE
+        return _Arrival(plateau, best=best, code=code)
     saddle = Layout.of(plateau.params).flat(plateau.params)
     near = approach(
         plateau.params,
@@ -231,18 +254,13 @@ def _wait(
     small: Inactive,
     bound: float,
     policy: Policy,
-) -> tuple[Visit, int | Stop]:
+) -> tuple[Visit, Event | Stop]:
     """Stay at the saddle until something leaves it; the visit, and the event or why it ended."""
     code, near, best = arrival.code, arrival.near, arrival.best
     if best is not None:
         visit = visit._replace(dominant_value=best.value)
-    if code is Stop.MINIMUM:
-        # The last decades of the fall, for those who look at the loss; then all of it.
-        if bound > 0:
-            left = policy.horizon - course.time
-            course.plain(small, left, settled=_REST * bound, grown=False)
-        course.rest_at(visit.params, small)
-        return visit._replace(code=int(Stop.MINIMUM)), Stop.MINIMUM
+    if code in (Stop.MINIMUM, Stop.FITTED):
+        return _rest(course, visit._replace(code=int(code)), small, bound, code, policy)
     first = len(course.pieces)
     leave = math.inf
     if code in (Stop.NOT_A_MINIMUM, Stop.NOT_A_SADDLE):
@@ -276,6 +294,24 @@ def _wait(
         refused = code not in (Stop.ESCAPED, Stop.TOO_LARGE) and outcome is Stop.HORIZON
         return visit, code if refused else outcome
     return visit, outcome
+
+
+def _rest(
+    course: Course, visit: Visit, small: Inactive, bound: float, code: Stop, policy: Policy
+) -> tuple[Visit, Stop]:
+    """The last decades of the fall, as far as rounding lets them be seen; then the minimum."""
+    bound = max(_REST * bound, course.gradient_floor())
+    if course.active_gradient(small) > bound:
+        left = policy.horizon - course.time
+        outcome = course.plain(small, left, settled=bound, grown=False, stiff=True)
+        if outcome is Stop.HORIZON:
+            return visit, outcome
+    end = _plateau(course, small, policy)
+    if code is Stop.MINIMUM and end.saddle.stop is None:
+        course.rest_at(end)
+        described = describe(end, course.x, course.y, policy.loss, visit.start)
+        visit = described._replace(code=visit.code, dominant_value=visit.dominant_value)
+    return visit, code
 
 
 def _aligned(visit: Visit, course: Course, near: Approach) -> Visit:

@@ -25,6 +25,8 @@ class Stop(IntEnum):
     MAX_VISITS = 13
     TOO_LARGE = 14
     PASSED = 15
+    WAITED = 16
+    FITTED = 17
 
 
 MESSAGES: dict[int, str] = {
@@ -57,12 +59,20 @@ MESSAGES: dict[int, str] = {
     ),
     Stop.MINIMUM: (
         "a minimum: the gradient is zero, the active weights are at a minimum, and no small neuron "
-        "is left that could escape"
+        "could lower the loss"
     ),
     Stop.MAX_VISITS: "max_visits saddles were passed; raise it to go on",
     Stop.TOO_LARGE: (
         "the small neurons are too large for the slow manifold: its error is above slow_tol on "
         "arrival, and the plain flow waited"
+    ),
+    Stop.WAITED: (
+        "no small neuron has escaped within the time that a wait is given; raise delta, or give a "
+        "horizon"
+    ),
+    Stop.FITTED: (
+        "fitted: the residual has fallen below 1e-5 of that at the origin (towards a minimum at "
+        "infinity), and no correlation is left to follow"
     ),
     Stop.PASSED: "read off the trajectory: the flow did not settle here, or ran without waiting",
 }

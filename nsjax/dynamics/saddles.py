@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,33 +69,6 @@ def embed(params: Params, widths: Sequence[int]) -> tuple[Params, Inactive]:
         for weight, r, c in zip(params, rows, columns, strict=True)
     )
     return wide, tuple(np.arange(k) >= active for k, active in zip(widths, hidden, strict=True))
-
-
-def check_inactive(params: Params, inactive: Any) -> Inactive:
-    """Return `inactive` as boolean arrays, one a hidden layer, if it fits and names a neuron."""
-    hidden = [weight.shape[0] for weight in params[:-1]]
-    if isinstance(inactive, np.ndarray | jax.Array) or not isinstance(inactive, Sequence):
-        raise TypeError(
-            "inactive must be a sequence of boolean arrays, one for each hidden layer, got "
-            f"{type(inactive).__name__}"
-        )
-    if len(inactive) != len(hidden):
-        raise ValueError(
-            f"inactive must have one array for each of {len(hidden)} hidden layers, got "
-            f"{len(inactive)}"
-        )
-    arrays = []
-    for layer, (array, k) in enumerate(zip(inactive, hidden, strict=True)):
-        array = np.asarray(array)
-        if array.dtype != bool or array.shape != (k,):
-            raise ValueError(
-                f"inactive[{layer}] must be a boolean array of shape ({k},), got "
-                f"{array.dtype} of shape {array.shape}"
-            )
-        arrays.append(array)
-    if not any(array.any() for array in arrays):
-        raise ValueError("inactive must name at least one neuron, got none")
-    return tuple(arrays)
 
 
 class Blocks(NamedTuple):
@@ -224,7 +197,7 @@ def inspect(
         ValueError: for bad input, or a zero block that is not zero.
     """
     params = _check.network("params", params)
-    inactive = check_inactive(params, inactive)
+    inactive = _check.inactive(params, inactive)
     x, y = _check.samples(params, x, y)
     activation_degree(activation)
     where = blocks(params, inactive)

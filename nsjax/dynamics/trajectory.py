@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.signal
 
 from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.diagnostics import neuron_norms
+from nsjax.diagnostics.snapshots import weights_of
 from nsjax.dynamics.correlation import climb, correlation, dominant
 from nsjax.dynamics.plateau import Plateau, find_plateau
 from nsjax.dynamics.saddles import Inactive
@@ -23,28 +23,8 @@ from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES, NetworkLoss
 
 
-class Trajectory(Protocol):
-    """What visits are read off: a `Flow` or a `Cascade` with snapshots, or anything like them."""
-
-    @property
-    def ts(self) -> Any:
-        """Times `(m,)`."""
-
-    @property
-    def losses(self) -> Any:
-        """Losses `(m,)`."""
-
-    @property
-    def grad_norms(self) -> Any:
-        """Norms of the gradient `(m,)`."""
-
-    @property
-    def snapshots(self) -> Any:
-        """Weight matrices with a leading axis of length m."""
-
-
 def saddle_visits(
-    flow: Trajectory,
+    flow: Any,
     x: jax.Array,
     y: jax.Array,
     activation: Activation,
@@ -64,7 +44,7 @@ def saddle_visits(
     Args:
         flow: has `ts`, `losses` and `grad_norms`, each `(m,)`, and `snapshots`, a pytree of
             weight matrices with a leading axis of length m: a `Flow` or `Cascade` run with
-            snapshots, or a NamedTuple of what a training run has logged.
+            snapshots, or a `diagnostics.Trajectory` of what a training run has logged.
         x, y: data `(n, d)`, `(n, c)`.
         activation: homogeneous activation.
         loss: "square", "logistic" or "cross_entropy".
@@ -124,11 +104,13 @@ def plateaus(grad_norms: np.ndarray, prominence: float) -> np.ndarray:
     >>> plateaus(np.array([1e-3, 1.0, 1e-2, 1.0, 0.5, 1.0, 1e-4]), 1.0).tolist()
     [0, 2, 6]
     """
+    from scipy.signal import find_peaks
+
     tiny = np.finfo(float).tiny
     height = -np.log10(np.maximum(grad_norms, tiny))
     # Beyond both ends the gradient counts as large, so that an end can be a minimum.
     padded = np.concatenate([[height.min() - 1e3], height, [height.min() - 1e3]])
-    peaks, _ = scipy.signal.find_peaks(padded, prominence=prominence)
+    peaks, _ = find_peaks(padded, prominence=prominence)
     return peaks - 1
 
 
@@ -163,7 +145,7 @@ def split(norms: tuple[np.ndarray, ...], threshold: float) -> Inactive:
     return small
 
 
-def _check_trajectory(flow: Trajectory, x: Any, y: Any) -> tuple[jax.Array, jax.Array, Params]:
+def _check_trajectory(flow: Any, x: Any, y: Any) -> tuple[jax.Array, jax.Array, Params]:
     for name in ("ts", "losses", "grad_norms", "snapshots"):
         if not hasattr(flow, name):
             raise TypeError(f"flow must have {name}, got {type(flow).__name__} without it")
@@ -172,15 +154,26 @@ def _check_trajectory(flow: Trajectory, x: Any, y: Any) -> tuple[jax.Array, jax.
             "flow must hold snapshots, got None; run it with saves=Saves(snapshots=True), or the "
             "cascade with snapshots=True"
         )
-    weights = tuple(jnp.asarray(leaf) for leaf in flow.snapshots)
-    m = len(np.asarray(flow.ts))
-    series = (flow.losses, flow.grad_norms, *weights)
-    lengths = [len(np.asarray(each)) for each in series]
-    if m < 2 or any(length != m for length in lengths):
+    weights = weights_of("flow.snapshots", flow.snapshots)
+    m = weights[0].shape[0] if weights[0].ndim == 3 else 0
+    if m < 2:
         raise ValueError(
-            "flow must have at least 2 saves, and as many losses, grad_norms and snapshots as ts, "
-            f"got {m} and {lengths}"
+            "flow.snapshots must be networks at 2 saves or more, a leading axis or a sequence, got "
+            f"weights of shape {weights[0].shape}"
         )
+    for name in ("ts", "losses", "grad_norms"):
+        series = np.asarray(getattr(flow, name))
+        if series.shape != (m,) or not np.issubdtype(series.dtype, np.number):
+            raise ValueError(
+                f"flow.{name} must hold a number for each of {m} snapshots, got {series.dtype} of "
+                f"shape {series.shape}"
+            )
+        if not np.all(np.isfinite(series)):
+            raise ValueError(f"flow.{name} must be finite, got NaN or infinity in it")
+    if np.any(np.diff(np.asarray(flow.ts)) < 0):
+        raise ValueError("flow.ts must not fall, got times in another order")
+    if np.any(np.asarray(flow.grad_norms) < 0):
+        raise ValueError("flow.grad_norms must not be negative")
     params = _check.network("flow.snapshots", jax.tree.map(lambda leaf: leaf[-1], weights))
     x, y = _check.samples(params, x, y)
     return x, y, weights

@@ -26,11 +26,12 @@ from nsjax.plots.kkt import (
     plot_shares,
 )
 from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
-from nsjax.plots.sparsity import plot_activity, plot_sparsity
+from nsjax.plots.sparsity import plot_active_neurons, plot_activity, plot_sparsity
 from nsjax.plots.style import power_of_ten
 
 __all__ = [
     "escape_order",
+    "plot_active_neurons",
     "plot_activity",
     "plot_alignment",
     "plot_balance_ratio",

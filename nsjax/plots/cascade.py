@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from nsjax.diagnostics import kept_sparsity, neuron_norms
+from nsjax.diagnostics import neuron_norms
 from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors, power_of_ten
 
 _STAY = CATEGORIES[7]
@@ -181,36 +181,38 @@ def plot_neuron_residuals(
     return figure
 
 
-def plot_kept_sparsity(cascades: Any, *, ax: Axes | None = None) -> Figure:
+def plot_kept_sparsity(
+    kept: Any, *, threshold: float | None = None, ax: Axes | None = None
+) -> Figure:
     """Size of the neurons that stay small: on arrival, at departure and on landing, by escape.
 
-    Shown is the largest of those that are zero at both saddles of an escape, for every delta; above
-    them, as a bar, the smallest active neuron on landing.
+    Shown is the largest of those that are zero at both saddles of an escape; above them, as a bar,
+    the smallest active neuron on landing.
 
     Args:
-        cascades: results of `nsjax.dynamics.cascade` with snapshots, one or several, or anything
-            with their attributes.
+        kept: `diagnostics.KeptSparsity`, or a mapping from labels to several, drawn dark to light
+            in their order.
+        threshold: norm from which a neuron counts as active; a line is drawn there.
         ax: where to draw; a new figure by default.
     """
-    ordered = sorted(_sequence(cascades), key=lambda cascade: -cascade.delta)
+    several = kept if isinstance(kept, Mapping) else {"": kept}
+    colors = ordered_colors(len(several))
     figure, ax = axes(ax, size=(4.6, 2.9))
-    for cascade, color in zip(ordered, ordered_colors(len(ordered)), strict=True):
-        kept = kept_sparsity(cascade, cascade.visits)
-        for i in range(len(kept.growth)):
-            sizes = np.array([kept.arrival[i], kept.departure[i], kept.landing[i]])
+    for found, color in zip(several.values(), colors, strict=True):
+        for i in range(len(found.growth)):
+            sizes = np.array([found.arrival[i], found.departure[i], found.landing[i]])
             places = i + 1 + np.array([-0.25, 0.0, 0.25])
             ax.plot(places, sizes, "-", color=color, linewidth=1)
             for place, size, marker in zip(places, sizes, "o^s", strict=True):
                 ax.plot(place, size, marker, color=color, markersize=3.5)
-            ax.plot([i + 0.7, i + 1.3], [kept.active[i]] * 2, color="0.2", linewidth=1.6)
-    threshold = ordered[-1].threshold
-    ax.axhline(threshold, color="0.3", linestyle="--", linewidth=0.8)
+            ax.plot([i + 0.7, i + 1.3], [found.active[i]] * 2, color="0.2", linewidth=1.6)
     ax.set_yscale("log")
     ax.set(xlabel="escape", ylabel="norm of a neuron")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = [
-        Line2D([], [], color=color, label=power_of_ten(cascade.delta))
-        for cascade, color in zip(ordered, ordered_colors(len(ordered)), strict=True)
+        Line2D([], [], color=color, label=str(label))
+        for label, color in zip(several, colors, strict=True)
+        if label != ""
     ]
     names = {"o": "on arrival", "^": "at departure", "s": "on landing"}
     handles += [
@@ -218,8 +220,10 @@ def plot_kept_sparsity(cascades: Any, *, ax: Axes | None = None) -> Figure:
         for marker, name in names.items()
     ]
     handles.append(Line2D([], [], color="0.2", linewidth=1.6, label="smallest active"))
-    handles.append(Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label="threshold"))
-    _aside(ax, handles, title=r"largest other, by $\delta$")
+    if threshold is not None:
+        line = ax.axhline(threshold, color="0.3", linestyle="--", linewidth=0.8, label="threshold")
+        handles.append(line)
+    _aside(ax, handles, title="largest other")
     return figure
 
 
@@ -318,7 +322,8 @@ def _window(cascade: Any) -> tuple[float, float]:
     escapes, times = _escapes(cascade), np.asarray(cascade.ts)
     if not escapes:
         positive = times[times > 0]
-        return float(positive[0]), float(positive[-1])
+        # A cascade that stops where it starts has none.
+        return (float(positive[0]), float(positive[-1])) if len(positive) else (1.0, 10.0)
     return 0.03 * escapes[0], 3 * max(escapes[-1], escapes[0])
 
 

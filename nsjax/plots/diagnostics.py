@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsjax import _check
-from nsjax.plots.layers import LEGEND, layer_color, layer_lines, tables_of, times_of
+from nsjax.plots.layers import LEGEND, layer_lines, neuron_dots, tables_of, times_of
 from nsjax.plots.style import CATEGORIES, RC, axes
 
 ALIGNMENTS = {
@@ -24,6 +24,7 @@ ALIGNMENTS = {
 }
 """What `plot_neuron_alignment` can show."""
 
+_IMBALANCE = r"imbalance $\|w_{in}\|^2 - p\,\|w_{out}\|^2$"
 _LEAST = 1e-17
 """Smallest value drawn on a log axis: below rounding."""
 
@@ -37,17 +38,29 @@ def plot_imbalance(
 ) -> Figure:
     """Imbalances along a trajectory, or how far they drift; a colour per layer, a line per neuron.
 
+    Of one network, a dot per neuron.
+
     Args:
-        imbalances: of `diagnostics.imbalance` on m snapshots, `(m, k_l)` per hidden layer.
-        sizes: of `diagnostics.neuron_size` on the same: then the drift from the start is drawn, as
-            a share of each neuron's largest size, on a log axis.
+        imbalances: of `diagnostics.imbalance`, `(m, k_l)` per hidden layer on m snapshots, `(k_l,)`
+            of one network.
+        sizes: of `diagnostics.neuron_size` on the same snapshots: then the drift from the start is
+            drawn, as a share of each neuron's largest size, on a log axis.
         ts: `(m,)` times of the snapshots; their numbers by default.
         ax: where to draw; a new figure by default.
 
     Raises:
-        ValueError: for arrays that are no trajectory, or times of another length.
+        ValueError: for arrays of other shapes, sizes of one network, or times of another length.
     """
     tables = tables_of("imbalances", imbalances)
+    if tables[0].ndim == 1:
+        if sizes is not None:
+            raise ValueError("sizes must be None for one network, which has no drift to be shown")
+        figure, ax = axes(ax)
+        ax.axhline(0, color="0.4", linewidth=0.8, linestyle="--")
+        neuron_dots(ax, tables, "hidden neuron")
+        ax.legend(**LEGEND)
+        ax.set_ylabel(_IMBALANCE)
+        return figure
     times, label, log = times_of(ts, len(tables[0]))
     if sizes is not None:
         largest = [np.max(size, axis=0) for size in tables_of("sizes", sizes)]
@@ -60,7 +73,7 @@ def plot_imbalance(
     layer_lines(ax, times, tables, log, skip=sizes is not None)
     ax.set_xlabel(label)
     if sizes is None:
-        ax.set_ylabel(r"imbalance $\|w_{in}\|^2 - p\,\|w_{out}\|^2$")
+        ax.set_ylabel(_IMBALANCE)
     else:
         ax.set_yscale("log")
         ax.set_ylabel("drift of imbalance / size")
@@ -70,22 +83,30 @@ def plot_imbalance(
 def plot_balance_ratio(ratios: Sequence[Any], *, ts: Any = None, ax: Axes | None = None) -> Figure:
     """Balance ratios along a trajectory on a log axis, with the line at 1 of a KKT point.
 
+    Of one network, a dot per neuron.
+
     Args:
-        ratios: of `diagnostics.balance_ratio` on m snapshots, `(m, k_l)` per hidden layer.
+        ratios: of `diagnostics.balance_ratio`, `(m, k_l)` per hidden layer on m snapshots, `(k_l,)`
+            of one network.
         ts: `(m,)` times of the snapshots; their numbers by default.
         ax: where to draw; a new figure by default.
 
     Raises:
-        ValueError: for arrays that are no trajectory, or times of another length.
+        ValueError: for arrays of other shapes, or times of another length.
     """
     tables = tables_of("ratios", ratios)
-    times, label, log = times_of(ts, len(tables[0]))
     figure, ax = axes(ax)
     ax.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
     tables = [np.where(np.isfinite(table) & (table > 0), table, np.nan) for table in tables]
-    layer_lines(ax, times, tables, log)
+    if tables[0].ndim == 1:
+        neuron_dots(ax, tables, "hidden neuron")
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(**LEGEND)
+    else:
+        times, label, log = times_of(ts, len(tables[0]))
+        layer_lines(ax, times, tables, log)
+        ax.set_xlabel(label)
     ax.set_yscale("log")
-    ax.set_xlabel(label)
     ax.set_ylabel(r"$\|w_{in}\|^2 \,/\, p\,\|w_{out}\|^2$")
     return figure
 
@@ -114,7 +135,7 @@ def plot_neuron_alignment(
         neurons, block = [np.maximum(e, _LEAST) for e in neurons], np.maximum(block, _LEAST)
     figure, ax = axes(ax)
     if block.ndim == 0:
-        _neuron_dots(ax, neurons)
+        neuron_dots(ax, neurons, "neuron of the zero block")
         ax.axhline(float(block), color="black", label="zero block")
     else:
         times, label, log = times_of(ts, len(block))
@@ -163,23 +184,3 @@ def plot_spectrum(found: Any, *, ax: Axes | None = None) -> Figure:
     ax.set_xlabel("eigenvalue of the Hessian")
     ax.set_ylabel("density")
     return figure
-
-
-def _neuron_dots(ax: Axes, tables: Sequence[np.ndarray]) -> None:
-    """A dot for every neuron, layer after layer."""
-    start = 0
-    for i, values in enumerate(tables):
-        kept = np.flatnonzero(np.isfinite(values))
-        if kept.size:
-            places = start + np.arange(kept.size)
-            ax.plot(
-                places,
-                values[kept],
-                "o",
-                color=layer_color(i),
-                markersize=4,
-                label=f"layer {i + 1}",
-            )
-            start += kept.size + 1
-    ax.set_xticks([])
-    ax.set_xlabel("neuron of the zero block")

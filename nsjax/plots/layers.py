@@ -29,13 +29,15 @@ def layer_color(layer: int) -> str:
 
 
 def tables_of(name: str, tables: Sequence[Any]) -> list[np.ndarray]:
-    """One `(m, k)` array per hidden layer."""
+    """One array per hidden layer: `(m, k)` of m snapshots, or `(k,)` of one network."""
     arrays = [np.asarray(table, float) for table in tables]
+    if not arrays:
+        raise ValueError(f"{name} must have one array for each hidden layer, got none")
     for i, array in enumerate(arrays):
-        if array.ndim != 2 or len(array) != len(arrays[0]):
+        if array.ndim not in (1, 2) or array.shape[:-1] != arrays[0].shape[:-1]:
             raise ValueError(
-                f"{name}[{i}] must have shape (snapshots, neurons), as on a trajectory, got "
-                f"{array.shape}"
+                f"{name}[{i}] must have shape (snapshots, neurons), or (neurons,) of one network, "
+                f"the same for every layer, got {array.shape}"
             )
     return arrays
 
@@ -50,6 +52,26 @@ def times_of(ts: Any, count: int) -> tuple[np.ndarray, str, bool]:
     later = times[times > 0]
     log = later.size > 1 and later.max() > 100 * later.min()
     return times, "time $t$", log
+
+
+def neuron_dots(ax: Axes, tables: Sequence[np.ndarray], label: str) -> None:
+    """A dot for every neuron of one network, layer after layer, coloured and named by its layer."""
+    start = 0
+    for i, values in enumerate(tables):
+        kept = np.flatnonzero(np.isfinite(values))
+        if kept.size:
+            places = start + np.arange(kept.size)
+            ax.plot(
+                places,
+                values[kept],
+                "o",
+                color=layer_color(i),
+                markersize=4,
+                label=f"layer {i + 1}",
+            )
+            start += kept.size + 1
+    ax.set_xticks([])
+    ax.set_xlabel(label)
 
 
 def layer_lines(

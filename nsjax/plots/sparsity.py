@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nsjax import _check
-from nsjax.plots.layers import LEGEND, layer_color, times_of
-from nsjax.plots.style import RC, axes
+from nsjax.plots.layers import LEGEND, layer_color, tables_of, times_of
+from nsjax.plots.style import CATEGORIES, RC, axes
 
 SPARSITIES = {
     "small": "share of small entries",
@@ -22,6 +25,9 @@ SPARSITIES = {
     "effective_rank": "effective rank",
 }
 """What `plot_sparsity` can show."""
+
+
+_ON = ListedColormap(["white", CATEGORIES[0]])
 
 
 def plot_sparsity(
@@ -105,30 +111,72 @@ def plot_activity(
         ax.set_ylabel(f"{what} (layer's mean 1)")
         ax.legend(**LEGEND)
         return figure
-    times, label, log = times_of(ts, len(tables[0]))
-    table = np.concatenate(tables, axis=1).T
     floor = max(found.tau / 10, 1e-4)
-    color = ax.pcolormesh(
-        _edges(times, log),
-        np.arange(len(table) + 1) - 0.5,
-        np.ma.masked_invalid(np.maximum(table, floor)),
-        norm=LogNorm(floor, max(float(np.nanmax(table, initial=1)), 10 * floor)),
-        cmap="viridis",
-        rasterized=True,
-    )
+    largest = max(float(np.nanmax(table, initial=1)) for table in tables)
+    tables = [np.maximum(table, floor) for table in tables]
+    color = _map(ax, ts, tables, norm=LogNorm(floor, max(largest, 10 * floor)), cmap="viridis")
     ax.set_facecolor("0.8")
-    ax.grid(False)
-    for edge in np.cumsum([each.shape[1] for each in tables])[:-1]:
-        ax.axhline(edge - 0.5, color="white", linewidth=1.5)
-    if log:
-        ax.set_xscale("log")
-    ax.set_xlabel(label)
-    ax.set_ylabel("hidden neuron")
     bar = figure.colorbar(color, ax=ax)
     bar.set_label(what, fontsize=RC["axes.labelsize"])
     bar.ax.axhline(found.tau, color="white", linewidth=1.5)
     bar.ax.tick_params(labelsize=RC["ytick.labelsize"])
     return figure
+
+
+def plot_active_neurons(active: Sequence[Any], *, ts: Any = None, ax: Axes | None = None) -> Figure:
+    """Which hidden neurons are active, layer after layer.
+
+    Of snapshots, a map of neurons (rows, layers divided by lines) over snapshots, coloured where a
+    neuron is active; of one network, a bar for each hidden layer: how many of its neurons are
+    active, and in grey how many there are.
+
+    Args:
+        active: of `diagnostics.active_neurons`, booleans `(m, k_l)` per hidden layer on m
+            snapshots, `(k_l,)` of one network.
+        ts: `(m,)` times of the snapshots; their numbers by default.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        ValueError: for arrays of other shapes, or times of another length.
+    """
+    tables = tables_of("active", active)
+    figure, ax = axes(ax)
+    if tables[0].ndim == 1:
+        layers = np.arange(1, len(tables) + 1)
+        ax.bar(layers, [len(table) for table in tables], color="0.9", width=0.6)
+        colors = [layer_color(i) for i in range(len(tables))]
+        ax.bar(layers, [int(np.sum(table)) for table in tables], color=colors, width=0.6)
+        ax.set_xticks(layers)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("hidden layer")
+        ax.set_ylabel("active neurons")
+        return figure
+    _map(ax, ts, tables, line="black", cmap=_ON, vmin=0, vmax=1)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _map(
+    ax: Axes, ts: Any, tables: Sequence[np.ndarray], *, line: str = "white", **style: Any
+) -> QuadMesh:
+    """A map of neurons over snapshots, layers divided by lines."""
+    times, label, log = times_of(ts, len(tables[0]))
+    table = np.concatenate(tables, axis=1).T
+    mesh = ax.pcolormesh(
+        _edges(times, log),
+        np.arange(len(table) + 1) - 0.5,
+        np.ma.masked_invalid(table),
+        rasterized=True,
+        **style,
+    )
+    ax.grid(False)
+    for edge in np.cumsum([each.shape[1] for each in tables])[:-1]:
+        ax.axhline(edge - 0.5, color=line, linewidth=1.5)
+    if log:
+        ax.set_xscale("log")
+    ax.set_xlabel(label)
+    ax.set_ylabel("hidden neuron")
+    return mesh
 
 
 def _edges(times: np.ndarray, log: bool) -> np.ndarray:

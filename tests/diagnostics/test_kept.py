@@ -76,3 +76,25 @@ def test_refusals(flow):
     short = SimpleNamespace(ts=flow.ts[:3], losses=flow.losses, snapshots=flow.snapshots)
     with pytest.raises(ValueError, match="of one length"):
         kept_sparsity(short, VISITS)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda flow: (3, VISITS), "flow must have ts, losses and snapshots, got int without ts"),
+        (lambda flow: (flow, 3), "visits must be a sequence of saddle visits, got int"),
+        (lambda flow: (flow, [1, 2]), r"visits\[0\] must have .* got int without start"),
+        (
+            lambda flow: (flow, [VISITS[0], SimpleNamespace(start=0.0, duration=1.0, loss=0.0)]),
+            r"visits\[1\] must have .* without active",
+        ),
+        (
+            lambda flow: (flow, [SimpleNamespace(start=0, duration=1, loss=0, active=True)]),
+            r"visits\[0\].active must be a sequence of boolean arrays",
+        ),
+    ],
+)
+def test_what_is_no_trajectory_and_what_is_no_visit(flow, make, message):
+    """The argument is named, with what came and what was wanted."""
+    with pytest.raises(TypeError, match=message):
+        kept_sparsity(*make(flow))

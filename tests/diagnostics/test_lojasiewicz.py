@@ -159,14 +159,28 @@ def test_one_quartic_direction_among_twenty():
     assert found.mu == pytest.approx(4, rel=0.1)
 
 
+def test_curved_valleys():
+    """Two sextic directions, a quartic one and five squares, all curved: down to the rounding."""
+    args = polynomials.draw(np.random.default_rng(5007), 8)
+    alpha, mu = polynomials.law(args[1], args[2])
+    found = diagnostics.lojasiewicz(polynomials.mixture, jnp.zeros(8), key=KEY, args=args)
+    assert sorted(args[1]) == [2, 2, 2, 2, 2, 4, 6, 6]
+    assert found.conclusive
+    assert abs(found.alpha - alpha) < 1e-3
+    assert found.mu == pytest.approx(mu, rel=0.01)
+    assert covers(found.alpha_interval, alpha)
+    assert covers(found.mu_interval, mu)
+
+
 @pytest.mark.slow
 def test_coverage_on_random_polynomials():
     """1 to 20 dimensions, mixed degeneracy, curved coordinates; a third of them on a value of 1.
 
-    100 cases: alpha within 0.02 in all, mu within a tenth, and both intervals cover in at least 85.
+    Of 100 cases no conclusion is wrong, alpha by 0.02 or mu by a tenth, and both intervals cover in
+    at least 85; an inconclusive case covers nothing.
     """
     covered = np.zeros(2, int)
-    missed = []
+    wrong, inconclusive = [], []
     for case in range(100):
         rng = np.random.default_rng(5000 + case)
         size = 1 + case % 20
@@ -176,8 +190,11 @@ def test_coverage_on_random_polynomials():
         )
         alpha, mu = polynomials.law(args[1], args[2])
         covered += [covers(found.alpha_interval, alpha), covers(found.mu_interval, mu)]
-        if not (abs(found.alpha - alpha) < 0.02 and abs(found.mu / mu - 1) < 0.1):
-            missed.append((case, found.alpha, alpha, found.mu, mu, found.message))
-    print(f"covered of 100: alpha {covered[0]}, mu {covered[1]}; missed: {missed}")
-    assert missed == []
+        if not found.conclusive:
+            inconclusive.append((case, found.message))
+        elif not (abs(found.alpha - alpha) < 0.02 and abs(found.mu / mu - 1) < 0.1):
+            wrong.append((case, found.alpha, alpha, found.mu, mu))
+    print(f"covered of 100: alpha {covered[0]}, mu {covered[1]}")
+    print(f"wrong: {wrong}; inconclusive: {inconclusive}")
+    assert wrong == []
     assert covered.min() >= 85

@@ -7,10 +7,10 @@ import pytest
 from scipy.optimize import minimize as scipy_minimize
 
 import nsjax
-from nsjax import networks, objectives
+from nsjax import _check, networks, objectives
 from nsjax.dynamics import embed, inspect, minimize, train_saddle
 from nsjax.dynamics.correlation import correlation, dominant
-from nsjax.dynamics.saddles import blocks, check_inactive
+from nsjax.dynamics.saddles import blocks
 from tests.dynamics.saddle_cases import saddle
 
 INACTIVE = (np.array([False, True, True]), np.array([False, True]))
@@ -112,7 +112,7 @@ def test_dominant_is_the_exact_eigenvector():
 def test_inactive_flags_are_checked():
     """A wrong count of layers."""
     with pytest.raises(ValueError, match="2 hidden layers, got 1"):
-        check_inactive(deep()[0], INACTIVE[:1])
+        _check.inactive(deep()[0], INACTIVE[:1])
 
 
 def test_minimize_against_scipy():

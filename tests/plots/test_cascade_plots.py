@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nsjax import plots
+from nsjax.diagnostics import kept_sparsity
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +131,9 @@ def test_norms_and_residuals_have_a_line_for_each_neuron():
 
 def test_kept_sparsity():
     """Three sizes at each escape, those of the neurons that stay small."""
-    figure = plots.plot_kept_sparsity([result(1e-2), result(1e-4)])
+    cascades = {rf"$10^{{-{k}}}$": result(10.0**-k) for k in (2, 4)}
+    kept = {label: kept_sparsity(found, found.visits) for label, found in cascades.items()}
+    figure = plots.plot_kept_sparsity(kept, threshold=0.1)
     ax = figure.axes[0]
     landed = [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "s"]
     norm = np.sqrt(3)
@@ -139,6 +142,16 @@ def test_kept_sparsity():
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     assert texts[:2] == ["$10^{-2}$", "$10^{-4}$"]
     assert texts[2:5] == ["on arrival", "at departure", "on landing"]
+    assert texts[5:] == ["smallest active", "threshold"]
+
+
+def test_kept_sparsity_of_one_cascade_into_given_axes():
+    """No label, and no threshold that was not given."""
+    found = result(1e-3)
+    _, ax = plt.subplots()
+    assert plots.plot_kept_sparsity(kept_sparsity(found, found.visits), ax=ax) is ax.figure
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["on arrival", "at departure", "on landing", "smallest active"]
 
 
 def test_descent(tmp_path):

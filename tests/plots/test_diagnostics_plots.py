@@ -66,6 +66,23 @@ def test_balance_ratio_marks_one_and_leaves_out_what_has_none():
     assert ax.get_yscale() == "log"
 
 
+def dots(ax):
+    return [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "o"]
+
+
+def test_imbalance_and_balance_ratio_of_one_network():
+    """A dot per neuron, layer after layer; ratios without a place on a log axis are left out."""
+    (ax,) = plots.plot_imbalance([np.array([1.0, -2.0]), np.array([0.5])]).axes
+    assert dots(ax) == [[1.0, -2.0], [0.5]]
+    assert legend(ax) == ["layer 1", "layer 2"]
+    _, ax = plt.subplots()
+    ratios = [np.array([2.0, np.nan]), np.array([0.0])]
+    assert plots.plot_balance_ratio(ratios, ax=ax) is ax.figure
+    assert dots(ax) == [[2.0]]
+    assert legend(ax) == ["layer 1"]
+    assert ax.get_yscale() == "log"
+
+
 def aligned(snapshots):
     shape = (snapshots,) if snapshots else ()
     each = (np.full((*shape, 3), 0.5), np.full((*shape, 2), np.nan))
@@ -148,10 +165,29 @@ def test_activity_as_a_map_and_as_bars(tmp_path):
     assert figure.axes[0].get_xlabel() == "snapshot"
 
 
+def test_active_neurons_as_a_map_and_as_bars(tmp_path):
+    """Snapshots by neurons with the layers divided; how many of each layer are active."""
+    first = np.array([[False, False], [True, False]])
+    second = np.array([[False] * 3, [True, True, False]])
+    figure = plots.plot_active_neurons([first, second], ts=[0.0, 2.0])
+    (ax,) = figure.axes
+    drawn_map = np.asarray(ax.collections[0].get_array())
+    np.testing.assert_array_equal(drawn_map, np.hstack([first, second]).T)
+    assert [line.get_ydata()[0] for line in ax.lines] == [1.5]
+    assert ax.get_xlabel() == "time $t$"
+    figure.savefig(tmp_path / "map.png")
+    (ax,) = plots.plot_active_neurons([first[1], second[1]]).axes
+    assert [bar.get_height() for bar in ax.patches] == [2, 3, 1, 2]
+    assert ax.get_ylabel() == "active neurons"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.plot_imbalance([np.ones(3)]), r"imbalances\[0\] must have shape"),
+        (lambda: plots.plot_imbalance([np.ones((1, 1, 3))]), r"imbalances\[0\] must have shape"),
+        (lambda: plots.plot_imbalance([np.ones(3), np.ones((2, 3))]), r"imbalances\[1\] must have"),
+        (lambda: plots.plot_imbalance([np.ones(3)], sizes=[np.ones(3)]), "sizes must be None"),
+        (lambda: plots.plot_active_neurons([]), "active must have one array for each hidden"),
         (lambda: plots.plot_balance_ratio(layers(2), ts=[1.0]), r"ts must have shape \(5,\)"),
         (lambda: plots.plot_neuron_alignment(aligned(5), "angle"), "quantity must be one of"),
         (lambda: plots.plot_sparsity(SimpleNamespace(), "gini"), "quantity must be one of"),
