@@ -121,7 +121,13 @@ def follow(course: Course, policy: Policy) -> tuple[list[Visit], Stop]:
             start, first = course.time, len(course.pieces)
             course.marks.append(first)
         else:
-            outcome, visit = arrival.event, visits.pop()
+            # A small neuron grew before the rest had settled: it belongs to the escape before.
+            outcome = arrival.event
+            visit = (
+                visits.pop()
+                if visits
+                else describe(arrival.plateau, course.x, course.y, policy.loss, start)
+            )
         while outcome != Event.SETTLED:
             if isinstance(outcome, Stop):
                 visits.append(visit)
@@ -281,7 +287,8 @@ def _wait(
         if near is not None:
             value = near.target_value if near.target_value > 0 else near.value
         grown = 2 * max(size, course.threshold)
-        give_up = min(give_up, 1e4 * ray_time(size, grown, value, visit.degree))
+        wait = 1e4 * ray_time(size, grown, value, visit.degree) if size > 0 else 30 * course.time
+        give_up = min(give_up, wait)
     outcome = course.plain(small, give_up, left=leave)
     if near is not None and visit.slow_error > policy.slow_tol:
         visit = _aligned(visit, course, near)
@@ -292,7 +299,8 @@ def _wait(
     if isinstance(outcome, Stop):
         # What could not wait on the slow manifold ends for the reason that it could not.
         refused = code not in (Stop.ESCAPED, Stop.TOO_LARGE) and outcome is Stop.HORIZON
-        return visit, code if refused else outcome
+        in_time = course.time < (1 - 1e-6) * policy.horizon
+        return visit, code if refused and in_time else outcome
     return visit, outcome
 
 
