@@ -312,8 +312,10 @@ def _rest(
     if course.active_gradient(small) > bound:
         left = policy.horizon - course.time
         outcome = course.plain(small, left, settled=bound, grown=False, stiff=True)
-        if outcome is Stop.HORIZON:
-            return visit, outcome
+        # Weights that run off along a channel to infinity do not come to rest: say what stopped it.
+        fits = _unexplained(course.params, course, policy.loss) <= _FITTED
+        if isinstance(outcome, Stop) and (outcome is Stop.HORIZON or not fits):
+            return visit._replace(code=int(outcome)), outcome
     end = _plateau(course, small, policy)
     if code is Stop.MINIMUM and end.saddle.stop is None:
         course.rest_at(end)
