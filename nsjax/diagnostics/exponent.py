@@ -14,9 +14,7 @@ from nsjax._flat import Layout
 from nsjax.diagnostics.inequality import FEWEST_LEVELS, Lojasiewicz, conclude
 from nsjax.diagnostics.ladder import Spectrum, draw_directions, measure
 from nsjax.diagnostics.restricted import Place, Restricted, local
-
-LARGEST = 2048
-"""Entries that may move, at most: the search takes dense Hessians."""
+from nsjax.diagnostics.spectrum import LARGEST_DENSE
 
 
 def lojasiewicz(
@@ -88,9 +86,9 @@ def lojasiewicz(
     layout = Layout.of(point)
     base = layout.flat(point)
     index = np.flatnonzero(_mask(block, point))
-    if not 0 < index.size <= LARGEST:
+    if not 0 < index.size <= LARGEST_DENSE:
         raise ValueError(
-            f"block must leave between 1 and {LARGEST} entries to move, got {index.size}"
+            f"block must leave between 1 and {LARGEST_DENSE} entries to move, got {index.size}"
         )
     given = _given(flow_points, point, layout, base)[:, index]
     size = float(jnp.linalg.norm(base[index]))

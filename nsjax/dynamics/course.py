@@ -94,7 +94,7 @@ def flat_weights(params: Params, *_: Any) -> dict[str, jax.Array]:
 def largest_small(params: Params, x: jax.Array, y: jax.Array, watch: Watch) -> jax.Array:
     """Norm of the largest small neuron."""
     del x, y
-    norms = _norms(params)
+    norms = neuron_norms(params)
     return jnp.max(
         jnp.stack(
             [
@@ -114,20 +114,13 @@ class ActiveGradient:
     def __call__(self, params: Params, x: jax.Array, y: jax.Array, watch: Watch) -> jax.Array:
         """`||grad_n f||`."""
         gradient = jax.grad(self.loss)(params, x, y)
-        active = [norm >= watch.threshold for norm in _norms(params)]
+        active = [norm >= watch.threshold for norm in neuron_norms(params)]
         ends = [jnp.ones(params[0].shape[1], bool), *active, jnp.ones(params[-1].shape[0], bool)]
         parts = [
             jnp.where(above[:, None] & below[None, :], part, 0)
             for part, (below, above) in zip(gradient, pairwise(ends), strict=True)
         ]
         return jnp.sqrt(sum(jnp.sum(part**2) for part in parts))
-
-
-def _norms(params: Params) -> list[jax.Array]:
-    return [
-        jnp.sqrt(jnp.sum(into**2, axis=1) + jnp.sum(out**2, axis=0))
-        for into, out in pairwise(params)
-    ]
 
 
 class Course:
@@ -392,7 +385,7 @@ def _pace(
     rates = [square / jnp.where(value > 0, value, 1)]
     # d log ||w_j|| / dt = -<grad_j f, w_j> / ||w_j||^2
     overlap = [part * weight for part, weight in zip(gradient, params, strict=True)]
-    for norm, (into, out) in zip(_norms(params), pairwise(overlap), strict=True):
+    for norm, (into, out) in zip(neuron_norms(params), pairwise(overlap), strict=True):
         velocity = jnp.abs(jnp.sum(into, axis=1) + jnp.sum(out, axis=0))
         rates.append(jnp.max(velocity / jnp.where(norm > 0, norm, 1) ** 2))
     return jnp.max(jnp.stack(rates)), largest_curvature(loss, layout, flat, (x, y))
