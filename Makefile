@@ -33,8 +33,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 venv: $(VENV)/.dev ## create .venv with everything that tests and lint need
 
-demo: $(VENV)/.run ## install, run the saddle escape experiment, leave a run folder with figures
+demo: $(VENV)/.run ## install, run a saddle escape and a short pursuit, leave run folders with figures
 	$(BIN)/python experiments/saddle_escape.py --preset quick
+	$(BIN)/python experiments/neuron_pursuit.py --preset quick
 
 test: $(VENV)/.dev ## install and run the tests and the examples in the docstrings
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --doctest-modules nsjax tests
@@ -52,10 +53,11 @@ format: $(VENV)/.dev ## put the code into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run ## time flow and KKT search side by side with plain references
+bench: $(VENV)/.run ## time flow, KKT search and pursuit side by side with plain references
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/kkt_search.py
 	$(BIN)/python benchmarks/cascade.py
+	$(BIN)/python benchmarks/pursuit.py
 
 clean: ## remove the environment and the caches, keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

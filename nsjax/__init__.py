@@ -1,9 +1,10 @@
 """nsjax: the theory and dynamics of how neural networks grow, in JAX.
 
-Gradient flow near saddle points, the neural correlation function (NCF) and its KKT points. Every
-name is reached through its subpackage, `nsjax.networks`, `nsjax.objectives`, `nsjax.kkt`,
-`nsjax.diagnostics`, `nsjax.dynamics`, `nsjax.data`, `nsjax.plots`, `nsjax.runs`; each is imported
-when it is first used, so that `import nsjax` stays light and changes no setting of JAX.
+Gradient flow near saddle points, the neural correlation function (NCF), its KKT points and neuron
+pursuit. Every name is reached through its subpackage, `nsjax.networks`, `nsjax.objectives`,
+`nsjax.kkt`, `nsjax.diagnostics`, `nsjax.dynamics`, `nsjax.pursuit`, `nsjax.data`, `nsjax.plots`,
+`nsjax.runs`; each is imported when it is first used, so that `import nsjax` stays light and changes
+no setting of JAX.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nsjax import data, diagnostics, dynamics, kkt, networks, objectives, plots, runs
+    from nsjax import (
+        data,
+        diagnostics,
+        dynamics,
+        kkt,
+        networks,
+        objectives,
+        plots,
+        pursuit,
+        runs,
+    )
     from nsjax.networks import PolyLeakyReLU
 
 __version__ = "0.1.0"
@@ -25,6 +36,7 @@ _SUBPACKAGES = (
     "networks",
     "objectives",
     "plots",
+    "pursuit",
     "runs",
 )
 
@@ -38,6 +50,7 @@ __all__ = [
     "networks",
     "objectives",
     "plots",
+    "pursuit",
     "runs",
 ]
 

@@ -10,6 +10,7 @@ from theory_checks import (
     decoupling,
     early_directional_convergence,
     lemma9_balance,
+    pursuit_descent,
     sparsity_kept,
 )
 from theory_checks import lemma12_descent as lemma12
@@ -182,6 +183,37 @@ def test_conservation_leaves_out_a_drift_that_cannot_fall(monkeypatch):
         monkeypatch.setattr(conservation, "_flow", lambda *_, flow=flow: flow)
         rows = conservation.check(config).rows
         assert [row.verdict for row in rows] == [word, "inconclusive", "holds"]
+
+
+def test_pursuit_descent_small(monkeypatch):
+    """A three-layer network and an origin, forty problems of each."""
+    networks = pursuit_descent.NETWORKS[2], pursuit_descent.NETWORKS[7]
+    monkeypatch.setattr(pursuit_descent, "NETWORKS", networks)
+    config = pursuit_descent.Config(problems=80, pursuits=0, starts=8, search_steps=200)
+    assert holds(pursuit_descent.check(config))
+
+
+def test_pursuit_descent_sees_a_neuron_that_climbs(monkeypatch):
+    """Two problems of eighty in which the loss rises are two violations."""
+    monkeypatch.setattr(pursuit_descent, "NETWORKS", 2 * pursuit_descent.NETWORKS[7:8])
+    draw = pursuit_descent.draw
+
+    def drawn(*args):
+        found = draw(*args)
+        first, second = found.block
+        return found._replace(block=(first, second.at[0].multiply(-1)))
+
+    monkeypatch.setattr(pursuit_descent, "draw", drawn)
+    config = pursuit_descent.Config(problems=80, pursuits=0, starts=8, search_steps=200)
+    (row,) = [row for row in pursuit_descent.check(config).rows if row.claim.startswith("problems")]
+    assert row.measured == 2
+    assert row.verdict == "violated"
+
+
+@pytest.mark.slow
+def test_pursuit_descent_sweep():
+    """All networks, another seed."""
+    assert holds(pursuit_descent.check(pursuit_descent.Config(seed=5)))
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ every escape that leads to another saddle or to a minimum:
 Counted are shares, of the escapes and of the runs (one holds if it reaches a minimum with 1 and 2
 so at every escape), since the claim is for generic starts: two neurons that climb to KKT points of
 like values may come out of a wait at norms as close as one likes. For three layers delta can only
-be moderate, their first wait being of order `delta^-(D-2)` (D = 7 for x^2), and the share is less.
+be moderate, their first wait being of order `delta^-(D-2)` (D = 7 for x^2), and the share is less;
+at delta = 1e-2 others grew by up to 1.38, in 3 of 19 escapes by more than 1.1.
 
 Controls: linear networks (p = 1, q = 2), where the neurons grow together, and a start that is not
 small.
@@ -93,7 +94,7 @@ NETWORKS = (
     Network(2, 2, 0.5, 1),
     Network(2, 2, 1.0, 2),
     Network(2, 3, 1.0, 1),
-    Network(3, 2, 1.0, 1, (1e-2, 3e-3), 0.75, 0.5),
+    Network(3, 2, 1.0, 1, (3e-3, 1e-3), 0.75, 0.5),
 )
 LINEAR = Network(2, 1, 1.0, 3)
 """The linear network of the control."""

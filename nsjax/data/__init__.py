@@ -1,17 +1,21 @@
 """Data sets, generated or bundled."""
 
 from nsjax.data.modular import modular_addition
+from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere
 from nsjax.data.tabular import BUNDLED, bundled, read_npz, standardised
 
 __all__ = [
     "BUNDLED",
     "INPUTS",
+    "SPARSE",
+    "Target",
     "bundled",
     "gaussian",
     "hypercube",
     "modular_addition",
     "read_npz",
+    "sparse_task",
     "sphere",
     "standardised",
 ]

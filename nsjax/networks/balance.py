@@ -42,11 +42,13 @@ def balance(
     _check.positive("tol", tol)
     max_sweeps = _check.positive_integer("max_sweeps", max_sweeps)
     tol = max(tol, 10 * float(jnp.finfo(params[0].dtype).eps))
-    return _balance(params, p, tol, max_sweeps)
+    return balanced(params, p, tol, max_sweeps)
 
 
 @partial(jax.jit, static_argnums=1)
-def _balance(params: Params, p: int, tol: float, max_sweeps: int) -> Params:
+def balanced(params: Params, p: int, tol: float, max_sweeps: int) -> Params:
+    """The sweeps of `balance`, for code that is traced."""
+
     def sweep(state: tuple[Params, jax.Array, jax.Array]) -> tuple[Params, jax.Array, jax.Array]:
         weights, _, count = list(state[0]), state[1], state[2]
         worst = jnp.zeros((), weights[0].dtype)

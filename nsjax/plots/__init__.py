@@ -26,6 +26,15 @@ from nsjax.plots.kkt import (
     plot_shares,
 )
 from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
+from nsjax.plots.pursuit import (
+    plot_balance,
+    plot_growth,
+    plot_insertions,
+    plot_ncf,
+    plot_used,
+    plot_weights,
+)
+from nsjax.plots.sample_efficiency import plot_error_bands, plot_sample_efficiency
 from nsjax.plots.sparsity import plot_active_neurons, plot_activity, plot_sparsity
 from nsjax.plots.style import power_of_ten
 
@@ -34,27 +43,35 @@ __all__ = [
     "plot_active_neurons",
     "plot_activity",
     "plot_alignment",
+    "plot_balance",
     "plot_balance_ratio",
     "plot_cascade",
     "plot_circle",
     "plot_descent",
     "plot_dominant",
+    "plot_error_bands",
     "plot_escape",
     "plot_escape_times",
+    "plot_growth",
     "plot_imbalance",
+    "plot_insertions",
     "plot_kept_sparsity",
     "plot_kkt_path",
     "plot_kkt_points",
     "plot_landscape",
     "plot_lojasiewicz",
+    "plot_ncf",
     "plot_neuron_alignment",
     "plot_neuron_norms",
     "plot_neuron_residuals",
     "plot_path_length",
+    "plot_sample_efficiency",
     "plot_series",
     "plot_shares",
     "plot_sparsity",
     "plot_spectrum",
+    "plot_used",
     "plot_visits",
+    "plot_weights",
     "power_of_ten",
 ]

@@ -1,0 +1,366 @@
+"""Where the new neurons of a round may point: KKT points of the NCF, in every layer and as chains.
+
+The starts of all lanes, layers and chains climb together, as columns of one matrix. Directions have
+norm one over all new weights, shared as at a KKT point (Lemma 9).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from nsjax.kkt.ascent import ascend
+from nsjax.kkt.neuron import NeuronLandscape, correlation_scale, value_factor
+from nsjax.networks import HomogeneousNeurons, activation_degree
+from nsjax.networks.homogeneous import Activation, Params, features, pullback
+from nsjax.pursuit.chains import Chains
+from nsjax.pursuit.config import Config
+
+
+class Neurons(NamedTuple):
+    """Distinct new neurons of one kind, best first, in one lane; s of them.
+
+    Attributes:
+        incoming: `(s, k)` unit weights.
+        outgoing: `(s, c)` unit weights.
+        signs: `(s, L - 2)` signs of the hidden weights of chains; ones otherwise.
+        values: `(s,)` NCF values N*.
+        relative: `(s,)` the same against what it would be if residual and responses lined up.
+        residuals: `(s,)` KKT residuals.
+    """
+
+    incoming: jax.Array
+    outgoing: jax.Array
+    signs: jax.Array
+    values: jax.Array
+    relative: jax.Array
+    residuals: jax.Array
+
+
+class Candidates(NamedTuple):
+    """Sets of new neurons; m of one kind.
+
+    Attributes:
+        directions: tuple of L arrays `(m, k_l, k_{l-1})`, zero but for the new neurons' weights.
+        added: `(m, L - 1)` int32, how many each adds to every hidden layer.
+        values, relative, residuals: `(m,)` of the set's first neuron, see `Neurons`.
+    """
+
+    directions: Params
+    added: jax.Array
+    values: jax.Array
+    relative: jax.Array
+    residuals: jax.Array
+
+    def take(self, index: jax.Array) -> Candidates:
+        """The set of that index alone, without a leading axis."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
+
+class _Kind(NamedTuple):
+    """One kind of new neurons in all lanes: its family, and what its NCF is made of.
+
+    Attributes:
+        family: static.
+        factor: N* over phi.
+        before: `(B, n, k)` features.
+        after: `(B, n, c)` pulled-back residual.
+        used: `(B, k)` bool, features of neurons that are there.
+    """
+
+    family: HomogeneousNeurons
+    factor: float
+    before: jax.Array
+    after: jax.Array
+    used: jax.Array
+
+
+def search(
+    keys: jax.Array,
+    params: Params,
+    counts: jax.Array,
+    x: jax.Array,
+    pull: jax.Array,
+    activation: Activation,
+    config: Config,
+) -> list[Neurons]:
+    """The best distinct new neurons of every kind: chains, and one for each hidden layer.
+
+    Args:
+        keys: `(B,)` PRNG keys of the starts.
+        params: padded networks `(B, k_l, k_{l-1})`, whose unused neurons are zero.
+        counts: `(B, L - 1)` used neurons.
+        x: `(n, d)`.
+        pull: `(B, n, c)` residuals.
+        activation, config: static.
+    """
+    kinds = _kinds(params, counts, x, pull, activation)
+    noise = _drawn(keys, kinds, config)
+    starts = [
+        jax.vmap(partial(_starts, config))(*drawn, kind.before, kind.after, kind.used)
+        for drawn, kind in zip(noise, kinds, strict=True)
+    ]
+    if config.new_neurons == "random":
+        points = starts
+        residuals = values = [jnp.ones(each.shape[:2], x.dtype) for each in starts]
+    else:
+        points, values, residuals = _climb(kinds, starts, config)
+    responses = [
+        jax.vmap(lambda u, g, family=kind.family: family.response(u.T, g))(at, kind.before)
+        for kind, at in zip(kinds, points, strict=True)
+    ]
+    # The same for every kind, so that it is compiled once.
+    count = config.candidates * config.per_round
+    pick = partial(_spread, count=count, max_cosine=config.max_cosine)
+    chosen = jax.vmap(jax.vmap(pick))(jnp.stack(values), jnp.stack(responses))
+    found = []
+    for t, kind in enumerate(kinds):
+
+        def describe(
+            chosen: jax.Array,
+            points: jax.Array,
+            residuals: jax.Array,
+            response: jax.Array,
+            mixing: jax.Array,
+            before: jax.Array,
+            after: jax.Array,
+            kind: _Kind = kind,
+        ) -> Neurons:
+            correlation = response[:, chosen].T @ after
+            along = mixing[:count] if config.new_neurons == "random" else correlation
+            outgoing = _unit(along)
+            values = jnp.sum(correlation * outgoing, axis=1)
+            scale = correlation_scale(kind.family, before, after)
+            signs = jnp.ones((len(points), 0), points.dtype)
+            if isinstance(kind.family, Chains):
+                signs = kind.family.signs(len(points), points.dtype).T
+            return Neurons(
+                points[chosen],
+                outgoing,
+                signs[chosen],
+                kind.factor * values,
+                values / jnp.where(scale > 0, scale, 1),
+                residuals[chosen],
+            )
+
+        found.append(
+            jax.vmap(describe)(
+                chosen[t],
+                points[t],
+                residuals[t],
+                responses[t],
+                noise[t][1],
+                kind.before,
+                kind.after,
+            )
+        )
+    return found
+
+
+def place(
+    neurons: list[Neurons], params: Params, counts: jax.Array, p: int, config: Config
+) -> list[Candidates]:
+    """The new neurons of one lane as changes of its weights, in its first unused places.
+
+    Chains first, then every hidden layer; with several, at last all layers together.
+    """
+    chains, *layers = neurons
+    placed = [_placed(each, params, counts, i, p, config) for i, each in enumerate(layers)]
+    kinds = [_placed_chains(chains, params, counts, p, config), *placed]
+    if len(layers) > 1 and config.rule != "ncf":
+        kinds.append(_jointly(placed))
+    return kinds
+
+
+def _kinds(
+    params: Params, counts: jax.Array, x: jax.Array, pull: jax.Array, activation: Activation
+) -> list[_Kind]:
+    lanes, depth = len(pull), len(params)
+    p = activation_degree(activation)
+    hidden = jax.vmap(lambda *w: features(w, x, activation))(*params)
+    pulled = jax.vmap(lambda w, r: pullback(w, x, r, activation))(params, pull)
+    family, chains = HomogeneousNeurons(activation), Chains(activation, depth)
+    inputs = jnp.ones((lanes, x.shape[1]), bool)
+    kinds = [_Kind(chains, chains.value_factor(), hidden[0], pull, inputs)]
+    for i in range(depth - 1):
+        width = params[i].shape[2]
+        used = inputs if i == 0 else jnp.arange(width) < counts[:, i - 1, None]
+        kinds.append(_Kind(family, value_factor(p), hidden[i], pulled[i + 1], used))
+    return kinds
+
+
+def _drawn(
+    keys: jax.Array, kinds: list[_Kind], config: Config
+) -> list[tuple[jax.Array, jax.Array]]:
+    """Standard normal numbers of every kind: `(B, m, k)` for starts, `(B, m, c)` for outputs.
+
+    All from one draw, since random numbers take long to compile.
+    """
+    m = config.starts
+    widths = [width for kind in kinds for width in (kind.before.shape[2], kind.after.shape[2])]
+    dtype = kinds[0].before.dtype
+    drawn = jax.vmap(lambda key: jax.random.normal(key, (m, sum(widths)), dtype))(keys)
+    parts = jnp.split(drawn, np.cumsum(widths)[:-1], axis=2)
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _starts(
+    config: Config,
+    drawn: jax.Array,
+    mixing: jax.Array,
+    before: jax.Array,
+    after: jax.Array,
+    used: jax.Array,
+) -> jax.Array:
+    """Unit starts `(m, k)` in one lane, half of them spectral."""
+    starts = _unit(jnp.where(used, drawn, 0))
+    if config.spectral:
+        half = config.starts // 2
+        starts = starts.at[:half].set(_spectral(mixing[:half], starts[:half], before, after))
+    return starts
+
+
+def _climb(
+    kinds: list[_Kind], starts: list[jax.Array], config: Config
+) -> tuple[list[jax.Array], list[jax.Array], list[jax.Array]]:
+    """Points, values and KKT residuals `(B, m, ...)` of every kind, all climbing at once."""
+    m, lanes, rows = config.starts, len(starts[0]), max(each.shape[2] for each in starts)
+    # Features and residuals of size one: their powers may be out of range.
+    scales = [
+        tuple(jnp.max(jnp.abs(each), axis=(1, 2), keepdims=True) for each in (k.before, k.after))
+        for k in kinds
+    ]
+    data = [
+        tuple(each / jnp.where(size > 0, size, 1) for each, size in zip(pair, sizes, strict=True))
+        for pair, sizes in zip([(k.before, k.after) for k in kinds], scales, strict=True)
+    ]
+
+    def climb(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
+        blocks = columns.reshape(rows, len(kinds), lanes, m)
+        values, gradients = [], []
+        for t, (kind, (before, after)) in enumerate(zip(kinds, data, strict=True)):
+            k = before.shape[2]
+            one = NeuronLandscape(kind.family)
+            value, gradient = jax.vmap(
+                lambda u, g, b, one=one: one.climb(u, g, g.T, b), in_axes=(1, 0, 0), out_axes=(0, 1)
+            )(blocks[:k, t], before, after)
+            values.append(value.reshape(-1))
+            gradients.append(jnp.pad(gradient.reshape(k, -1), ((0, rows - k), (0, 0))))
+        return jnp.concatenate(values), jnp.concatenate(gradients, axis=1)
+
+    padded = [
+        jnp.pad(each, ((0, 0), (0, 0), (0, rows - each.shape[2]))).reshape(-1, rows)
+        for each in starts
+    ]
+    done = ascend(climb, jnp.concatenate(padded), config.search_tol, config.search_steps)
+    shape = (len(kinds), lanes, m)
+    points = done.points.reshape(*shape, rows)
+    values = jnp.where(jnp.isfinite(done.values), done.values, 0).reshape(shape)
+    return (
+        [
+            jnp.where(kind.used[:, None], points[t, :, :, : kind.before.shape[2]], 0)
+            for t, kind in enumerate(kinds)
+        ],
+        list(values),
+        list(done.residuals.reshape(shape)),
+    )
+
+
+def _placed(
+    neurons: Neurons, params: Params, counts: jax.Array, i: int, p: int, config: Config
+) -> Candidates:
+    """Sets of `per_round` neurons of hidden layer `i + 1`."""
+    m, k = config.candidates, config.per_round
+    # Each neuron with squared norms p : 1, and norm one over the whole set.
+    incoming = (p / (p + 1) / k) ** 0.5 * neurons.incoming.reshape(m, k, -1)
+    outgoing = (1 / (p + 1) / k) ** 0.5 * neurons.outgoing.reshape(m, k, -1)
+    places = counts[i] + jnp.arange(k)
+    directions = [jnp.zeros((m, *weight.shape), weight.dtype) for weight in params]
+    directions[i] = directions[i].at[:, places].set(incoming)
+    directions[i + 1] = directions[i + 1].at[:, :, places].set(jnp.swapaxes(outgoing, 1, 2))
+    return Candidates(
+        tuple(directions),
+        jnp.zeros((m, len(params) - 1), jnp.int32).at[:, i].set(k),
+        *(each.reshape(m, k)[:, 0] for each in neurons[3:]),
+    )
+
+
+def _placed_chains(
+    chains: Neurons, params: Params, counts: jax.Array, p: int, config: Config
+) -> Candidates:
+    m, depth = config.candidates, len(params)
+    squares = [float(p) ** (depth - 1 - layer) for layer in range(depth)]
+    norms = [(square / sum(squares)) ** 0.5 for square in squares]
+    directions = []
+    for i, weight in enumerate(params):
+        block = jnp.zeros((m, *weight.shape), weight.dtype)
+        if i == 0:
+            block = block.at[:, counts[0]].set(norms[0] * chains.incoming[:m])
+        elif i < depth - 1:
+            block = block.at[:, counts[i], counts[i - 1]].set(norms[i] * chains.signs[:m, i - 1])
+        else:
+            block = block.at[:, :, counts[-1]].set(norms[-1] * chains.outgoing[:m])
+        directions.append(block)
+    return Candidates(
+        tuple(directions),
+        jnp.ones((m, depth - 1), jnp.int32),
+        *(each[:m] for each in chains[3:]),
+    )
+
+
+def _jointly(layers: list[Candidates]) -> Candidates:
+    """The sets of all layers added together, each at an equal share of the norm.
+
+    The r-th takes the r-th set of the first layer with the best of the others.
+    """
+    first, *others = layers
+    for other in others:
+        first = Candidates(
+            jax.tree.map(lambda a, b: a + b[:1], first.directions, other.directions),
+            first.added + other.added[:1],
+            *(jnp.maximum(a, b[0]) for a, b in zip(first[2:], other[2:], strict=True)),
+        )
+    share = len(layers) ** -0.5
+    return first._replace(directions=jax.tree.map(lambda leaf: share * leaf, first.directions))
+
+
+def _spectral(
+    mixing: jax.Array, start: jax.Array, before: jax.Array, after: jax.Array
+) -> jax.Array:
+    """Two steps of power iteration with the second moment `sum_i (B_i . b) g_i g_i^T`, random b.
+
+    Starts that lean to its leading eigenvectors, without an eigendecomposition. Where it vanishes,
+    the random start is left.
+    """
+    weights = after @ _unit(mixing).T
+    leaning = start
+    for _ in range(2):
+        leaning = _unit((weights * (before @ leaning.T)).T @ before)
+    return jnp.where(jnp.any(leaning != 0, axis=1, keepdims=True), leaning, start)
+
+
+def _spread(values: jax.Array, responses: jax.Array, count: int, max_cosine: float) -> jax.Array:
+    """Indices of the `count` best whose responses differ; the best again where there are less.
+
+    The traced sibling of `kkt.certificate.spread`, of values `(m,)` and responses `(n, m)`.
+    """
+    signatures = _unit(responses.T)
+    cosines = jnp.abs(signatures @ signatures.T)
+    best = jnp.argmax(values)
+
+    def pick(left: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        i = jnp.argmax(jnp.where(left, values, -jnp.inf))
+        i = jnp.where(left[i], i, best)
+        return left & (cosines[i] <= max_cosine) & (jnp.arange(len(values)) != i), i
+
+    return lax.scan(pick, jnp.ones(len(values), bool), None, length=count)[1]
+
+
+def _unit(rows: jax.Array) -> jax.Array:
+    size = jnp.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / jnp.where(size > 0, size, 1)

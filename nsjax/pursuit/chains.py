@@ -1,0 +1,74 @@
+"""Chains: one new neuron in every hidden layer, connected to each other alone.
+
+A chain adds `delta^D H(x; w)` to the outputs, with H a network of width one. Of its hidden weights,
+which are numbers, only the signs count; so its NCF is that of one neuron whose response is that of
+all layers, one after the other, `phi(u) = ||r^T s(+-s( ... s(X u)))||`, of degree `p^(L-1)`. At the
+origin this is the first step of Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from nsjax.networks import HomogeneousNeurons, activation_degree
+
+
+@dataclass(frozen=True)
+class Chains(HomogeneousNeurons):
+    """Chains through a network of `depth` layers, as a neuron family.
+
+    Every pattern of signs is met in turn: in column j, the hidden weight after layer l is negative
+    if bit l of j is set.
+    """
+
+    depth: int = 2
+
+    @property
+    def degree(self) -> jax.Array:
+        """`p^(L-1)`, an int32 scalar."""
+        return jnp.asarray(activation_degree(self.activation) ** (self.depth - 1), jnp.int32)
+
+    def signs(self, columns: int, dtype: jnp.dtype) -> jax.Array:
+        """Signs `(L - 2, columns)` of the hidden weights."""
+        bits = jnp.arange(columns) >> jnp.arange(self.depth - 2)[:, None]
+        return (1 - 2 * (bits & 1)).astype(dtype)
+
+    def response(
+        self, incoming: jax.Array, features: jax.Array, width: jax.Array | None = None
+    ) -> jax.Array:
+        """Responses `(n, m)` of chains whose first weights are the columns of `incoming`."""
+        return self._through(features @ incoming)
+
+    def response_vjp(
+        self,
+        incoming: jax.Array,
+        features: jax.Array,
+        transposed: jax.Array,
+        width: jax.Array | None = None,
+    ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+        """Responses, and the map from their cotangents to those of `incoming`."""
+        response, back = jax.vjp(self._through, features @ incoming)
+        return response, lambda cotangent: transposed @ back(cotangent)[0]
+
+    def norms(self) -> tuple[float, ...]:
+        """Norms of the layers of a unit chain: squares as `p^(L-1) : ... : p : 1` (Lemma 9)."""
+        p = activation_degree(self.activation)
+        squares = [float(p) ** (self.depth - 1 - layer) for layer in range(self.depth)]
+        return tuple((square / sum(squares)) ** 0.5 for square in squares)
+
+    def value_factor(self) -> float:
+        """N* over phi: the product of the norms, each to the power it enters the outputs with."""
+        p, product = activation_degree(self.activation), 1.0
+        for layer, norm in enumerate(self.norms()):
+            product *= norm ** (p ** (self.depth - 1 - layer))
+        return product
+
+    def _through(self, pre: jax.Array) -> jax.Array:
+        layer = self.activation(pre)
+        for signs in self.signs(pre.shape[1], pre.dtype):
+            layer = self.activation(signs * layer)
+        return layer

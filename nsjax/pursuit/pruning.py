@@ -1,0 +1,122 @@
+"""Pruning: neurons are taken out of a fitted network as long as it fits again after a refit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax.networks.homogeneous import Params
+from nsjax.pursuit.growth import refit
+from nsjax.pursuit.minimisers import Objective
+from nsjax.pursuit.problem import Problem
+from nsjax.pursuit.state import State, trim
+from nsjax.pursuit.task import Task
+
+
+def prune(task: Task, state: State, lane: int) -> Params:
+    """The network of a lane with as few neurons as still fit, in working units.
+
+    In one batch as wide as there are lanes, networks without the k neurons that do the least harm,
+    k = 1, 2, ...; the smallest that fits after a refit goes on. When none does, single neurons are
+    tried. The refit is the compiled one of the rounds. No layer loses its last neuron.
+    """
+    best = jax.tree.map(lambda leaf: np.asarray(leaf[lane]), state.params)
+    used = [np.arange(best[0].shape[0]) < int(k) for k in state.counts[lane]]
+    single = False
+    while True:
+        order = _by_harm(task, best, used)[: len(state.loss)]
+        if not order:
+            break
+        sets = [[place] for place in order]
+        if not single:
+            sets = _nested(order, used)
+        found = _smallest_fit(task, best, sets, len(state.loss))
+        if found is None:
+            if single:
+                break
+            single = True
+            continue
+        removed, best = found
+        single = False
+        for layer, j in removed:
+            used[layer][j] = False
+    # The used neurons first again.
+    for layer, flags in enumerate(used):
+        front = np.argsort(~flags, kind="stable")
+        weights = list(best)
+        weights[layer] = weights[layer][front]
+        weights[layer + 1] = weights[layer + 1][:, front]
+        best = tuple(weights)
+    counts = tuple(int(flags.sum()) for flags in used)
+    return trim(jax.tree.map(jnp.asarray, best), counts)
+
+
+Places = list[tuple[int, int]]
+
+
+def _by_harm(task: Task, params: Params, used: list[np.ndarray]) -> Places:
+    """Places (hidden layer, index) of the used neurons, the least missed first."""
+    objective = task.method.objective(params)
+    places = [
+        (layer, int(j))
+        for layer, flags in enumerate(used)
+        if flags.sum() > 1
+        for j in np.flatnonzero(flags)
+    ]
+    harm = [
+        float(_loss(objective, objective.layout.flat(_without(params, [place])), task.problem))
+        for place in places
+    ]
+    return [places[i] for i in np.argsort(harm)]
+
+
+@partial(jax.jit, static_argnums=0)
+def _loss(objective: Objective, w: jax.Array, problem: Problem) -> jax.Array:
+    return objective.relative(w, problem)
+
+
+def _nested(order: Places, used: list[np.ndarray]) -> list[Places]:
+    """The first k of `order`, for every k, but for the last neuron of a layer."""
+    left = [int(flags.sum()) for flags in used]
+    taken: Places = []
+    sets = []
+    for layer, j in order:
+        if left[layer] > 1:
+            left[layer] -= 1
+            taken = [*taken, (layer, j)]
+            sets.append(taken)
+    return sets
+
+
+def _smallest_fit(
+    task: Task, params: Params, sets: list[Places], width: int
+) -> tuple[Places, Params] | None:
+    """The largest of the sets of neurons without which the network fits after a refit."""
+    trials = [_without(params, places) for places in sets]
+    trials += trials[:1] * (width - len(trials))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trials)
+    live = jnp.arange(width) < len(sets)
+    # It fitted before, so there is no need of a penalty.
+    l2 = jnp.zeros(len(task.config.l2), task.x.dtype)
+    steps = max(1, task.config.steps // len(task.config.l2))
+    fits = refit(task.method, stacked, live, task.problem, l2, steps)
+    losses = np.asarray(task.measure(fits.params).loss)[: len(sets)]
+    good = np.flatnonzero(losses <= task.config.tol)
+    if not len(good):
+        return None
+    at = int(good[np.argmax([len(sets[i]) for i in good])])
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf[at]), fits.params)
+    return sets[at], weights
+
+
+def _without(params: Params, places: Places) -> Params:
+    """The same network with the neurons at `places` zero."""
+    weights: list[Any] = [np.array(w) for w in params]
+    for layer, j in places:
+        weights[layer][j] = 0
+        weights[layer + 1][:, j] = 0
+    return tuple(weights)

@@ -1,0 +1,233 @@
+"""What a pursuit returns: the network, why it stopped, and whether its fit can be trusted."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax.networks.homogeneous import Params, apply
+from nsjax.objectives import LOSSES
+from nsjax.pursuit.problem import prediction_error, reference_loss
+from nsjax.pursuit.pruning import prune
+from nsjax.pursuit.state import MESSAGES, Info, State, Stop, trim
+from nsjax.pursuit.task import Task
+
+MOST_PARAMETERS = 0.8
+"""Parameters, over samples times outputs, up to which a fit of the training data is no accident."""
+AGREEMENT = 1e-2
+"""Relative difference of two fitted lanes' outputs on new inputs up to which they agree."""
+UNBALANCED = 1.0
+"""Imbalance of a neuron, as a log of its norm ratio, beyond which it is said."""
+
+
+class Certificate(NamedTuple):
+    """Whether a small training error says anything about new inputs.
+
+    Attributes:
+        certified: whether it does, by at least one of the reasons.
+        reasons: why, or why not, in words.
+        parameters: weights of the network.
+        equations: samples times outputs.
+        agreement: relative difference of the outputs of two fitted lanes on inputs whose
+            coordinates are each taken from one of two samples; NaN if fewer than two fitted.
+        validation: relative error on the validation data; NaN without.
+    """
+
+    certified: bool
+    reasons: tuple[str, ...]
+    parameters: int
+    equations: int
+    agreement: float
+    validation: float
+
+
+class Pursuit(NamedTuple):
+    """Result of a pursuit.
+
+    Attributes:
+        params: the network, L weight matrices without padding, in the units of the data: that of
+            the smallest lane that fitted, pruned; if none did, the best of all rounds and attempts,
+            by the validation error or else the training loss.
+        history: `Info` of all rounds: arrays `(rounds, lanes, ...)`.
+        result: int32 code, see `Stop`; `message` is its text.
+        lane: the lane that the network is of.
+        loss: relative training loss of the network on the data as given.
+        error: its error there: mean squared error over the variance, which is the same, or the
+            share of wrong classes.
+        unpruned: the network before pruning, in the same units.
+        certificate: whether the fit can be trusted.
+        warnings: what went wrong, or looks as if, in words.
+        lanes: codes of all lanes, `(lanes,)`.
+        state: where it stopped, all lanes.
+    """
+
+    params: Params
+    history: Info
+    result: int
+    lane: int
+    loss: float
+    error: float
+    unpruned: Params
+    certificate: Certificate
+    warnings: tuple[str, ...]
+    lanes: np.ndarray
+    state: State
+
+    @property
+    def message(self) -> str:
+        """Why it stopped, in words."""
+        return MESSAGES[int(self.result)]
+
+    @property
+    def neurons(self) -> tuple[int, ...]:
+        """Neurons of every hidden layer."""
+        return tuple(weight.shape[0] for weight in self.params[:-1])
+
+    @property
+    def grown(self) -> tuple[int, ...]:
+        """The same before pruning."""
+        return tuple(weight.shape[0] for weight in self.unpruned[:-1])
+
+
+def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pursuit:
+    """The result of the pursuit whose lanes are `lanes`."""
+    mine = jax.tree.map(lambda leaf: leaf[lanes] if leaf.ndim else leaf, state)
+    rounds = [jax.tree.map(lambda leaf: leaf[lanes], info) for info in history]
+    rounds = [info for info in rounds if info.live.any()]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *rounds) if rounds else _empty(mine)
+    codes = np.asarray(mine.result)
+    fitted = np.flatnonzero(codes == Stop.FITTED)
+    if len(fitted):  # of several, the smallest
+        sizes = np.sum(np.asarray(mine.counts), axis=1)
+        lane = int(fitted[np.argmin(sizes[fitted])])
+        weights, counts = mine.params, mine.counts
+    else:
+        lane = int(np.argmin(mine.best_error))
+        weights, counts = mine.best, mine.best_counts
+    grown = tuple(int(k) for k in counts[lane])
+    unpruned = task.units.back(trim(jax.tree.map(lambda leaf: leaf[lane], weights), grown))
+    params = unpruned
+    if len(fitted) and task.config.prune:
+        params = task.units.back(prune(task, mine, lane))
+    outputs = apply(params, task.x, task.method.activation)
+    name = task.method.loss
+    loss = float(LOSSES[name](outputs, task.y) / reference_loss(name, task.y))
+    error = float(prediction_error(name, outputs, task.y))
+    result = int(codes[lane])
+    certificate = _certify(task, mine, fitted, params, result)
+    return Pursuit(
+        params,
+        stacked,
+        result,
+        lane,
+        loss,
+        error,
+        unpruned,
+        certificate,
+        _warnings(task, stacked, lane, certificate),
+        codes,
+        mine,
+    )
+
+
+def _empty(state: State) -> Any:
+    lanes, layers = state.counts.shape
+    shapes = {"added": (layers,), "neurons": (layers,)}
+    shapes |= {"ncf": (layers + 1,), "relative_ncf": (layers + 1,)}
+    return Info(*(jnp.zeros((0, lanes, *shapes.get(name, ()))) for name in Info._fields))
+
+
+def crossover(x: Any, seed: int = 0) -> np.ndarray:
+    """New inputs: every coordinate of a row is that of one of two rows of x, at random.
+
+    They keep the law of every coordinate, and independent coordinates independent.
+    """
+    rng = np.random.default_rng(seed)
+    x = np.asarray(x)
+    other = x[rng.permutation(len(x))]
+    return np.where(rng.random(x.shape) < 0.5, x, other)
+
+
+def _certify(
+    task: Task, state: State, fitted: np.ndarray, params: Params, result: int
+) -> Certificate:
+    parameters = sum(int(np.prod(weight.shape)) for weight in params)
+    equations = int(np.prod(task.y.shape))
+    activation, loss = task.method.activation, task.method.loss
+    agreement = validation = float("nan")
+    if len(fitted) >= 2:
+        probes = jnp.asarray(crossover(task.x), task.x.dtype)
+        one, other = (
+            apply(
+                task.units.back(jax.tree.map(lambda leaf, i=i: leaf[i], state.params)),
+                probes,
+                activation,
+            )
+            for i in fitted[:2]
+        )
+        if loss == "square":
+            agreement = float(jnp.sum((one - other) ** 2) / jnp.sum((one - jnp.mean(one, 0)) ** 2))
+        else:
+            labels = [
+                each > 0 if loss == "logistic" else jnp.argmax(each, 1) for each in (one, other)
+            ]
+            agreement = float(jnp.mean(labels[0] != labels[1]))
+    if task.validation is not None:
+        x, y = task.validation
+        validation = float(prediction_error(loss, apply(params, x, activation), y))
+    share = parameters / equations
+    few = share <= MOST_PARAMETERS
+    good = []
+    against = [] if few else [f"{share:.2g} parameters for each equation: near interpolation"]
+    if result == Stop.FITTED:
+        if few:
+            good.append(f"fitted with {share:.2g} parameters for each equation")
+        if agreement <= AGREEMENT:
+            good.append(f"two lanes agree on new inputs to {agreement:.1g}")
+    else:
+        against.append("not fitted")
+    if validation <= AGREEMENT:
+        good.append(f"error {validation:.1g} on validation data")
+    elif task.validation is not None:
+        against.append(f"error {validation:.1g} on validation data")
+        good = []
+    if agreement > AGREEMENT:
+        against.append(f"two fitted lanes differ by {agreement:.1g} on new inputs")
+    return Certificate(
+        bool(good), tuple(good or against), parameters, equations, agreement, validation
+    )
+
+
+def _warnings(task: Task, history: Info, lane: int, certificate: Certificate) -> tuple[str, ...]:
+    """Break conditions that were met in the lane that is returned."""
+    said: list[str] = []
+    if not len(history.live):
+        return ()
+    # Of the last attempt alone.
+    live = history.live[:, lane] & (history.attempt[:, lane] == history.attempt[:, lane].max())
+    at = {name: getattr(history, name)[live, lane] for name in Info._fields}
+    rises = np.flatnonzero(at["inserted"] > at["before"])
+    if len(rises):
+        said.append(f"the loss rose on insertion in rounds {(rises + 1).tolist()}: a smaller delta")
+    still = np.flatnonzero((at["moved"] < 2) & (at["loss"] > 0.999 * at["before"]))
+    if len(still):
+        said.append(
+            f"new neurons of rounds {(still + 1).tolist()} stayed near the saddle: delta too "
+            "small, or too few steps"
+        )
+    if at["imbalance"][-1] > UNBALANCED:
+        said.append(
+            f"unbalanced neurons: a norm ratio is a factor {np.exp(at['imbalance'][-1]):.2g} off "
+            "that of a KKT point (balance=True rescales them)"
+        )
+    if np.max(at["relative_ncf"][-1]) <= 10 * task.config.ncf_tol:
+        said.append("the NCF is near zero")
+    if certificate.parameters > MOST_PARAMETERS * certificate.equations:
+        said.append(
+            f"{certificate.parameters} parameters for {certificate.equations} equations: a small "
+            "training error says little"
+        )
+    return tuple(said)

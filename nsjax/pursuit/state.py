@@ -1,0 +1,164 @@
+"""The state of a pursuit, what a round records, and networks padded with zero neurons."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nsjax.networks.homogeneous import Params
+
+
+class Stop(IntEnum):
+    """Why a lane, or a pursuit, stopped. `MESSAGES[code]` is the reason in words."""
+
+    GROWING = 0
+    FITTED = 1
+    MAX_NEURONS = 2
+    MAX_ROUNDS = 3
+    NO_POSITIVE_KKT_POINT = 4
+    STALLED = 5
+    NOT_FINITE = 6
+    OTHER_FITTED = 7
+    MAX_PARAMETERS = 8
+    VALIDATION = 9
+
+
+MESSAGES: dict[int, str] = {
+    Stop.GROWING: "still growing",
+    Stop.FITTED: "fitted: the relative training loss is below the tolerance",
+    Stop.MAX_NEURONS: "the budget of neurons is spent (max_neurons)",
+    Stop.MAX_ROUNDS: "the budget of rounds is spent (max_rounds)",
+    Stop.NO_POSITIVE_KKT_POINT: (
+        "no positive KKT point: the NCF of a new neuron is zero in every layer, to ncf_tol of its "
+        "natural size, so no small neuron lowers the loss at leading order"
+    ),
+    Stop.STALLED: (
+        "the loss is not falling: two rounds in a row, the second with a chain of one neuron in "
+        "every layer, gained less than `rescue`"
+    ),
+    Stop.NOT_FINITE: "the loss is not finite; smaller scales of insertion or a smaller step help",
+    Stop.OTHER_FITTED: "another lane fitted first",
+    Stop.MAX_PARAMETERS: (
+        "as many parameters as max_share allows for these samples: a fit would say little"
+    ),
+    Stop.VALIDATION: "the validation error has not fallen for `patience` rounds",
+}
+
+
+class State(NamedTuple):
+    """Where a pursuit is: arrays alone, B lanes along the first axis.
+
+    Attributes:
+        params: padded weights in working units, L arrays `(B, k_l, k_{l-1})`; unused neurons zero.
+        counts: `(B, L - 1)` int32, used neurons of every hidden layer, which come first.
+        loss: `(B,)` relative training loss that is minimised: of weighed samples if
+            `config.normalise`.
+        gain: `(B,)` share of the loss that the last round took away; 1 before the first.
+        result: `(B,)` int32, see `Stop`.
+        best: padded weights of the best round of all attempts, like `params`.
+        best_counts: `(B, L - 1)`.
+        best_error: `(B,)` error of that round: on the validation data, if there are any, else the
+            relative training loss on the data as given.
+        waited: `(B,)` int32, rounds since then.
+        age: `(B,)` int32, rounds since the lane began, or began anew.
+        attempt: `(B,)` int32, how often it has begun.
+        round: rounds done in all.
+        keys: `(B,)` PRNG keys, of which those of every round are made.
+        fingerprint: checksum of the data, which a later round has to match.
+    """
+
+    params: Params
+    counts: jax.Array
+    loss: jax.Array
+    gain: jax.Array
+    result: jax.Array
+    best: Params
+    best_counts: jax.Array
+    best_error: jax.Array
+    waited: jax.Array
+    age: jax.Array
+    attempt: jax.Array
+    round: jax.Array
+    keys: jax.Array
+    fingerprint: jax.Array
+
+    @property
+    def capacity(self) -> int:
+        """Neurons that each hidden layer has room for."""
+        return self.params[0].shape[1]
+
+
+class Info(NamedTuple):
+    """What one round did in every lane; NaN, or 0, in those that had stopped before.
+
+    In `Pursuit.history` each array has the rounds along a further first axis.
+
+    Attributes:
+        live: `(B,)` bool, whether the lane took part.
+        attempt: `(B,)` which attempt of the lane this was, from 1 on.
+        added: `(B, L - 1)` neurons added to every hidden layer.
+        neurons: `(B, L - 1)` neurons after the round.
+        kind: `(B,)` int32: hidden layer of the new neurons, -1 for all layers together, 0 for a
+            chain.
+        ncf: `(B, L)` the best NCF value of a chain and of every hidden layer, in working units,
+            where the loss is relative.
+        relative_ncf: `(B, L)` the same over what it would be if residual and responses lined up.
+        kkt_residual: `(B,)` of the neuron taken.
+        scale: `(B,)` norm of the new weights on insertion.
+        descent: `(B,)` change of the loss on insertion over `-scale^q N*` (Lemma 12).
+        before: `(B,)` relative training loss before the round.
+        inserted: `(B,)` relative training loss after the insertion.
+        loss: `(B,)` relative training loss that is minimised, after the refit.
+        grad_norm: `(B,)` size of its gradient there.
+        evaluations: `(B,)` of the loss and its gradient.
+        imbalance: `(B,)` largest `|log(||w_in||^2 / (p ||w_out||^2))| / 2` over the neurons.
+        moved: `(B,)` size of the new weights after the refit over that on insertion.
+        error: `(B,)` relative error on the training data as given: mean squared error over the
+            variance, or the share of wrong classes.
+        validation, test: `(B,)` the same on those data; NaN without.
+    """
+
+    live: jax.Array
+    attempt: jax.Array
+    added: jax.Array
+    neurons: jax.Array
+    kind: jax.Array
+    ncf: jax.Array
+    relative_ncf: jax.Array
+    kkt_residual: jax.Array
+    scale: jax.Array
+    descent: jax.Array
+    before: jax.Array
+    inserted: jax.Array
+    loss: jax.Array
+    grad_norm: jax.Array
+    evaluations: jax.Array
+    imbalance: jax.Array
+    moved: jax.Array
+    error: jax.Array
+    validation: jax.Array
+    test: jax.Array
+
+
+def pad(params: Params, capacity: int) -> Params:
+    """Weights `(..., k_l, k_{l-1})` with zero neurons up to `capacity` in every hidden layer."""
+    padded = []
+    for i, weight in enumerate(params):
+        rows = 0 if i == len(params) - 1 else capacity - weight.shape[-2]
+        columns = 0 if i == 0 else capacity - weight.shape[-1]
+        before = [(0, 0)] * (weight.ndim - 2)
+        padded.append(jnp.pad(weight, [*before, (0, rows), (0, columns)]))
+    return tuple(padded)
+
+
+def trim(params: Params, counts: tuple[int, ...]) -> Params:
+    """One network without its unused neurons."""
+    trimmed = []
+    for i, weight in enumerate(params):
+        rows = weight.shape[0] if i == len(params) - 1 else counts[i]
+        columns = weight.shape[1] if i == 0 else counts[i - 1]
+        trimmed.append(weight[:rows, :columns])
+    return tuple(trimmed)

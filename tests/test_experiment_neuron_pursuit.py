@@ -1,0 +1,116 @@
+"""The neuron pursuit experiment, small: run folder, figures, resume, refusals in words."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments import neuron_pursuit
+from nsjax import pursuit, runs
+
+FIGURES = ("growth", "ncf", "insertions", "balance", "weights", "used")
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Two layers, two lanes, few starts, and what compiles fastest."""
+    monkeypatch.setitem(
+        pursuit.PRESETS,
+        "default",
+        pursuit.Config(rule="ncf", lanes=2, starts=8, candidates=1, steps=100, prune=False),
+    )
+    return neuron_pursuit.Config(
+        samples=60,
+        dimension=4,
+        depth=2,
+        test=50,
+        tol=1e-2,
+        max_neurons=3,
+        seeds=2,
+        root=tmp_path,
+    )
+
+
+def test_run_and_resume(small, capsys, monkeypatch):
+    """Cells, results, figures and a line per round; a rerun computes nothing again."""
+    folder = neuron_pursuit.main(small)
+    shown = capsys.readouterr()
+    assert "[1/2] sparse-f1-sphere-seed0: round 1: 2 lanes; the best has" in shown.err
+    for words in ("why it stopped", "Over 2 seeds", "largest other"):
+        assert words in shown.out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["status"] == "finished"
+    results = json.loads((folder / "results.json").read_text())["values"]
+    assert sorted(results) == ["sparse-f1-sphere-seed0", "sparse-f1-sphere-seed1"]
+    for kind in FIGURES:
+        assert (folder / "figures" / f"sparse-f1-sphere-seed0-{kind}.png").stat().st_size > 5000
+    with runs.open_run(small.root, "neuron_pursuit", small, seed=0) as run:
+        found = neuron_pursuit.stored(run.cell("sparse-f1-sphere-seed0"))
+    assert found.params[0].shape == (found.neurons[0], 5)
+    assert found.history.error.shape == (found.rounds, 2)
+    # The test error of a network that was not pruned is that after its last round.
+    last = found.history.validation[:, found.lane]
+    np.testing.assert_allclose(last[np.isfinite(last)][-1], found.test_error, rtol=1e-6)
+
+    def fail(*_, **__):
+        raise AssertionError("a finished cell was computed again")
+
+    monkeypatch.setattr(neuron_pursuit.pursuit, "run", fail)
+    assert neuron_pursuit.main(small) == folder
+
+
+def test_a_file_is_split_and_its_held_out_part_certifies(small, tmp_path):
+    """Rows of the file are trained on, or held out; the cell is named after its contents."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(75, 4))
+    np.savez(tmp_path / "mine.npz", x=x, y=x[:, 0] * x[:, 1])
+    task = f"npz:{tmp_path / 'mine.npz'}"
+    config = dataclasses.replace(small, task=(task,), inputs=("cube", "sphere"), seeds=1)
+    (point,) = neuron_pursuit.sweep(config)
+    learned = neuron_pursuit.prepare(config, point)
+    assert (learned.x.shape, learned.test[0].shape) == ((60, 5), (15, 5))
+    rows = np.concatenate([learned.x, learned.test[0]])[:, :4]
+    np.testing.assert_allclose(np.sort(rows, axis=0), np.sort(x, axis=0), rtol=1e-6)
+    folder = neuron_pursuit.main(config)
+    ((name, found),) = json.loads((folder / "results.json").read_text())["values"].items()
+    assert name.startswith("npz-")
+    assert found["test_error"] == pytest.approx(found["certificate"]["validation"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": ("sparse-f9",)}, "task must be one of sparse-f1, .*, got 'sparse-f9'"),
+        ({"task": ()}, "at least one task"),
+        ({"task": ("npz:none.npz",)}, "no data file none.npz"),
+        ({"dimension": 2}, "dimension must be at least 3"),
+        ({"depth": 1}, "depth must be at least 2"),
+        ({"loss": "logistic"}, "labels -1 and 1"),
+        ({"lanes": 0}, "lanes must be a positive integer, got 0"),
+        ({"task": ("linnerud",), "holdout": 1.0}, "holdout must leave samples"),
+    ],
+)
+def test_bad_settings_are_refused_before_a_run_folder_is_made(small, change, message):
+    """In the library's own words."""
+    with pytest.raises(SystemExit, match=message):
+        neuron_pursuit.main(dataclasses.replace(small, **change))
+    assert not (small.root / "neuron_pursuit").exists()
+
+
+def test_presets_and_every_setting_on_the_command_line(capsys):
+    """--help lists each field; None leaves a setting of the pursuit; a delta is a fixed one."""
+    with pytest.raises(SystemExit) as stop:
+        runs.parse(neuron_pursuit.Config, neuron_pursuit.PRESETS, ["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(neuron_pursuit.Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+    words = ["--preset", "paper", "--task", "sparse-f2", "--inputs", "cube", "hypercube"]
+    paper = runs.parse(neuron_pursuit.Config, neuron_pursuit.PRESETS, [*words, "--delta", "0.2"])
+    assert neuron_pursuit.sweep(paper) == [("sparse-f2", "hypercube", 0)]
+    wanted = dataclasses.replace(pursuit.PRESETS["paper"], delta=0.2, insertion="fixed")
+    assert neuron_pursuit.settings(paper) == wanted
+    full = neuron_pursuit.PRESETS["full"]
+    assert len(neuron_pursuit.sweep(full)) == 4 * 3 * 5
+    assert neuron_pursuit.settings(full) == pursuit.PRESETS["default"]
