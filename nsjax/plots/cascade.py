@@ -8,20 +8,15 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from nsjax.diagnostics import neuron_norms
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid, ordered_colors, power_of_ten
 
 _STAY = CATEGORIES[7]
 _TINY = 1e-16
-# An odd number of colours: zero has one of its own.
-_SIGNED = LinearSegmentedColormap.from_list(
-    "signed", [CATEGORIES[0], "white", CATEGORIES[1]], N=257
-)
 
 
 def plot_cascade(cascades: Any, *, ax: Axes | None = None, floor: float = 1e-6) -> Figure:
@@ -98,7 +93,7 @@ def plot_visits(cascade: Any, *, title: str = "") -> Figure:
             panel = panels[layer, column]
             image = panel.imshow(
                 network[layer],
-                cmap=_SIGNED,
+                cmap=SIGNED,
                 vmin=-scale,
                 vmax=scale,
                 aspect="auto",

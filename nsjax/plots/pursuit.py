@@ -14,9 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from nsjax.diagnostics import balance_ratio, neuron_norms
 from nsjax.networks.homogeneous import Activation, activation_degree
-from nsjax.plots.cascade import _SIGNED as SIGNED
 from nsjax.plots.layers import LEGEND, layer_color, neuron_dots
-from nsjax.plots.style import CATEGORIES, RC, axes, grid
+from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid
 
 _LEAST = 1e-17
 _OTHERS = "0.75"

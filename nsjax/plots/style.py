@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 RC: dict[Any, Any] = {
@@ -37,6 +38,9 @@ CATEGORIES = (
     "#999999",
 )
 """Colours of Okabe and Ito for unordered groups; viridis for ordered ones."""
+# An odd number of colours: zero has one of its own.
+SIGNED = LinearSegmentedColormap.from_list("signed", [CATEGORIES[0], "white", CATEGORIES[1]], N=257)
+"""Colours of signed values, white at zero."""
 
 
 def axes(ax: Axes | None, *, size: tuple[float, float] = (3.4, 2.6)) -> tuple[Figure, Axes]:

@@ -8,7 +8,7 @@ whose gradient is exactly zero, stay exactly zero.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -37,6 +37,12 @@ class Objective:
         """Training loss over its reference."""
         outputs = apply(self.layout.tree(w), problem.x, self.activation)
         return LOSSES[self.loss](outputs, problem.y) / problem.reference
+
+    def cast(self, dtype: Any) -> Objective:
+        """The same of weights of another dtype."""
+        layout = self.layout
+        dtypes = (str(jnp.dtype(dtype)),) * len(layout.dtypes)
+        return replace(self, layout=Layout(layout.structure, layout.shapes, dtypes))
 
     def __call__(
         self, w: jax.Array, args: tuple[Problem, jax.Array]
@@ -111,6 +117,12 @@ def _optimistix(solver: Any, function: Callable[[Objective], Callable[..., Any]]
         learning_rate: float,
     ) -> Fit:
         del learning_rate
+        # Some of its arrays are of JAX's default float, whatever that of the weights.
+        dtype, wide = w.dtype, jnp.result_type(float)
+        objective = objective.cast(wide)
+        w, problem, l2, target = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, wide), (w, problem, l2, target)
+        )
         value, args, tags = function(objective), (problem, l2), frozenset[object]()
         state = solver.init(value, w, args, {}, *jax.eval_shape(value, w, args), tags)
         arrays, rest = eqx.partition(state, eqx.is_array)
@@ -125,7 +137,7 @@ def _optimistix(solver: Any, function: Callable[[Objective], Callable[..., Any]]
 
         start = objective.relative(w, problem)
         (w, _), count = _loop((w, arrays), advance, start, steps, target)
-        return Fit(w, objective.relative(w, problem), count)
+        return Fit(w.astype(dtype), objective.relative(w, problem).astype(dtype), count)
 
     return minimise
 

@@ -1,0 +1,409 @@
+"""What neuron pursuit costs: compiled programs, a round's parts, compilation, and minimisers.
+
+CPU-seconds of one process, measured side by side in one run, without the cache of compiled
+programs.
+
+"Growth" is one pursuit up to a number of neurons, once with room that doubles when it is full, and
+once with room for exactly the neurons of every round, so that every round compiles anew; programs
+are those of functions of `nsjax.pursuit`, beside small ones of single operations. "A round" is
+warm: its search and insertion (`grow`), and its refit. "From cold" is a first run in a new process,
+less the same run once warm. "Minimisers" go from the same weights, a fitted network that was
+disturbed, to the same loss.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax import PolyLeakyReLU, data, pursuit
+from nsjax.pursuit import loop
+from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
+from nsjax.pursuit.problem import Problem
+from nsjax.pursuit.state import pad
+from nsjax.runs import Run, open_run, parse, print_table, progress, setup
+
+DOUBLING, EXACT = "room doubles", "room for every width"
+WANTED = {"programs": 6, "cost": 0.3, "compilation": 10}
+"""The most programs, share of the cost of compiling at every width, and CPU-seconds to compile."""
+FOLDER = "nsjax.pursuit"
+
+
+@dataclass(frozen=True)
+class Config:
+    preset: Literal["quick", "full"] = "quick"
+    dimension: int = 20
+    """Inputs d, beside a constant one."""
+    samples: int = 300
+    depth: int = 3
+    target: str = "sparse-f1"
+    neurons: int = 32
+    """Hidden neurons that the growth ends with."""
+    lanes: int = 4
+    """Lanes of the growth."""
+    steps: int = 50
+    """Evaluations in each of its refits."""
+    rounds: int = 3
+    """Rounds of the default pursuit before the one that is timed."""
+    repeats: int = 5
+    """Repeats of a round, and starts of the minimisers, of which the medians count."""
+    disturbance: float = 0.3
+    """How far the minimisers start from a fit, over the size of its weights."""
+    goal: float = 1e-5
+    """Relative loss that they go to."""
+    budget: int = 20_000
+    """Their most evaluations."""
+    seed: int = 0
+    root: Path = field(default=Path("runs"), compare=False)
+    """Folder of all runs."""
+
+
+PRESETS = {"quick": Config(), "full": Config(preset="full", repeats=15)}
+
+
+def task_of(config: Config, settings: pursuit.Config, *, noise: bool = False) -> pursuit.Task:
+    """The target; or noise, which no small network fits."""
+    keys = jax.random.split(jax.random.key(config.seed))
+    x, y = data.sparse_task(keys[0], config.target, config.samples, config.dimension)
+    y = jax.random.normal(keys[1], y.shape, y.dtype) if noise else y
+    return pursuit.Task(x, y, activation=PolyLeakyReLU(2), depth=config.depth, config=settings)
+
+
+@contextmanager
+def compilations() -> Iterator[dict[str, list[float]]]:
+    """Seconds of every compilation inside, by the name of the program."""
+    seen: dict[str, list[float]] = {}
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            seen.setdefault(str(kwargs.get("fun_name", event)), []).append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def of_pursuit(programs: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Those of functions that `nsjax.pursuit` compiles; the others are of single operations."""
+    compiled = type(jax.jit(lambda: 0))
+    modules = [module for name, module in sys.modules.items() if name.startswith(FOLDER)]
+    names = {
+        f"jit({name})"
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, compiled)
+    }
+    return {name: times for name, times in programs.items() if name in names}
+
+
+# Growth.
+
+
+def exact(state: pursuit.State, room: int) -> pursuit.State:
+    """The same state with room for so many neurons in each hidden layer, and no more."""
+
+    def cut(params: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        last = len(params) - 1
+        kept = tuple(
+            weight[:, : room if i < last else None, : room if i > 0 else None]
+            for i, weight in enumerate(params)
+        )
+        return pad(kept, room)
+
+    networks: dict[str, Any] = {
+        name: cut(value) for name, value in state._asdict().items() if isinstance(value, tuple)
+    }
+    return state._replace(**networks)
+
+
+def grow_network(config: Config, *, tight: bool) -> dict[str, Any]:
+    """A pursuit to the budget of neurons, from an empty cache: its programs and CPU-seconds."""
+    settings = pursuit.Config(lanes=config.lanes, steps=config.steps, tol=sys.float_info.min)
+    jax.clear_caches()
+    begun = time.process_time()
+    with compilations() as programs:
+        task = task_of(config, settings, noise=True)
+        state, rounds = pursuit.init(jax.random.key(config.seed), task), 0
+        growing = jnp.full_like(state.result, pursuit.Stop.GROWING)
+        while int(jnp.max(jnp.sum(state.counts, axis=1))) < config.neurons:
+            if rounds == config.neurons:
+                raise RuntimeError(f"{rounds} rounds did not add {config.neurons} neurons")
+            if tight:
+                state = exact(state, int(jnp.max(state.counts)) + settings.per_round)
+            # Whatever stops a lane, which has nothing to learn, it goes on.
+            state, _ = pursuit.step(task, state._replace(result=growing))
+            rounds += 1
+        jax.block_until_ready(state)
+    seconds = time.process_time() - begun
+    counted = {name: len(times) for name, times in of_pursuit(programs).items()}
+    return {
+        "programs": sum(counted.values()),
+        "by_name": counted,
+        "small": sum(map(len, programs.values())) - sum(counted.values()),
+        "cpu_seconds": seconds,
+        "rounds": rounds,
+        "neurons": int(jnp.max(jnp.sum(state.counts, axis=1))),
+        "widths": np.asarray(jnp.max(state.counts, axis=0)).tolist(),
+    }
+
+
+# A round, warm.
+
+
+@contextmanager
+def timed_parts() -> Iterator[dict[str, float]]:
+    """CPU-seconds of the two programs of a round, as `pursuit.step` calls them."""
+    seconds, whole = {"grow": 0.0, "refit": 0.0}, {"grow": loop.grow, "refit": loop.refit}
+
+    def timed(name: str, *args: Any) -> Any:
+        begun = time.process_time()
+        result = jax.block_until_ready(whole[name](*args))
+        seconds[name] += time.process_time() - begun
+        return result
+
+    for name in whole:
+        setattr(loop, name, partial(timed, name))
+    try:
+        yield seconds
+    finally:
+        for name, function in whole.items():
+            setattr(loop, name, function)
+
+
+def split_round(config: Config) -> dict[str, float]:
+    """Median CPU-seconds of a round of the default pursuit, and of its parts."""
+    task = task_of(config, pursuit.Config(tol=sys.float_info.min))
+    state = pursuit.init(jax.random.key(config.seed), task)
+    for _ in range(config.rounds):
+        state, _ = pursuit.step(task, state)
+    jax.block_until_ready(pursuit.step(task, state))
+    rows = []
+    for _ in range(config.repeats):
+        begun = time.process_time()
+        with timed_parts() as parts:
+            jax.block_until_ready(pursuit.step(task, state))
+        rows.append({**parts, "round": time.process_time() - begun})
+    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+
+
+# From cold.
+
+
+def cold(config: Config) -> dict[str, Any]:
+    """In this process: CPU-seconds of a first run of the default pursuit, and of a second."""
+
+    def run() -> tuple[float, pursuit.Pursuit]:
+        begun = time.process_time()
+        task = task_of(config, pursuit.Config())
+        found = pursuit.run(
+            jax.random.key(config.seed),
+            task.x,
+            task.y,
+            activation=task.method.activation,
+            depth=config.depth,
+            config=task.config,
+        )
+        return time.process_time() - begun, found
+
+    with compilations() as programs:
+        first, _ = run()
+    second, found = run()
+    slowest = {name: round(sum(times), 3) for name, times in of_pursuit(programs).items()}
+    others = sum(map(sum, programs.values())) - sum(slowest.values())
+    return {
+        "first": first,
+        "second": second,
+        "compilation": first - second,
+        "wall_seconds": slowest | {"single operations": round(others, 3)},
+        "rounds": len(found.history.loss),
+    }
+
+
+_COLD = """
+import json, sys
+from benchmarks import pursuit
+from nsjax.runs import setup
+setup(cache="")
+config = pursuit.Config(**json.loads(sys.argv[1]))
+print(json.dumps(pursuit.cold(config)))
+"""
+
+
+def from_cold(config: Config) -> dict[str, Any]:
+    """`cold` in a new process."""
+    given = {
+        name: getattr(config, name) for name in ("dimension", "samples", "depth", "target", "seed")
+    }
+    root = Path(__file__).resolve().parents[1]
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-c", _COLD, json.dumps(given)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the run from cold failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# Minimisers.
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def descend(
+    name: str, objective: Objective, w: jax.Array, problem: Problem, goal: jax.Array, budget: int
+) -> Fit:
+    """One minimiser from flat weights, without a penalty."""
+    return MINIMISERS[name](
+        objective,
+        w,
+        problem,
+        l2=jnp.zeros((), w.dtype),
+        steps=budget,
+        target=goal,
+        learning_rate=pursuit.Config().learning_rate,
+    )
+
+
+def compare_minimisers(config: Config) -> list[dict[str, Any]]:
+    """Evaluations and CPU-seconds of every minimiser, medians over the starts that got there."""
+    task = task_of(config, pursuit.Config())
+    found = pursuit.run(
+        jax.random.key(config.seed),
+        task.x,
+        task.y,
+        activation=task.method.activation,
+        depth=config.depth,
+        config=task.config,
+    )
+    params = task.units.into(found.params)
+    objective = task.method.objective(params)
+    flat = objective.layout.flat(params)
+    keys = jax.random.split(jax.random.key(config.seed + 1), config.repeats)
+    size = config.disturbance * jnp.linalg.norm(flat) / flat.size**0.5
+    starts = [flat + size * jax.random.normal(key, flat.shape, flat.dtype) for key in keys]
+    goal, rows = jnp.asarray(config.goal, flat.dtype), []
+    for name in MINIMISERS:
+        call: Callable[[jax.Array], Fit] = partial(
+            lambda name, w: descend(name, objective, w, task.problem, goal, config.budget), name
+        )
+        jax.block_until_ready(call(starts[0]))
+        seconds, fits = [], []
+        for w in starts:
+            begun = time.process_time()
+            fits.append(jax.block_until_ready(call(w)))
+            seconds.append(time.process_time() - begun)
+        there = [i for i, fit in enumerate(fits) if float(fit.loss) <= config.goal]
+        evaluations = [int(fits[i].evaluations) for i in there]
+        rows.append(
+            {
+                "minimiser": name,
+                "reached": f"{len(there)} of {len(starts)}",
+                "evaluations": float(np.median(evaluations)) if there else math.nan,
+                "cpu_seconds": float(np.median([seconds[i] for i in there])) if there else math.nan,
+                "weights": int(flat.size),
+            }
+        )
+    return rows
+
+
+# The report.
+
+
+def judge(growth: dict[str, dict], compile_seconds: float) -> list[tuple]:
+    """What is wanted: what was measured, the most that is wanted, and whether it is met."""
+    cost = growth[DOUBLING]["cpu_seconds"] / growth[EXACT]["cpu_seconds"]
+    neurons = growth[DOUBLING]["neurons"]
+    rows = (
+        (f"programs, {neurons} neurons", growth[DOUBLING]["programs"], WANTED["programs"]),
+        ("CPU time over that of compiling at every width", cost, WANTED["cost"]),
+        ("CPU-seconds of compilation from cold", compile_seconds, WANTED["compilation"]),
+    )
+    return [
+        (what, found, most, "met" if found <= most else "not met") for what, found, most in rows
+    ]
+
+
+def report(growth: dict, parts: dict, start: dict, minimisers: list, wanted: list) -> None:
+    print_table(
+        "Growth",
+        ["", "programs", "small ones", "CPU s", "rounds", "neurons", "of them"],
+        [
+            [
+                name,
+                row["programs"],
+                row["small"],
+                row["cpu_seconds"],
+                row["rounds"],
+                row["neurons"],
+                ", ".join(f"{n} {program}" for program, n in sorted(row["by_name"].items())),
+            ]
+            for name, row in growth.items()
+        ],
+    )
+    names = {"grow": "search and insertion", "refit": "minimisation", "round": "whole round"}
+    print_table(
+        "A round, warm",
+        ["", "CPU s", "share"],
+        [[names[name], s, s / parts["round"]] for name, s in parts.items()],
+    )
+    print_table(
+        "From cold, default settings: a first run, the second, and seconds in the compiler",
+        ["", "s"],
+        [
+            ["first run, CPU", start["first"]],
+            ["second run, CPU", start["second"]],
+            *([f"compiler, {name}", s] for name, s in start["wall_seconds"].items()),
+        ],
+    )
+    print_table(
+        "Minimisers from the same weights to the same loss",
+        list(minimisers[0]),
+        [list(row.values()) for row in minimisers],
+    )
+    print_table("Wanted", ["", "measured", "at most", ""], wanted)
+
+
+def main(config: Config) -> Run:
+    with open_run(config.root, "benchmark_pursuit", config, seed=config.seed) as run:
+        growth = {}
+        for name in progress((DOUBLING, EXACT), description="growth"):
+            growth[name] = grow_network(config, tight=name == EXACT)
+        parts, start = split_round(config), from_cold(config)
+        minimisers = compare_minimisers(config)
+        wanted = judge(growth, start["compilation"])
+        report(growth, parts, start, minimisers, wanted)
+        run.save_results(
+            {},
+            {
+                "growth": growth,
+                "round": parts,
+                "cold": start,
+                "minimisers": minimisers,
+                "wanted": wanted,
+            },
+        )
+    return run
+
+
+if __name__ == "__main__":
+    setup(cache="")
+    main(parse(Config, PRESETS, description=__doc__))
