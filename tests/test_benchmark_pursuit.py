@@ -59,7 +59,7 @@ def test_run(tmp_path, capsys):
     config = benchmark.Config(
         dimension=4, samples=80, neurons=4, lanes=2, rounds=1, repeats=1, root=tmp_path
     )
-    folder = benchmark.main(config)
+    folder = benchmark.main(config).path
     results = json.loads((folder / "results.json").read_text())["values"]
     growth = results["growth"]
     assert growth[DOUBLING]["neurons"] == growth[EXACT]["neurons"] >= 4
