@@ -50,7 +50,7 @@ def test_run_and_resume(small, capsys, monkeypatch):
     assert found.params[0].shape == (found.neurons[0], 5)
     assert found.history.error.shape == (found.rounds, 2)
     # The test error of a network that was not pruned is that after its last round.
-    last = found.history.validation[:, found.lane]
+    last = found.history.test[:, found.lane]
     np.testing.assert_allclose(last[np.isfinite(last)][-1], found.test_error, rtol=1e-6)
 
     def fail(*_, **__):

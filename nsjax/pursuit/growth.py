@@ -15,11 +15,11 @@ from nsjax._flat import Layout
 from nsjax.networks import activation_degree
 from nsjax.networks.balance import balanced
 from nsjax.networks.homogeneous import Activation, Params, apply
-from nsjax.objectives import residual
+from nsjax.objectives import LOSSES, residual
 from nsjax.pursuit.candidates import Candidates, Neurons, place, search
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
-from nsjax.pursuit.problem import Problem
+from nsjax.pursuit.problem import Problem, Units, prediction_error, reference_loss
 
 _NOT_COMPILED = (
     "lanes",
@@ -82,6 +82,51 @@ class Method:
         )
 
 
+class Measured(NamedTuple):
+    """How well the networks of all lanes do on the data as given, `(B,)` each.
+
+    Attributes:
+        loss: relative training loss.
+        error: prediction error on the training data.
+        validation, test: the same on those data; NaN without.
+    """
+
+    loss: jax.Array
+    error: jax.Array
+    validation: jax.Array
+    test: jax.Array
+
+
+class Given(NamedTuple):
+    """The data as given, pairs `(x, y)`; those held out may be missing.
+
+    Attributes:
+        units: how working units come from the user's.
+        data: for training.
+        validation, test: see `Measured`.
+    """
+
+    units: Units
+    data: tuple[jax.Array, jax.Array]
+    validation: tuple[jax.Array, jax.Array] | None
+    test: tuple[jax.Array, jax.Array] | None
+
+    def measure(self, method: Method, params: Params) -> Measured:
+        """How well one network in working units does."""
+        params = self.units.back(params)
+
+        def error(pair: tuple[jax.Array, jax.Array] | None) -> jax.Array:
+            if pair is None:
+                return jnp.full((), jnp.nan, params[0].dtype)
+            outputs = apply(params, pair[0], method.activation)
+            return prediction_error(method.loss, outputs, pair[1]).astype(outputs.dtype)
+
+        x, y = self.data
+        loss = LOSSES[method.loss](apply(params, x, method.activation), y)
+        loss /= reference_loss(method.loss, y)
+        return Measured(loss, *(error(pair) for pair in self[1:]))
+
+
 class Grown(NamedTuple):
     """What growth did in every lane; see `state.Info`."""
 
@@ -107,12 +152,15 @@ class Refitted(NamedTuple):
     grad_norm: jax.Array
     evaluations: jax.Array
     imbalance: jax.Array
+    moved: jax.Array
+    given: Measured
 
 
 @partial(jax.jit, static_argnums=0)
 def grow(
     method: Method,
     keys: jax.Array,
+    number: jax.Array,
     params: Params,
     counts: jax.Array,
     live: jax.Array,
@@ -124,7 +172,8 @@ def grow(
 
     Args:
         method: static settings.
-        keys: `(B,)` PRNG keys.
+        keys: `(B,)` PRNG keys of all rounds.
+        number: of this round.
         params, counts: of the lanes; there is room for `per_round` more neurons in each layer.
         live: `(B,)` bool, whether the lane takes part.
         first: `(B,)` bool, no neuron yet.
@@ -132,6 +181,7 @@ def grow(
         problem: data.
     """
     activation, config = method.activation, method.config
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
     outputs = jax.vmap(lambda *w: apply(w, problem.x, activation))(*params)
     # Of the relative loss, so that NCF values are changes of it.
     pull = jax.vmap(lambda h: residual(h, problem.y, loss=method.loss))(outputs) / problem.reference
@@ -148,12 +198,19 @@ def refit(
     params: Params,
     live: jax.Array,
     problem: Problem,
+    given: Given,
     l2: jax.Array,
     steps: jax.Array | int,
+    direction: Params,
 ) -> Refitted:
-    """Minimise the loss in every live lane, with the penalties `l2` in turn, `steps` for each."""
+    """Minimise the loss in every live lane, with the penalties `l2` in turn, `steps` for each.
+
+    `direction`, shaped like params, is not zero at new weights, whose size is reported.
+    """
     lane = partial(_refit_lane, method)
-    return jax.vmap(lane, in_axes=(0, 0, None, None, None))(params, live, problem, l2, steps)
+    return jax.vmap(lane, in_axes=(0, 0, None, None, None, None, 0))(
+        params, live, problem, given, l2, steps, direction
+    )
 
 
 def _grow_lane(
@@ -289,8 +346,10 @@ def _refit_lane(
     params: Params,
     live: jax.Array,
     problem: Problem,
+    given: Given,
     l2: jax.Array,
     steps: jax.Array | int,
+    direction: Params,
 ) -> Refitted:
     config = method.config
     objective = method.objective(params)
@@ -301,17 +360,23 @@ def _refit_lane(
         fit = method.refit(objective, w, problem, l2, steps)
         return fit.w, (fit.loss, fit.evaluations)
 
-    w, (losses, evaluations) = lax.scan(penalised, start, l2)
+    w, (_, evaluations) = lax.scan(penalised, start, l2)
+    # A minimiser may run away: then the round has gained nothing.
+    before, loss = objective.relative(start, problem), objective.relative(w, problem)
+    w = jnp.where(loss < before, w, start)
     params = objective.layout.tree(w)
     if config.balance:
         params = balanced(params, method.p, 10 * float(jnp.finfo(w.dtype).eps), 1000)
-    gradient = jax.grad(objective.relative)(objective.layout.flat(params), problem)
+    loss, gradient = jax.value_and_grad(objective.relative)(objective.layout.flat(params), problem)
+    new = [jnp.sum(jnp.where(d != 0, w, 0) ** 2) for d, w in zip(direction, params, strict=True)]
     return Refitted(
         params,
-        losses[-1],
+        loss,
         jnp.linalg.norm(gradient),
         jnp.sum(evaluations, dtype=jnp.int32),
         _imbalance(params, method.p),
+        jnp.sqrt(jnp.sum(jnp.stack(new))),
+        given.measure(method, params),
     )
 
 

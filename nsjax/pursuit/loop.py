@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.networks.homogeneous import Activation, Params
+from nsjax.networks.homogeneous import Activation, Params, apply
+from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.growth import Grown, Refitted, grow, refit
 from nsjax.pursuit.results import conclude
 from nsjax.pursuit.state import Info, State, Stop, pad
-from nsjax.pursuit.task import Limits, Measured, Task
+from nsjax.pursuit.task import Limits, Task
 
 
 def init(key: jax.Array, task: Task) -> State:
@@ -27,41 +28,42 @@ def init(key: jax.Array, task: Task) -> State:
             `config.lanes` lanes each in one batch.
         task: what is to be learned.
     """
-    seeds = 1 if jnp.ndim(_typed(key)) == 0 else len(key)
-    keys = jax.vmap(lambda k: jax.random.split(k, task.config.lanes))(_typed(key).reshape(seeds))
-    lanes, dtype = seeds * task.config.lanes, task.x.dtype
+    key = _typed(key)
+    lanes, dtype = task.config.lanes, task.x.dtype
+    keys = jax.random.split(key, lanes) if key.ndim == 0 else _split(key, lanes)
     d, c = task.x.shape[1], task.y.shape[1]
     if task.params is None:
         counts = (0,) * (task.depth - 1)
         widths = (d, *counts, c)
-        params: Params = tuple(jnp.zeros((b, a), dtype) for a, b in pairwise(widths))
+        params: Any = tuple(np.zeros((b, a), dtype) for a, b in pairwise(widths))
     else:
         params = task.units.into(task.params)
         counts = tuple(w.shape[0] for w in params[:-1])
     capacity = task.config.capacity
     while capacity < max(counts) + task.config.per_round:
         capacity *= 2
-    params = pad(params, capacity)
-    objective = task.method.objective(params)
-    loss = objective.relative(objective.layout.flat(params), task.problem)
-    done = jnp.where(loss <= task.config.tol, Stop.FITTED, Stop.GROWING)
-    batched = jax.tree.map(lambda w: jnp.broadcast_to(w, (lanes, *w.shape)), params)
-    neurons = jnp.broadcast_to(jnp.asarray(counts, jnp.int32), (lanes, task.depth - 1))
+    outputs = apply(params, task.problem.x, task.method.activation)
+    name, y = task.method.loss, task.problem.y
+    loss = np.asarray(LOSSES[name](outputs, y) / task.problem.reference)
+    fitted = task.params is not None and loss <= task.problem.target
+    b = len(keys)
+    batched = tuple(np.broadcast_to(w, (b, *w.shape)) for w in pad(params, capacity))
+    neurons = np.broadcast_to(np.asarray(counts, np.int32), (b, task.depth - 1))
     return State(
         batched,
         neurons,
-        jnp.full(lanes, loss),
-        jnp.ones(lanes, dtype),
-        jnp.full(lanes, done, jnp.int32),
+        np.full(b, loss, dtype),
+        np.ones(b, dtype),
+        np.full(b, Stop.FITTED if fitted else Stop.GROWING, np.int32),
         batched,
         neurons,
-        jnp.full(lanes, jnp.inf, dtype),
-        jnp.zeros(lanes, jnp.int32),
-        jnp.zeros(lanes, jnp.int32),
-        jnp.ones(lanes, jnp.int32),
-        jnp.zeros((), jnp.int32),
-        keys.reshape(lanes),
-        jnp.asarray(task.fingerprint, jnp.uint32),
+        np.full(b, np.inf, dtype),
+        np.zeros(b, np.int32),
+        np.zeros(b, np.int32),
+        np.ones(b, np.int32),
+        np.zeros((), np.int32),
+        keys,
+        np.asarray(task.fingerprint, np.uint32),
     )
 
 
@@ -75,135 +77,143 @@ def step(task: Task, state: State) -> tuple[State, Info]:
     """
     _check_state(task, state)
     config, method = task.config, task.method
-    if int(jnp.max(state.counts)) + config.per_round > state.capacity:
+    if int(np.max(state.counts)) + config.per_round > state.capacity:
         wider = 2 * state.capacity
         state = state._replace(params=pad(state.params, wider), best=pad(state.best, wider))
-    live = state.result == Stop.GROWING
-    first = jnp.all(state.counts == 0, axis=1)
-    stuck = (state.gain < config.rescue) & ~first
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, state.round))(state.keys)
-    grown = grow(method, keys, state.params, state.counts, live, first, stuck, task.problem)
-    l2 = jnp.asarray(config.l2, task.x.dtype)
-    fitted = refit(method, grown.params, live, task.problem, l2, config.steps)
-    measured = task.measure(fitted.params)
-    return advance(task.limits, state, live, stuck, grown, fitted, measured)
+    live = np.asarray(state.result) == Stop.GROWING
+    first = np.all(np.asarray(state.counts) == 0, axis=1)
+    stuck = (np.asarray(state.gain) < config.rescue) & ~first
+    grown = grow(
+        method,
+        state.keys,
+        state.round,
+        state.params,
+        state.counts,
+        live,
+        first,
+        stuck,
+        task.problem,
+    )
+    fitted = refit(
+        method,
+        grown.params,
+        live,
+        task.problem,
+        task.given,
+        np.asarray(config.l2, task.x.dtype),
+        config.steps,
+        grown.direction,
+    )
+    return _advance(task.limits, state, live, stuck, grown, fitted)
 
 
-@jax.jit
-def advance(
+def _advance(
     limits: Limits,
     state: State,
-    live: jax.Array,
-    stuck: jax.Array,
+    live: np.ndarray,
+    stuck: np.ndarray,
     grown: Grown,
     fitted: Refitted,
-    measured: Measured,
 ) -> tuple[State, Info]:
-    """Codes of all lanes after a round, and what it did."""
-    validated = ~jnp.isnan(measured.validation)
-    score = jnp.where(validated, measured.validation, measured.loss)
+    """Codes of all lanes after a round, and what it did: little, so on the host."""
+    counts = np.asarray(grown.counts)
+    given = jax.tree.map(np.asarray, fitted.given)
+    validated = ~np.isnan(given.validation)
+    score = np.where(validated, given.validation, given.loss)
     better = live & (score < state.best_error)
-    waited = jnp.where(better, 0, state.waited + live)
+    waited = np.where(better, 0, state.waited + live).astype(np.int32)
 
-    def kept(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(better.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+    def kept(new: Any, old: Any) -> np.ndarray:
+        flags = better.reshape(-1, *(1,) * (np.ndim(old) - 1))
+        return np.where(flags, np.asarray(new), np.asarray(old))
 
-    loss = jnp.where(live, fitted.loss, state.loss)
-    gain = jnp.where(live, 1 - loss / jnp.where(state.loss > 0, state.loss, 1), state.gain)
+    before = np.asarray(state.loss)
+    loss = np.where(live, np.asarray(fitted.loss), before)
+    gain = np.where(live, 1 - loss / np.where(before > 0, before, 1), state.gain)
     falls = (gain > 0) & (gain >= limits.rescue)
-    dead = jnp.all(grown.relative_ncf <= limits.ncf_tol, axis=1)
     ends = (
-        (~jnp.isfinite(loss), Stop.NOT_FINITE),
-        (measured.loss <= limits.tol, Stop.FITTED),
-        (dead, Stop.NO_POSITIVE_KKT_POINT),
-        (jnp.sum(grown.counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
+        (~np.isfinite(loss), Stop.NOT_FINITE),
+        (given.loss <= limits.tol, Stop.FITTED),
+        (np.all(np.asarray(grown.relative_ncf) <= limits.ncf_tol, 1), Stop.NO_POSITIVE_KKT_POINT),
+        (np.sum(counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
         ((stuck | (limits.rescue == 0)) & ~falls, Stop.STALLED),
-        (_parameters(state, grown.counts) >= limits.max_parameters, Stop.MAX_PARAMETERS),
-        (state.age + 1 >= limits.max_rounds, Stop.MAX_ROUNDS),
+        (_parameters(state, counts) >= limits.max_parameters, Stop.MAX_PARAMETERS),
+        (np.asarray(state.age) + 1 >= limits.max_rounds, Stop.MAX_ROUNDS),
         (validated & (waited >= limits.patience), Stop.VALIDATION),
     )
-    result = jnp.select([flag for flag, _ in ends], [int(code) for _, code in ends], Stop.GROWING)
-    result = jnp.where(live, result, state.result).astype(jnp.int32)
-    new = [d != 0 for d in grown.direction]
-    size = jnp.sqrt(
-        sum(
-            jnp.sum(jnp.where(mask, w, 0) ** 2, axis=(1, 2))
-            for mask, w in zip(new, fitted.params, strict=True)
-        )
-    )
+    result = np.select([flag for flag, _ in ends], [int(code) for _, code in ends], Stop.GROWING)
 
-    def lived(values: jax.Array) -> jax.Array:
-        flags = live.reshape(-1, *(1,) * (values.ndim - 1))
-        return jnp.where(flags, values, jnp.nan)
+    def lived(values: Any) -> np.ndarray:
+        values = np.asarray(values)
+        return np.where(live.reshape(-1, *(1,) * (values.ndim - 1)), values, np.nan)
 
     info = Info(
-        live,
-        jnp.where(live, state.attempt, 0),
-        grown.added,
-        grown.counts,
-        jnp.where(live, grown.kind, 0),
-        lived(grown.ncf),
-        lived(grown.relative_ncf),
-        lived(grown.kkt_residual),
-        lived(grown.scale),
-        lived(grown.descent),
-        lived(state.loss),
-        lived(grown.inserted),
-        lived(fitted.loss),
-        lived(fitted.grad_norm),
-        jnp.where(live, grown.evaluations + fitted.evaluations, 0),
-        lived(fitted.imbalance),
-        lived(size / grown.scale),
-        lived(measured.error),
-        lived(measured.validation),
-        lived(measured.test),
+        live=live,
+        attempt=np.where(live, state.attempt, 0),
+        added=np.asarray(grown.added),
+        neurons=counts,
+        kind=np.where(live, grown.kind, 0),
+        ncf=lived(grown.ncf),
+        relative_ncf=lived(grown.relative_ncf),
+        kkt_residual=lived(grown.kkt_residual),
+        scale=lived(grown.scale),
+        descent=lived(grown.descent),
+        before=lived(before),
+        inserted=lived(grown.inserted),
+        loss=lived(fitted.loss),
+        grad_norm=lived(fitted.grad_norm),
+        evaluations=np.where(live, np.asarray(grown.evaluations) + fitted.evaluations, 0),
+        imbalance=lived(fitted.imbalance),
+        moved=lived(np.asarray(fitted.moved) / np.asarray(grown.scale)),
+        error=lived(given.error),
+        validation=lived(given.validation),
+        test=lived(given.test),
     )
     after = State(
-        fitted.params,
-        grown.counts,
-        loss,
-        gain,
-        result,
-        jax.tree.map(kept, fitted.params, state.best),
-        kept(grown.counts, state.best_counts),
-        kept(score, state.best_error),
-        waited,
-        jnp.where(live, state.age + 1, state.age),
-        state.attempt,
-        state.round + 1,
-        state.keys,
-        state.fingerprint,
+        params=fitted.params,
+        counts=counts,
+        loss=loss,
+        gain=gain,
+        result=np.where(live, result, state.result).astype(np.int32),
+        best=tuple(kept(w, old) for w, old in zip(fitted.params, state.best, strict=True)),
+        best_counts=kept(counts, state.best_counts),
+        best_error=kept(score, state.best_error),
+        waited=waited,
+        age=(state.age + live).astype(np.int32),
+        attempt=state.attempt,
+        round=state.round + np.int32(1),
+        keys=state.keys,
+        fingerprint=state.fingerprint,
     )
     return after, info
 
 
-def _parameters(state: State, counts: jax.Array) -> jax.Array:
+def _parameters(state: State, counts: np.ndarray) -> np.ndarray:
     """Weights `(B,)` of the networks without padding."""
-    ends = [jnp.full(len(counts), state.params[0].shape[2])]
-    ends += [*counts.T, jnp.full(len(counts), state.params[-1].shape[1])]
-    return sum((a * b for a, b in pairwise(ends)), jnp.zeros_like(ends[0]))
+    inputs, outputs = state.params[0].shape[2], state.params[-1].shape[1]
+    ends = np.pad(counts, ((0, 0), (1, 1)))
+    ends[:, 0], ends[:, -1] = inputs, outputs
+    return np.sum(ends[:, :-1] * ends[:, 1:], axis=1)
 
 
-def restart(task: Task, key: jax.Array, state: State, lanes: jax.Array) -> State:
+def restart(task: Task, key: jax.Array, state: State, lanes: np.ndarray) -> State:
     """The state with the lanes where `lanes` `(B,)` is true put back to the beginning.
 
     What is random goes on from there, so that they do not repeat themselves.
     """
     fresh = init(key, task)
-    again = fresh._replace(
-        params=pad(fresh.params, state.capacity),
-        best=state.best,
-        best_counts=state.best_counts,
-        best_error=state.best_error,
-        attempt=state.attempt + 1,
-        round=state.round,
-        keys=state.keys,
-    )
-
-    def pick(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(lanes.reshape(-1, *(1,) * (old.ndim - 1)), new, old) if old.ndim else old
-
-    return jax.tree.map(pick, again, state)
+    again = fresh._replace(params=pad(fresh.params, state.capacity), attempt=state.attempt + 1)
+    changed = {
+        name: jax.tree.map(
+            lambda new, old: np.where(
+                lanes.reshape(-1, *(1,) * (np.ndim(old) - 1)), new, np.asarray(old)
+            ),
+            getattr(again, name),
+            getattr(state, name),
+        )
+        for name in ("params", "counts", "loss", "gain", "result", "waited", "age", "attempt")
+    }
+    return state._replace(**changed)
 
 
 def run(
@@ -283,19 +293,20 @@ def run(
     lanes = task.config.lanes
     history: list[Info] = []
     while True:
-        fitted = jnp.any((state.result == Stop.FITTED).reshape(-1, lanes), axis=1)
-        growing = jnp.any((state.result == Stop.GROWING).reshape(-1, lanes), axis=1)
-        left = jnp.max(state.attempt.reshape(-1, lanes), axis=1) < task.config.attempts
-        again = ~growing & ~fitted & left
-        if bool(jnp.any(again)):
-            state = restart(task, key, state, jnp.repeat(again, lanes))
-        if not bool(jnp.any(growing | again)):
+        codes = np.asarray(state.result).reshape(-1, lanes)
+        growing = np.any(codes == Stop.GROWING, axis=1)
+        left = np.max(np.asarray(state.attempt).reshape(-1, lanes), axis=1) < task.config.attempts
+        again = ~growing & ~np.any(codes == Stop.FITTED, axis=1) & left
+        if np.any(again):
+            state = restart(task, key, state, np.repeat(again, lanes))
+        if not np.any(growing | again):
             break
         state, info = step(task, state)
-        fitted = jnp.any((state.result == Stop.FITTED).reshape(-1, lanes), axis=1)
-        over = jnp.repeat(fitted, lanes) & (state.result == Stop.GROWING)
-        state = state._replace(result=jnp.where(over, Stop.OTHER_FITTED, state.result))
-        history.append(jax.tree.map(np.asarray, info))
+        codes = np.asarray(state.result)
+        fitted = np.any(codes.reshape(-1, lanes) == Stop.FITTED, axis=1)
+        over = np.repeat(fitted, lanes) & (codes == Stop.GROWING)
+        state = state._replace(result=np.where(over, np.int32(Stop.OTHER_FITTED), codes))
+        history.append(info)
         if on_round is not None:
             on_round(state, info)
     single = jnp.ndim(_typed(key)) == 0
@@ -315,6 +326,11 @@ def _typed(key: Any) -> jax.Array:
             raise ValueError(f"key must be one PRNG key or a vector of them, got {key.shape}")
         return key
     return jax.random.wrap_key_data(key)
+
+
+def _split(keys: jax.Array, lanes: int) -> jax.Array:
+    """Keys `(S lanes,)` of every lane of S pursuits; each the same as for its key alone."""
+    return jnp.concatenate([jax.random.split(key, lanes) for key in keys])
 
 
 def _check_state(task: Task, state: State) -> None:

@@ -8,6 +8,7 @@ sphere, where none is heard above the others.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -58,11 +59,13 @@ class Units(NamedTuple):
         return (first / (self.first * self.every), *(w / self.every for w in others))
 
 
-def reference_loss(loss: str, y: jax.Array) -> jax.Array:
-    """What a relative loss of 1 is, see `Problem`."""
+def reference_loss(loss: str, y: Any) -> Any:
+    """What a relative loss of 1 is, see `Problem`; of JAX or NumPy arrays."""
     if loss == "square":
-        return 0.5 * jnp.sum((y - jnp.mean(y, axis=0)) ** 2)
-    return LOSSES[loss](jnp.zeros_like(y), y)
+        return 0.5 * ((y - y.mean(axis=0)) ** 2).sum()
+    if loss == "logistic":
+        return y.size * math.log(2)
+    return y.sum() * math.log(y.shape[1])
 
 
 def prepare(
@@ -76,7 +79,8 @@ def prepare(
         loss: name of the loss.
         p: degree of the activation.
         depth: number of layers L.
-        normalise: whether samples are put on one sphere (square loss alone).
+        normalise: whether samples are put on one sphere (square loss alone). Those shorter than
+            half the root mean square stay inside; nothing is done if the targets would not vary.
         tol: relative loss that is wanted on the data as given.
 
     Raises:
@@ -91,37 +95,55 @@ def prepare(
         )
     if x.shape[0] < 2:
         raise ValueError(f"x must have at least 2 samples, got {x.shape[0]}")
-    y = y.astype(x.dtype)
-    _check_targets(loss, y)
-    degree = p ** (depth - 1)
-    sizes = jnp.linalg.norm(x, axis=1, keepdims=True) / x.shape[1] ** 0.5
-    size = float(jnp.sqrt(jnp.mean(sizes**2)))
-    if size == 0:
+    dtype = x.dtype
+    # In double precision on the host, and by way of the largest entry: squares may be out of range.
+    inputs, targets = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    _check_targets(loss, targets, float(jnp.finfo(dtype).eps))
+    degree, largest = p ** (depth - 1), np.max(np.abs(inputs))
+    if largest == 0:
         raise ValueError("x must not be zero, got zero in every sample")
-    target = jnp.asarray(tol, x.dtype)
-    if loss == "square" and normalise:
-        target *= 0.25  # the loss of the data as given may be higher than that of weighed samples
-        # The output at x = 0 is zero whatever the weights: such a sample teaches nothing.
-        scale = jnp.where(sizes > 0, sizes, 1)
-        x, y = x / scale, jnp.where(sizes > 0, y / (scale / size) ** degree, 0)
-        x_size = size
-    else:
-        x, x_size = x / size, size
+    sizes = (
+        largest * np.linalg.norm(inputs / largest, axis=1, keepdims=True) / inputs.shape[1] ** 0.5
+    )
+    x_size = largest * float(np.sqrt(np.mean((sizes / largest) ** 2)))
     y_size = 1.0
+    inputs = inputs / x_size
     if loss == "square":
-        y_size = float(jnp.sqrt(jnp.mean(jnp.sum((y - jnp.mean(y, axis=0)) ** 2, axis=1))))
-        y = y / y_size
+        y_size = float(np.max(np.abs(targets)))
+        targets = targets / y_size
+        if normalise:
+            # Any factor says the same; one near zero would hand the loss to a single sample.
+            scale = np.maximum(sizes / x_size, _SHORTEST)
+            # Outputs at x = 0 are zero whatever the weights: such a sample teaches nothing.
+            on_sphere = np.where(sizes > 0, targets / scale**degree, 0)
+            if _varies(on_sphere, float(jnp.finfo(dtype).eps)):
+                inputs, targets, tol = inputs / scale, on_sphere, _MARGIN * tol
+        spread = float(np.sqrt(np.mean(np.sum((targets - np.mean(targets, axis=0)) ** 2, axis=1))))
+        targets, y_size = targets / spread, y_size * spread
+    # H is of degree D in all weights, and of degree `degree` in the first matrix.
     total = sum(p**layer for layer in range(depth))
-    # H = (product of the weights) of degree `degree` in W_1, and D in all.
-    return Problem(x, y, reference_loss(loss, y), target), Units(x_size, y_size ** (-1 / total))
+    problem = Problem(
+        *(
+            jnp.asarray(np.asarray(v, dtype))
+            for v in (inputs, targets, reference_loss(loss, targets), tol)
+        )
+    )
+    return problem, Units(np.asarray(x_size, dtype), np.asarray(y_size ** (-1 / total), dtype))
 
 
-def _check_targets(loss: str, y: jax.Array) -> None:
-    values = np.asarray(y)
+_SHORTEST = 0.5
+"""Least norm, over the root mean square, that a sample is taken to have when it is normalised."""
+_MARGIN = 0.25
+"""Target of a refit over the loss wanted, where samples are weighed: as given it may be higher."""
+
+
+def _varies(y: np.ndarray, eps: float) -> bool:
+    return bool(np.any(np.ptp(y, axis=0) > 8 * eps * np.max(np.abs(y), axis=0)))
+
+
+def _check_targets(loss: str, values: np.ndarray, eps: float) -> None:
     if loss == "square":
-        spread = np.ptp(values, axis=0)
-        rounding = 8 * np.finfo(values.dtype).eps * np.max(np.abs(values), axis=0)
-        if np.all(spread <= rounding):
+        if not _varies(values, eps):
             what = "zero" if not np.any(values) else "constant"
             raise ValueError(
                 f"y must vary over the samples, got {what} targets: there is nothing to learn"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nsjax.networks.homogeneous import Params
-from nsjax.pursuit.growth import refit
-from nsjax.pursuit.minimisers import Objective
-from nsjax.pursuit.problem import Problem
+from nsjax.pursuit.growth import Refitted, refit
 from nsjax.pursuit.state import State, trim
 from nsjax.pursuit.task import Task
 
@@ -28,7 +24,7 @@ def prune(task: Task, state: State, lane: int) -> Params:
     used = [np.arange(best[0].shape[0]) < int(k) for k in state.counts[lane]]
     single = False
     while True:
-        order = _by_harm(task, best, used)[: len(state.loss)]
+        order = _by_harm(task, best, used, len(state.loss))[: len(state.loss)]
         if not order:
             break
         sets = [[place] for place in order]
@@ -52,31 +48,25 @@ def prune(task: Task, state: State, lane: int) -> Params:
         weights[layer + 1] = weights[layer + 1][:, front]
         best = tuple(weights)
     counts = tuple(int(flags.sum()) for flags in used)
-    return trim(jax.tree.map(jnp.asarray, best), counts)
+    return trim(best, counts)
 
 
 Places = list[tuple[int, int]]
 
 
-def _by_harm(task: Task, params: Params, used: list[np.ndarray]) -> Places:
+def _by_harm(task: Task, params: Params, used: list[np.ndarray], width: int) -> Places:
     """Places (hidden layer, index) of the used neurons, the least missed first."""
-    objective = task.method.objective(params)
     places = [
         (layer, int(j))
         for layer, flags in enumerate(used)
         if flags.sum() > 1
         for j in np.flatnonzero(flags)
     ]
-    harm = [
-        float(_loss(objective, objective.layout.flat(_without(params, [place])), task.problem))
-        for place in places
-    ]
+    harm: list[float] = []
+    for start in range(0, len(places), width):
+        sets = [[place] for place in places[start : start + width]]
+        harm += np.asarray(_refitted(task, params, sets, width, steps=0).loss)[: len(sets)].tolist()
     return [places[i] for i in np.argsort(harm)]
-
-
-@partial(jax.jit, static_argnums=0)
-def _loss(objective: Objective, w: jax.Array, problem: Problem) -> jax.Array:
-    return objective.relative(w, problem)
 
 
 def _nested(order: Places, used: list[np.ndarray]) -> list[Places]:
@@ -94,26 +84,32 @@ def _nested(order: Places, used: list[np.ndarray]) -> list[Places]:
 
 def _smallest_fit(
     task: Task, params: Params, sets: list[Places], width: int
-) -> tuple[Places, Params] | None:
+) -> tuple[Places, Any] | None:
     """The largest of the sets of neurons without which the network fits after a refit."""
-    trials = [_without(params, places) for places in sets]
-    trials += trials[:1] * (width - len(trials))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trials)
-    live = jnp.arange(width) < len(sets)
-    # It fitted before, so there is no need of a penalty.
-    l2 = jnp.zeros(len(task.config.l2), task.x.dtype)
     steps = max(1, task.config.steps // len(task.config.l2))
-    fits = refit(task.method, stacked, live, task.problem, l2, steps)
-    losses = np.asarray(task.measure(fits.params).loss)[: len(sets)]
+    fits = _refitted(task, params, sets, width, steps=steps)
+    losses = np.asarray(fits.given.loss)[: len(sets)]
     good = np.flatnonzero(losses <= task.config.tol)
     if not len(good):
         return None
     at = int(good[np.argmax([len(sets[i]) for i in good])])
-    weights = jax.tree.map(lambda leaf: np.asarray(leaf[at]), fits.params)
-    return sets[at], weights
+    return sets[at], tuple(np.asarray(weight[at]) for weight in fits.params)
 
 
-def _without(params: Params, places: Places) -> Params:
+def _refitted(
+    task: Task, params: Params, sets: list[Places], width: int, *, steps: int
+) -> Refitted:
+    """The networks without each of the sets of neurons, refitted, in a batch of that width."""
+    trials = [_without(params, places) for places in sets]
+    trials += trials[:1] * (width - len(trials))
+    stacked = tuple(np.stack(weights) for weights in zip(*trials, strict=True))
+    live = np.arange(width) < len(sets)
+    # It fitted before, so there is no need of a penalty.
+    l2 = np.zeros(len(task.config.l2), task.x.dtype)
+    return refit(task.method, stacked, live, task.problem, task.given, l2, steps, stacked)
+
+
+def _without(params: Params, places: Places) -> Any:
     """The same network with the neurons at `places` zero."""
     weights: list[Any] = [np.array(w) for w in params]
     for layer, j in places:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax.networks.homogeneous import Params, apply
+from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error, reference_loss
 from nsjax.pursuit.pruning import prune
@@ -108,11 +109,11 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
         lane = int(np.argmin(mine.best_error))
         weights, counts = mine.best, mine.best_counts
     grown = tuple(int(k) for k in counts[lane])
-    unpruned = task.units.back(trim(jax.tree.map(lambda leaf: leaf[lane], weights), grown))
+    unpruned = _given(task, trim(tuple(w[lane] for w in weights), grown))
     params = unpruned
     if len(fitted) and task.config.prune:
-        params = task.units.back(prune(task, mine, lane))
-    outputs = apply(params, task.x, task.method.activation)
+        params = _given(task, prune(task, mine, lane))
+    outputs = _outputs(task.method.activation, params, task.x)
     name = task.method.loss
     loss = float(LOSSES[name](outputs, task.y) / reference_loss(name, task.y))
     error = float(prediction_error(name, outputs, task.y))
@@ -131,6 +132,17 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
         codes,
         mine,
     )
+
+
+def _given(task: Task, params: Params) -> Params:
+    """Weights in the user's units, as arrays of JAX."""
+    dtype = task.x.dtype
+    return tuple(jnp.asarray(np.asarray(w, dtype)) for w in task.units.back(params))
+
+
+@partial(jax.jit, static_argnums=0)
+def _outputs(activation: Activation, params: Params, x: jax.Array) -> jax.Array:
+    return apply(params, x, activation)
 
 
 def _empty(state: State) -> Any:
@@ -161,11 +173,7 @@ def _certify(
     if len(fitted) >= 2:
         probes = jnp.asarray(crossover(task.x), task.x.dtype)
         one, other = (
-            apply(
-                task.units.back(jax.tree.map(lambda leaf, i=i: leaf[i], state.params)),
-                probes,
-                activation,
-            )
+            _outputs(activation, _given(task, tuple(w[i] for w in state.params)), probes)
             for i in fitted[:2]
         )
         if loss == "square":
@@ -177,7 +185,7 @@ def _certify(
             agreement = float(jnp.mean(labels[0] != labels[1]))
     if task.validation is not None:
         x, y = task.validation
-        validation = float(prediction_error(loss, apply(params, x, activation), y))
+        validation = float(prediction_error(loss, _outputs(activation, params, x), y))
     share = parameters / equations
     few = share <= MOST_PARAMETERS
     good = []

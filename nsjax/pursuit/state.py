@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
 from nsjax.networks.homogeneous import Params
 
@@ -48,6 +47,10 @@ MESSAGES: dict[int, str] = {
 }
 
 
+Array = Any
+"""An array of NumPy or JAX: what is small is kept on the host."""
+
+
 class State(NamedTuple):
     """Where a pursuit is: arrays alone, B lanes along the first axis.
 
@@ -70,20 +73,20 @@ class State(NamedTuple):
         fingerprint: checksum of the data, which a later round has to match.
     """
 
-    params: Params
-    counts: jax.Array
-    loss: jax.Array
-    gain: jax.Array
-    result: jax.Array
-    best: Params
-    best_counts: jax.Array
-    best_error: jax.Array
-    waited: jax.Array
-    age: jax.Array
-    attempt: jax.Array
-    round: jax.Array
-    keys: jax.Array
-    fingerprint: jax.Array
+    params: Any
+    counts: Array
+    loss: Array
+    gain: Array
+    result: Array
+    best: Any
+    best_counts: Array
+    best_error: Array
+    waited: Array
+    age: Array
+    attempt: Array
+    round: Array
+    keys: Array
+    fingerprint: Array
 
     @property
     def capacity(self) -> int:
@@ -121,36 +124,36 @@ class Info(NamedTuple):
         validation, test: `(B,)` the same on those data; NaN without.
     """
 
-    live: jax.Array
-    attempt: jax.Array
-    added: jax.Array
-    neurons: jax.Array
-    kind: jax.Array
-    ncf: jax.Array
-    relative_ncf: jax.Array
-    kkt_residual: jax.Array
-    scale: jax.Array
-    descent: jax.Array
-    before: jax.Array
-    inserted: jax.Array
-    loss: jax.Array
-    grad_norm: jax.Array
-    evaluations: jax.Array
-    imbalance: jax.Array
-    moved: jax.Array
-    error: jax.Array
-    validation: jax.Array
-    test: jax.Array
+    live: Array
+    attempt: Array
+    added: Array
+    neurons: Array
+    kind: Array
+    ncf: Array
+    relative_ncf: Array
+    kkt_residual: Array
+    scale: Array
+    descent: Array
+    before: Array
+    inserted: Array
+    loss: Array
+    grad_norm: Array
+    evaluations: Array
+    imbalance: Array
+    moved: Array
+    error: Array
+    validation: Array
+    test: Array
 
 
-def pad(params: Params, capacity: int) -> Params:
+def pad(params: Params, capacity: int) -> Any:
     """Weights `(..., k_l, k_{l-1})` with zero neurons up to `capacity` in every hidden layer."""
-    padded = []
+    padded: list[Any] = []
     for i, weight in enumerate(params):
         rows = 0 if i == len(params) - 1 else capacity - weight.shape[-2]
         columns = 0 if i == 0 else capacity - weight.shape[-1]
         before = [(0, 0)] * (weight.ndim - 2)
-        padded.append(jnp.pad(weight, [*before, (0, rows), (0, columns)]))
+        padded.append(np.pad(np.asarray(weight), [*before, (0, rows), (0, columns)]))
     return tuple(padded)
 
 

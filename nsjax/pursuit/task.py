@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
 from nsjax.networks import activation_degree
-from nsjax.networks.homogeneous import Activation, Params, apply
+from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config, chosen
-from nsjax.pursuit.growth import Method
-from nsjax.pursuit.problem import Units, prediction_error, prepare, reference_loss
+from nsjax.pursuit.growth import Given, Method
+from nsjax.pursuit.problem import prepare
 
 FAMILIES = ("homogeneous",)
-
-
-class Measured(NamedTuple):
-    """How well the networks of all lanes do on the data as given, `(B,)` each.
-
-    Attributes:
-        loss: relative training loss.
-        error: prediction error on the training data.
-        validation, test: the same on those data; NaN without.
-    """
-
-    loss: jax.Array
-    error: jax.Array
-    validation: jax.Array
-    test: jax.Array
 
 
 class Limits(NamedTuple):
@@ -94,7 +77,7 @@ class Task:
             )
         self.method = Method.of(activation, loss, self.config)
         self.x, self.y = _check.matrix("x", x), _check.matrix("y", y)
-        self.problem, units = prepare(
+        self.problem, self.units = prepare(
             self.x,
             self.y,
             loss=loss,
@@ -103,8 +86,6 @@ class Task:
             normalise=self.config.normalise,
             tol=self.config.tol,
         )
-        # Arrays, so that other data of one shape do not compile again.
-        self.units = Units(*(jnp.asarray(factor, self.x.dtype) for factor in units))
         self.y = self.y.astype(self.x.dtype)
         self.params = None
         if params is not None:
@@ -113,6 +94,10 @@ class Task:
                 raise ValueError(f"params must have depth = {depth} matrices, got {len(params)}")
             _check.samples(params, self.x, self.y)
             self.params = tuple(w.astype(self.x.dtype) for w in params)
+        # A checksum of the data.
+        self.fingerprint = zlib.crc32(
+            np.asarray(self.y).tobytes(), zlib.crc32(np.asarray(self.x).tobytes())
+        )
         self.validation, self.test = (
             self._held(name, pair) for name, pair in (("validation", validation), ("test", test))
         )
@@ -135,38 +120,11 @@ class Task:
         """What ends a lane."""
         c = self.config
         # Random neurons have no NCF to speak of.
-        ncf_tol = c.ncf_tol if c.new_neurons == "kkt" else -jnp.inf
+        ncf_tol = c.ncf_tol if c.new_neurons == "kkt" else -np.inf
         most = c.max_share * self.y.size
         return Limits(c.tol, ncf_tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience)
 
-    def measure(self, params: Params) -> Measured:
-        """How well networks in working units, with a leading axis, do on the data as given."""
-        held = (self.validation, self.test)
-        return _measure(self.method, params, self.units, (self.x, self.y), held)
-
     @property
-    def fingerprint(self) -> int:
-        """Checksum of the data."""
-        return zlib.crc32(np.asarray(self.y).tobytes(), zlib.crc32(np.asarray(self.x).tobytes()))
-
-
-@partial(jax.jit, static_argnums=0)
-def _measure(
-    method: Method,
-    params: Params,
-    units: Units,
-    data: tuple[jax.Array, jax.Array],
-    held: tuple[tuple[jax.Array, jax.Array] | None, ...],
-) -> Measured:
-    def one(*params: jax.Array) -> Measured:
-        def error(pair: tuple[jax.Array, jax.Array] | None) -> jax.Array:
-            if pair is None:
-                return jnp.full((), jnp.nan, data[0].dtype)
-            outputs = apply(params, pair[0], method.activation)
-            return prediction_error(method.loss, outputs, pair[1])
-
-        outputs = apply(params, data[0], method.activation)
-        loss = LOSSES[method.loss](outputs, data[1]) / reference_loss(method.loss, data[1])
-        return Measured(loss, error(data), *(error(pair) for pair in held))
-
-    return jax.vmap(one)(*units.back(params))
+    def given(self) -> Given:
+        """The data as given."""
+        return Given(self.units, (self.x, self.y), self.validation, self.test)

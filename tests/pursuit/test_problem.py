@@ -54,13 +54,17 @@ def test_outputs_are_those_over_the_scale(p, depth, slope):
 
 
 def test_normalised_samples_lie_on_a_sphere():
-    """Of radius sqrt(d), with targets of unit variance; a sample at zero teaches nothing."""
+    """Of radius sqrt(d), but for short ones; unit variance; a sample at zero teaches nothing."""
     x, y, _, _ = problem(2, 3, 1.0)
     x, y = x.at[3].set(0), y.at[3].set(5.0)
     working, _ = prepare(x, y, loss="square", p=2, depth=3, normalise=True)
     norms = np.linalg.norm(working.x, axis=1)
-    np.testing.assert_allclose(np.delete(norms, 3), 3**0.5, rtol=1e-12)
-    assert norms[3] == 0
+    given = np.linalg.norm(x, axis=1)
+    relative = given / np.sqrt(np.mean(given**2))
+    expected = 3**0.5 * np.minimum(2 * relative, 1)
+    np.testing.assert_allclose(norms, expected, rtol=1e-12)
+    assert np.sum(relative > 0.5) > 3
+    assert norms[3] == working.y[3, 0] == 0
     spread = working.y - np.mean(working.y, axis=0)
     np.testing.assert_allclose(np.mean(np.sum(spread**2, axis=1)), 1, rtol=1e-12)
     np.testing.assert_allclose(working.reference, 6, rtol=1e-12)
@@ -153,3 +157,25 @@ def test_float32_stays():
     working, units = prepare(x, y, loss="square", p=2, depth=3, normalise=True)
     kinds = {leaf.dtype for leaf in (*working, *units.into(small), *units.back(small))}
     assert kinds == {jnp.dtype("float32")}
+
+
+def test_targets_of_any_size_are_taken():
+    """Squares of small and large targets are out of range, they are not."""
+    x, y, _, _ = problem(2, 3, 1.0)
+    expected, _ = prepare(x, y, loss="square", p=2, depth=3, normalise=True)
+    for size in (1e-200, 1e200):
+        working, units = prepare(x, size * y, loss="square", p=2, depth=3, normalise=True)
+        np.testing.assert_allclose(working.y, expected.y, rtol=1e-10)
+        assert np.isfinite(units.every)
+        assert units.every > 0
+    far, _ = prepare(1e200 * x, y, loss="square", p=2, depth=3, normalise=True)
+    np.testing.assert_allclose(far.x, expected.x, rtol=1e-10)
+
+
+def test_targets_constant_on_the_sphere_stay_as_they_are():
+    """|x|^4 is one value there: samples are then not put on it."""
+    x, _, _, _ = problem(2, 3, 1.0)
+    y = jnp.sum(x**2, axis=1, keepdims=True) ** 2
+    working, _ = prepare(x, y, loss="square", p=2, depth=3, normalise=True)
+    assert np.ptp(np.linalg.norm(working.x, axis=1)) > 0.1
+    assert np.max(np.abs(working.y)) < 10
