@@ -169,7 +169,8 @@ def grow_network(config: Config, *, tight: bool) -> dict[str, Any]:
 @contextmanager
 def timed_parts() -> Iterator[dict[str, float]]:
     """CPU-seconds of the two programs of a round, as `pursuit.step` calls them."""
-    seconds, whole = {"grow": 0.0, "refit": 0.0}, {"grow": loop.grow, "refit": loop.refit}
+    seconds = {"grow": 0.0, "refit": 0.0}
+    whole: dict[str, Callable[..., Any]] = {"grow": loop.grow, "refit": loop.refit}
 
     def timed(name: str, *args: Any) -> Any:
         begun = time.process_time()

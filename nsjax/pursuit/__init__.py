@@ -1,6 +1,5 @@
 """Neuron pursuit: networks that grow neuron by neuron, along KKT points of their NCF."""
 
-from nsjax.pursuit.baselines import Baseline, tiny_restarts, train
 from nsjax.pursuit.config import PRESETS, Config
 from nsjax.pursuit.loop import init, run, step
 from nsjax.pursuit.problem import prediction_error
@@ -11,7 +10,6 @@ from nsjax.pursuit.task import Task
 __all__ = [
     "MESSAGES",
     "PRESETS",
-    "Baseline",
     "Certificate",
     "Config",
     "Info",
@@ -23,6 +21,4 @@ __all__ = [
     "prediction_error",
     "run",
     "step",
-    "tiny_restarts",
-    "train",
 ]

@@ -18,7 +18,7 @@ from nsjax.kkt.ascent import ascend
 from nsjax.kkt.neuron import NeuronLandscape, correlation_scale, value_factor
 from nsjax.networks import HomogeneousNeurons, activation_degree
 from nsjax.networks.homogeneous import Activation, Params, features, pullback
-from nsjax.pursuit.chains import Chains
+from nsjax.pursuit.chains import Chains, chain_norms
 from nsjax.pursuit.config import Config
 
 
@@ -32,6 +32,7 @@ class Neurons(NamedTuple):
         values: `(s,)` NCF values N*.
         relative: `(s,)` the same against what it would be if residual and responses lined up.
         residuals: `(s,)` KKT residuals.
+        fresh: `(s,)` bool, false where there were fewer that differ: those are zero.
     """
 
     incoming: jax.Array
@@ -40,6 +41,7 @@ class Neurons(NamedTuple):
     values: jax.Array
     relative: jax.Array
     residuals: jax.Array
+    fresh: jax.Array
 
 
 class Candidates(NamedTuple):
@@ -68,6 +70,8 @@ class _Kind(NamedTuple):
     Attributes:
         family: static.
         factor: N* over phi.
+        unit: `(B,)` what phi is multiplied by: features and residual are brought to size one here,
+            since their powers may be out of range.
         before: `(B, n, k)` features.
         after: `(B, n, c)` pulled-back residual.
         used: `(B, k)` bool, features of neurons that are there.
@@ -75,6 +79,7 @@ class _Kind(NamedTuple):
 
     family: HomogeneousNeurons
     factor: float
+    unit: jax.Array
     before: jax.Array
     after: jax.Array
     used: jax.Array
@@ -117,12 +122,14 @@ def search(
     # The same for every kind, so that it is compiled once.
     count = config.candidates * config.per_round
     pick = partial(_spread, count=count, max_cosine=config.max_cosine)
-    chosen = jax.vmap(jax.vmap(pick))(jnp.stack(values), jnp.stack(responses))
+    chosen, fresh = jax.vmap(jax.vmap(pick))(jnp.stack(values), jnp.stack(responses))
     found = []
     for t, kind in enumerate(kinds):
 
         def describe(
             chosen: jax.Array,
+            fresh: jax.Array,
+            unit: jax.Array,
             points: jax.Array,
             residuals: jax.Array,
             response: jax.Array,
@@ -139,18 +146,23 @@ def search(
             signs = jnp.ones((len(points), 0), points.dtype)
             if isinstance(kind.family, Chains):
                 signs = kind.family.signs(len(points), points.dtype).T
+            # One more of a neuron that is there would never part from it.
+            values = jnp.where(fresh, values, 0)
             return Neurons(
-                points[chosen],
-                outgoing,
+                jnp.where(fresh[:, None], points[chosen], 0),
+                jnp.where(fresh[:, None], outgoing, 0),
                 signs[chosen],
-                kind.factor * values,
+                kind.factor * unit * values,
                 values / jnp.where(scale > 0, scale, 1),
                 residuals[chosen],
+                fresh,
             )
 
         found.append(
             jax.vmap(describe)(
                 chosen[t],
+                fresh[t],
+                kind.unit,
                 points[t],
                 residuals[t],
                 responses[t],
@@ -186,12 +198,26 @@ def _kinds(
     pulled = jax.vmap(lambda w, r: pullback(w, x, r, activation))(params, pull)
     family, chains = HomogeneousNeurons(activation), Chains(activation, depth)
     inputs = jnp.ones((lanes, x.shape[1]), bool)
-    kinds = [_Kind(chains, chains.value_factor(), hidden[0], pull, inputs)]
+    kinds = [_kind(chains, chains.value_factor(), hidden[0], pull, inputs)]
     for i in range(depth - 1):
         width = params[i].shape[2]
         used = inputs if i == 0 else jnp.arange(width) < counts[:, i - 1, None]
-        kinds.append(_Kind(family, value_factor(p), hidden[i], pulled[i + 1], used))
+        kinds.append(_kind(family, value_factor(p), hidden[i], pulled[i + 1], used))
     return kinds
+
+
+def _kind(
+    family: HomogeneousNeurons,
+    factor: float,
+    before: jax.Array,
+    after: jax.Array,
+    used: jax.Array,
+) -> _Kind:
+    sizes = [jnp.max(jnp.abs(each), axis=(1, 2)) for each in (before, after)]
+    sizes = [jnp.where(size > 0, size, 1) for size in sizes]
+    unit = sizes[0] ** family.degree * sizes[1]
+    before, after = before / sizes[0][:, None, None], after / sizes[1][:, None, None]
+    return _Kind(family, factor, unit, before, after, used)
 
 
 def _drawn(
@@ -219,7 +245,7 @@ def _starts(
 ) -> jax.Array:
     """Unit starts `(m, k)` in one lane, half of them spectral."""
     starts = _unit(jnp.where(used, drawn, 0))
-    if config.spectral:
+    if config.spectral and config.new_neurons == "kkt":
         half = config.starts // 2
         starts = starts.at[:half].set(_spectral(mixing[:half], starts[:half], before, after))
     return starts
@@ -230,25 +256,16 @@ def _climb(
 ) -> tuple[list[jax.Array], list[jax.Array], list[jax.Array]]:
     """Points, values and KKT residuals `(B, m, ...)` of every kind, all climbing at once."""
     m, lanes, rows = config.starts, len(starts[0]), max(each.shape[2] for each in starts)
-    # Features and residuals of size one: their powers may be out of range.
-    scales = [
-        tuple(jnp.max(jnp.abs(each), axis=(1, 2), keepdims=True) for each in (k.before, k.after))
-        for k in kinds
-    ]
-    data = [
-        tuple(each / jnp.where(size > 0, size, 1) for each, size in zip(pair, sizes, strict=True))
-        for pair, sizes in zip([(k.before, k.after) for k in kinds], scales, strict=True)
-    ]
 
     def climb(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
         blocks = columns.reshape(rows, len(kinds), lanes, m)
         values, gradients = [], []
-        for t, (kind, (before, after)) in enumerate(zip(kinds, data, strict=True)):
-            k = before.shape[2]
+        for t, kind in enumerate(kinds):
+            k = kind.before.shape[2]
             one = NeuronLandscape(kind.family)
             value, gradient = jax.vmap(
                 lambda u, g, b, one=one: one.climb(u, g, g.T, b), in_axes=(1, 0, 0), out_axes=(0, 1)
-            )(blocks[:k, t], before, after)
+            )(blocks[:k, t], kind.before, kind.after)
             values.append(value.reshape(-1))
             gradients.append(jnp.pad(gradient.reshape(k, -1), ((0, rows - k), (0, 0))))
         return jnp.concatenate(values), jnp.concatenate(gradients, axis=1)
@@ -285,8 +302,10 @@ def _placed(
     directions[i + 1] = directions[i + 1].at[:, :, places].set(jnp.swapaxes(outgoing, 1, 2))
     return Candidates(
         tuple(directions),
-        jnp.zeros((m, len(params) - 1), jnp.int32).at[:, i].set(k),
-        *(each.reshape(m, k)[:, 0] for each in neurons[3:]),
+        jnp.zeros((m, len(params) - 1), jnp.int32)
+        .at[:, i]
+        .set(jnp.sum(neurons.fresh.reshape(m, k), axis=1, dtype=jnp.int32)),
+        *(each.reshape(m, k)[:, 0] for each in neurons[3:6]),
     )
 
 
@@ -294,8 +313,7 @@ def _placed_chains(
     chains: Neurons, params: Params, counts: jax.Array, p: int, config: Config
 ) -> Candidates:
     m, depth = config.candidates, len(params)
-    squares = [float(p) ** (depth - 1 - layer) for layer in range(depth)]
-    norms = [(square / sum(squares)) ** 0.5 for square in squares]
+    norms = chain_norms(p, depth)
     directions = []
     for i, weight in enumerate(params):
         block = jnp.zeros((m, *weight.shape), weight.dtype)
@@ -309,7 +327,7 @@ def _placed_chains(
     return Candidates(
         tuple(directions),
         jnp.ones((m, depth - 1), jnp.int32),
-        *(each[:m] for each in chains[3:]),
+        *(each[:m] for each in chains[3:6]),
     )
 
 
@@ -344,19 +362,21 @@ def _spectral(
     return jnp.where(jnp.any(leaning != 0, axis=1, keepdims=True), leaning, start)
 
 
-def _spread(values: jax.Array, responses: jax.Array, count: int, max_cosine: float) -> jax.Array:
-    """Indices of the `count` best whose responses differ; the best again where there are less.
+def _spread(
+    values: jax.Array, responses: jax.Array, count: int, max_cosine: float
+) -> tuple[jax.Array, jax.Array]:
+    """Indices of the `count` best whose responses differ, and whether there are as many.
 
     The traced sibling of `kkt.certificate.spread`, of values `(m,)` and responses `(n, m)`.
     """
     signatures = _unit(responses.T)
     cosines = jnp.abs(signatures @ signatures.T)
-    best = jnp.argmax(values)
 
-    def pick(left: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+    def pick(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         i = jnp.argmax(jnp.where(left, values, -jnp.inf))
-        i = jnp.where(left[i], i, best)
-        return left & (cosines[i] <= max_cosine) & (jnp.arange(len(values)) != i), i
+        fresh = left[i]
+        left = left & (cosines[i] <= max_cosine) & (jnp.arange(len(values)) != i)
+        return left, (i, fresh)
 
     return lax.scan(pick, jnp.ones(len(values), bool), None, length=count)[1]
 

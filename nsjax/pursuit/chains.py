@@ -17,6 +17,12 @@ import jax.numpy as jnp
 from nsjax.networks import HomogeneousNeurons, activation_degree
 
 
+def chain_norms(p: int, depth: int) -> tuple[float, ...]:
+    """Norms of the layers of a unit chain: squares as `p^(L-1) : ... : p : 1` (Lemma 9)."""
+    squares = [float(p) ** (depth - 1 - layer) for layer in range(depth)]
+    return tuple((square / sum(squares)) ** 0.5 for square in squares)
+
+
 @dataclass(frozen=True)
 class Chains(HomogeneousNeurons):
     """Chains through a network of `depth` layers, as a neuron family.
@@ -55,10 +61,8 @@ class Chains(HomogeneousNeurons):
         return response, lambda cotangent: transposed @ back(cotangent)[0]
 
     def norms(self) -> tuple[float, ...]:
-        """Norms of the layers of a unit chain: squares as `p^(L-1) : ... : p : 1` (Lemma 9)."""
-        p = activation_degree(self.activation)
-        squares = [float(p) ** (self.depth - 1 - layer) for layer in range(self.depth)]
-        return tuple((square / sum(squares)) ** 0.5 for square in squares)
+        """Norms of the layers of a unit chain, see `chain_norms`."""
+        return chain_norms(activation_degree(self.activation), self.depth)
 
     def value_factor(self) -> float:
         """N* over phi: the product of the norms, each to the power it enters the outputs with."""

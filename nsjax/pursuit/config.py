@@ -68,21 +68,23 @@ class Config:
     """Weights of `1/2 ||w||^2` beside the relative loss, one refit after the other; the last one
     should be 0."""
     normalise: bool = True
-    """For the square loss: weigh samples by `|x|^(-2 p^(L-1))`. A homogeneous network is fixed by
-    its values on the sphere; without it the largest inputs alone decide what is learned first."""
+    """For the square loss: weigh samples by `|x|^(-2 p^(L-1))`, up to 100. A homogeneous network is
+    fixed by its values on the sphere; without it the largest inputs alone decide what is learned
+    first. For noisy targets, and inputs of very different size, False."""
     balance: bool = False
     """Whether to balance every neuron after each refit (appendix D.6); p = 1 gains, p = 2 loses."""
     rescue: float = 0.02
     """A round that lowers the loss by less than this share is a dead end: the next one adds a chain
-    of one neuron in every layer, and a second one in a row ends the lane. 0 for never."""
+    of one neuron in every layer (`"lookahead"` always tries one), and a second one in a row ends
+    the lane. With 0 there is no rescue, and a round without gain ends it."""
     max_neurons: int = 64
-    """Budget of hidden neurons of each lane."""
+    """Hidden neurons at which a lane ends; its last round may take it above."""
     max_share: float = 0.5
     """Budget of parameters, over samples times outputs: with more, a fit says little."""
     max_rounds: int = 32
     """Bound on the rounds of each attempt."""
     attempts: int = 3
-    """How often all lanes start anew, from other random numbers, if none has fitted."""
+    """How often all lanes begin, each time from other random numbers, until one has fitted."""
     capacity: int = 8
     """Neurons of each hidden layer that there is room for at first; doubles when full."""
     tol: float = 4e-6

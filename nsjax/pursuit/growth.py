@@ -1,14 +1,15 @@
-"""One round of pursuit, compiled in two programs: growth (search and insertion), and the refit."""
+"""One round of pursuit, in two compiled programs: proposals (search, insertion), and the refit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from nsjax._flat import Layout
@@ -42,12 +43,14 @@ _NOT_COMPILED = (
 class Method:
     """What is static of a pursuit; settings that no program depends on are left at their defaults.
 
-    So a change of those compiles nothing again.
+    So a change of those compiles nothing again. `phases` is the number of weights in `config.l2`.
     """
 
     activation: Activation
     loss: str
     config: Config
+
+    phases: int = 1
 
     @classmethod
     def of(cls, activation: Activation, loss: str, config: Config) -> Method:
@@ -56,12 +59,22 @@ class Method:
         # The first penalty is also that of the short refits.
         l2 = config.l2[:1]
         room = max(config.per_round, Config.capacity)
-        return cls(activation, loss, replace(config, **plain | {"l2": l2, "capacity": room}))
+        return cls(
+            activation,
+            loss,
+            replace(config, **plain | {"l2": l2, "capacity": room}),
+            len(config.l2),
+        )
 
     @property
     def p(self) -> int:
         """Degree of the activation."""
         return activation_degree(self.activation)
+
+    def kinds(self, depth: int) -> np.ndarray:
+        """Kinds of the candidates, as in `state.Info`, in the order of `candidates.place`."""
+        names = [*range(depth), -1] if depth > 2 and self.config.rule != "ncf" else range(depth)
+        return np.repeat(np.asarray(names, np.int32), self.config.candidates)
 
     def objective(self, params: Params) -> Objective:
         """The objective of networks shaped like `params`."""
@@ -127,21 +140,41 @@ class Given(NamedTuple):
         return Measured(loss, *(error(pair) for pair in self[1:]))
 
 
+class Proposals(NamedTuple):
+    """Candidates of every lane, M of them each, of the kinds `Method.kinds`.
+
+    Attributes:
+        params: tuple of L arrays `(B, M, k_l, k_{l-1})`, weights after the insertion.
+        candidates: see `candidates.Candidates`, with leading axes `(B, M)`.
+        ncf, relative_ncf: `(B, L)` of the best chain and of the best neuron of every hidden layer.
+        scale, inserted, descent: `(B, M)`, see `state.Info`.
+    """
+
+    params: Params
+    candidates: Candidates
+    ncf: jax.Array
+    relative_ncf: jax.Array
+    scale: jax.Array
+    inserted: jax.Array
+    descent: jax.Array
+
+
 class Grown(NamedTuple):
     """What growth did in every lane; see `state.Info`."""
 
-    params: Params
-    counts: jax.Array
-    direction: Params
-    added: jax.Array
-    kind: jax.Array
-    ncf: jax.Array
-    relative_ncf: jax.Array
-    kkt_residual: jax.Array
-    scale: jax.Array
-    descent: jax.Array
-    inserted: jax.Array
-    evaluations: jax.Array
+    params: Any
+    counts: np.ndarray
+    direction: Any
+    added: np.ndarray
+    kind: np.ndarray
+    ncf: np.ndarray
+    relative_ncf: np.ndarray
+    kkt_residual: np.ndarray
+    scale: np.ndarray
+    descent: np.ndarray
+    inserted: np.ndarray
+    evaluations: np.ndarray
+    alive: np.ndarray
 
 
 class Refitted(NamedTuple):
@@ -156,17 +189,16 @@ class Refitted(NamedTuple):
     given: Measured
 
 
-@partial(jax.jit, static_argnums=0)
 def grow(
     method: Method,
     keys: jax.Array,
-    number: jax.Array,
+    number: int,
     params: Params,
-    counts: jax.Array,
-    live: jax.Array,
-    first: jax.Array,
-    stuck: jax.Array,
+    counts: np.ndarray,
+    live: np.ndarray,
+    rescue: np.ndarray,
     problem: Problem,
+    given: Given,
 ) -> Grown:
     """New neurons in every live lane, if there is a positive KKT point.
 
@@ -176,19 +208,111 @@ def grow(
         number: of this round.
         params, counts: of the lanes; there is room for `per_round` more neurons in each layer.
         live: `(B,)` bool, whether the lane takes part.
-        first: `(B,)` bool, no neuron yet.
-        stuck: `(B,)` bool, the last round gained too little: the rescue is due.
-        problem: data.
+        rescue: `(B,)` bool, a chain is due: there is no neuron yet, or the last round gained too
+            little. For `"lookahead"` a chain is always one of the candidates.
+        problem, given: data, in working units and as given.
     """
+    config = method.config
+    proposed = propose(method, keys, np.int32(number), params, counts, problem)
+    kinds = method.kinds(len(params))
+    ncf, relative = np.asarray(proposed.ncf), np.asarray(proposed.relative_ncf)
+    lanes, evaluations = np.arange(len(live)), np.zeros(len(live), int)
+    trials = proposed.params
+    if config.rule == "lookahead":
+        allowed = np.asarray(proposed.candidates.relative) > config.ncf_tol
+        allowed |= config.new_neurons == "random"
+        # At least one, which then is taken nowhere: shapes stay as they are.
+        tried = np.flatnonzero(np.any(allowed & live[:, None], axis=0))
+        tried = tried if len(tried) else np.arange(1)
+        fits = [_short_refit(method, proposed, i, live, problem, given) for i in tried.tolist()]
+        evaluations = np.sum([np.asarray(fit.evaluations) for fit in fits], axis=0)
+        losses = np.full(allowed.shape, np.inf)
+        losses[:, tried] = np.stack([np.asarray(fit.loss) for fit in fits], axis=1)
+        trials = tuple(np.array(weights) for weights in proposed.params)
+        for i, fit in zip(tried, fits, strict=True):
+            for weights, refitted in zip(trials, fit.params, strict=True):
+                weights[:, i] = refitted
+        losses += 0.5 * config.l2[0] * sum(np.sum(w**2, axis=(2, 3)) for w in trials)
+        allowed &= np.isfinite(losses)
+        score = config.spread * _noise(keys, number, len(kinds))
+        score -= np.log(np.where(allowed, np.maximum(losses, 1e-300), 1))
+        index = np.argmax(np.where(allowed, score, -np.inf), axis=1)
+    else:
+        alone = config.rule == "ncf" or len(params) == 2
+        rule = 1 + np.argmax(ncf[:, 1:], axis=1) if alone else len(params)
+        index = np.where(rescue, 0, rule * config.candidates)
+
+    def taken(leaf: Any) -> np.ndarray:
+        return np.asarray(leaf)[lanes, index]
+
+    # Whether what was to be taken has a positive NCF; random neurons have none to speak of.
+    alive = np.any(relative > config.ncf_tol, axis=1)
+    if config.rule != "lookahead":
+        alive = taken(proposed.candidates.relative) > config.ncf_tol
+    alive |= config.new_neurons == "random"
+    grows = live & alive
+    added = np.where(grows[:, None], taken(proposed.candidates.added), 0)
+    return Grown(
+        tuple(
+            np.where(grows[:, None, None], taken(new), old)
+            for new, old in zip(trials, params, strict=True)
+        ),
+        counts + added,
+        tuple(taken(block) for block in proposed.candidates.directions),
+        added,
+        kinds[index],
+        ncf,
+        relative,
+        taken(proposed.candidates.residuals),
+        taken(proposed.scale),
+        taken(proposed.descent),
+        taken(proposed.inserted),
+        evaluations,
+        alive,
+    )
+
+
+def _short_refit(
+    method: Method,
+    proposed: Proposals,
+    index: int,
+    live: np.ndarray,
+    problem: Problem,
+    given: Given,
+) -> Refitted:
+    """The refit of one candidate in every lane: the compiled one of the rounds, cut short."""
+    config, phases = method.config, method.phases
+    params = tuple(weight[:, index] for weight in map(np.asarray, proposed.params))
+    l2 = np.full(phases, config.l2[0], params[0].dtype)
+    steps = max(1, config.short_steps // phases)
+    return refit(method, params, live, problem, given, l2, steps, params)
+
+
+def _noise(keys: jax.Array, number: int, count: int) -> np.ndarray:
+    """Standard Gumbel numbers `(B, count)` that follow from the key of every lane and the round."""
+    words = np.asarray(jax.random.key_data(keys)).reshape(len(keys), -1)
+    return np.stack([np.random.default_rng([*row, number]).gumbel(size=count) for row in words])
+
+
+@partial(jax.jit, static_argnums=0)
+def propose(
+    method: Method,
+    keys: jax.Array,
+    number: jax.Array,
+    params: Params,
+    counts: jax.Array,
+    problem: Problem,
+) -> Proposals:
+    """Search in every lane, and the insertion of each candidate at the norm that it gets."""
     activation, config = method.activation, method.config
     keys = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
     outputs = jax.vmap(lambda *w: apply(w, problem.x, activation))(*params)
     # Of the relative loss, so that NCF values are changes of it.
     pull = jax.vmap(lambda h: residual(h, problem.y, loss=method.loss))(outputs) / problem.reference
     neurons = search(keys, params, counts, problem.x, pull, activation, config)
-    lane = partial(_grow_lane, method)
-    return jax.vmap(lane, in_axes=(*(0,) * 9, None))(
-        keys, params, counts, live, first, stuck, outputs, pull, neurons, problem
+    lane = partial(_propose_in_lane, method)
+    return jax.vmap(lane, in_axes=(*(0,) * 5, None))(
+        params, counts, outputs, pull, neurons, problem
     )
 
 
@@ -213,76 +337,33 @@ def refit(
     )
 
 
-def _grow_lane(
+def _propose_in_lane(
     method: Method,
-    key: jax.Array,
     params: Params,
     counts: jax.Array,
-    live: jax.Array,
-    first: jax.Array,
-    stuck: jax.Array,
     outputs: jax.Array,
     pull: jax.Array,
     neurons: list[Neurons],
     problem: Problem,
-) -> Grown:
-    config = method.config
+) -> Proposals:
+    config, depth = method.config, len(params)
     objective = method.objective(params)
-    depth, m = len(params), config.candidates
     kinds = place(neurons, params, counts, method.p, config)
     every: Candidates = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *kinds)
-    kind = jnp.repeat(jnp.asarray([*range(depth), -1][: len(kinds)], jnp.int32), m)
-    start_w = objective.layout.flat(params)
-    directions = jax.vmap(objective.layout.flat)(every.directions)
-
-    ncf = jnp.stack([each.values[0] for each in kinds[:depth]])
-    relative = jnp.stack([each.relative[0] for each in kinds[:depth]])
-    evaluations = jnp.zeros((), jnp.int32)
-    if config.rule == "lookahead":
-        # In the first round there is nothing for a single neuron to connect to; later a chain is
-        # one candidate among the others.
-        scales, inserted = _scaled(method, objective, start_w, directions, problem)
-        trial = start_w + scales[:, None] * directions
-        short = partial(
-            method.refit,
-            objective,
-            problem=problem,
-            l2=jnp.asarray(config.l2[0], start_w.dtype),
-            steps=jnp.asarray(config.short_steps),
-        )
-        fits = jax.vmap(lambda w: short(w))(trial)
-        evaluations = jnp.sum(fits.evaluations, dtype=jnp.int32)
-        values = jax.vmap(lambda w: objective(w, (problem, jnp.asarray(config.l2[0])))[0])(fits.w)
-        allowed = jnp.isfinite(values)
-        if config.new_neurons == "kkt":
-            allowed &= every.relative > config.ncf_tol
-        noise = config.spread * jax.random.gumbel(key, values.shape, values.dtype)
-        score = jnp.where(allowed, -jnp.log(jnp.where(allowed, values, 1)) + noise, -jnp.inf)
-        index = jnp.argmax(score)
-        w, scale, inserted = fits.w[index], scales[index], inserted[index]
-    else:
-        rule = (1 + jnp.argmax(ncf[1:])) * m if config.rule == "ncf" or depth == 2 else depth * m
-        index = jnp.where(first | stuck, 0, rule)
-        scales, inserted = _scaled(method, objective, start_w, directions[index][None], problem)
-        scale, inserted = scales[0], inserted[0]
-        w = start_w + scale * directions[index]
-    chosen: Candidates = every.take(index)
-    descent = _descent(method, params, chosen, kind[index], outputs, pull, scale, problem)
-    grows = live & (jnp.any(relative > config.ncf_tol) | (config.new_neurons == "random"))
-    added = jnp.where(grows, chosen.added, 0)
-    return Grown(
-        objective.layout.tree(jnp.where(grows, w, start_w)),
-        counts + added,
-        chosen.directions,
-        added,
-        kind[index],
-        ncf,
-        relative,
-        chosen.residuals,
-        scale,
-        descent,
+    start, directions = objective.layout.flat(params), jax.vmap(objective.layout.flat)(every[0])
+    scales, inserted = _scaled(method, objective, start, directions, problem)
+    moved = start + scales[:, None] * directions
+    descent = jax.vmap(partial(_descent, method, params, outputs, pull, problem))(
+        moved, every, jnp.asarray(method.kinds(depth)), scales
+    )
+    return Proposals(
+        jax.vmap(objective.layout.tree)(moved),
+        every,
+        jnp.stack([each.values[0] for each in kinds[:depth]]),
+        jnp.stack([each.relative[0] for each in kinds[:depth]]),
+        scales,
         inserted,
-        evaluations,
+        descent,
     )
 
 
@@ -311,28 +392,26 @@ def _scaled(
 def _descent(
     method: Method,
     params: Params,
-    chosen: Candidates,
-    kind: jax.Array,
     outputs: jax.Array,
     pull: jax.Array,
-    scale: jax.Array,
     problem: Problem,
+    moved: jax.Array,
+    chosen: Candidates,
+    kind: jax.Array,
+    scale: jax.Array,
 ) -> jax.Array:
     """Change of the loss on insertion over `-scale^q N*`, of a single neuron or a chain.
 
     For the square loss `-<r, dH> + 1/2 ||dH||^2`, without the cancellation of two losses.
     """
-    grown = jax.tree.map(lambda w, d: w + scale * d, params, chosen.directions)
-    after = apply(grown, problem.x, method.activation)
+    objective = method.objective(params)
+    after = apply(objective.layout.tree(moved), problem.x, method.activation)
     if method.loss == "square":
-        moved = after - outputs
-        change = -jnp.sum(pull * moved) + 0.5 * jnp.sum(moved**2) / problem.reference
+        by = after - outputs
+        change = -jnp.sum(pull * by) + 0.5 * jnp.sum(by**2) / problem.reference
     else:
-        objective = method.objective(params)
-        flat = objective.layout.flat
-        change = objective.relative(flat(grown), problem) - objective.relative(
-            flat(params), problem
-        )
+        losses = [LOSSES[method.loss](each, problem.y) for each in (after, outputs)]
+        change = (losses[0] - losses[1]) / problem.reference
     total = sum(method.p**layer for layer in range(len(params)))
     predicted = scale ** jnp.where(kind == 0, total, method.p + 1) * chosen.values
     alone = (kind == 0) | (jnp.sum(chosen.added) == 1)

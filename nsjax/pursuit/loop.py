@@ -15,6 +15,7 @@ from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.growth import Grown, Refitted, grow, refit
+from nsjax.pursuit.problem import reference_loss
 from nsjax.pursuit.results import conclude
 from nsjax.pursuit.state import Info, State, Stop, pad
 from nsjax.pursuit.task import Limits, Task
@@ -42,10 +43,7 @@ def init(key: jax.Array, task: Task) -> State:
     capacity = task.config.capacity
     while capacity < max(counts) + task.config.per_round:
         capacity *= 2
-    outputs = apply(params, task.problem.x, task.method.activation)
-    name, y = task.method.loss, task.problem.y
-    loss = np.asarray(LOSSES[name](outputs, y) / task.problem.reference)
-    fitted = task.params is not None and loss <= task.problem.target
+    score, loss, fitted = _before(task, params)
     b = len(keys)
     batched = tuple(np.broadcast_to(w, (b, *w.shape)) for w in pad(params, capacity))
     neurons = np.broadcast_to(np.asarray(counts, np.int32), (b, task.depth - 1))
@@ -57,6 +55,7 @@ def init(key: jax.Array, task: Task) -> State:
         np.full(b, Stop.FITTED if fitted else Stop.GROWING, np.int32),
         batched,
         neurons,
+        np.full(b, score, dtype),
         np.full(b, np.inf, dtype),
         np.zeros(b, np.int32),
         np.zeros(b, np.int32),
@@ -65,6 +64,26 @@ def init(key: jax.Array, task: Task) -> State:
         keys,
         np.asarray(task.fingerprint, np.uint32),
     )
+
+
+def _before(task: Task, params: Any) -> tuple[float, float, bool]:
+    """Error that the first network is judged by, its working loss, and whether it fits already."""
+    name, problem = task.method.loss, task.problem
+    if task.params is None and task.validation is None:
+        # Outputs of zero, without a program.
+        working, given = np.asarray(problem.y), np.asarray(task.y)
+        if name != "square":
+            return 1.0, 1.0, False
+        return (
+            float(0.5 * np.sum(given**2) / reference_loss(name, given)),
+            float(0.5 * np.sum(working**2) / problem.reference),
+            False,
+        )
+    measured = task.given.measure(task.method, params)
+    outputs = apply(params, problem.x, task.method.activation)
+    loss = float(LOSSES[name](outputs, problem.y) / problem.reference)
+    score = measured.loss if task.validation is None else measured.validation
+    return float(score), loss, float(measured.loss) <= task.config.tol
 
 
 def step(task: Task, state: State) -> tuple[State, Info]:
@@ -86,13 +105,13 @@ def step(task: Task, state: State) -> tuple[State, Info]:
     grown = grow(
         method,
         state.keys,
-        state.round,
+        int(state.round),
         state.params,
-        state.counts,
+        np.asarray(state.counts),
         live,
-        first,
-        stuck,
+        first | stuck,
         task.problem,
+        task.given,
     )
     fitted = refit(
         method,
@@ -116,12 +135,13 @@ def _advance(
     fitted: Refitted,
 ) -> tuple[State, Info]:
     """Codes of all lanes after a round, and what it did: little, so on the host."""
-    counts = np.asarray(grown.counts)
+    counts = grown.counts
     given = jax.tree.map(np.asarray, fitted.given)
     validated = ~np.isnan(given.validation)
     score = np.where(validated, given.validation, given.loss)
     better = live & (score < state.best_error)
-    waited = np.where(better, 0, state.waited + live).astype(np.int32)
+    ahead = live & (score < state.attempt_error)
+    waited = np.where(ahead, 0, state.waited + live).astype(np.int32)
 
     def kept(new: Any, old: Any) -> np.ndarray:
         flags = better.reshape(-1, *(1,) * (np.ndim(old) - 1))
@@ -134,7 +154,7 @@ def _advance(
     ends = (
         (~np.isfinite(loss), Stop.NOT_FINITE),
         (given.loss <= limits.tol, Stop.FITTED),
-        (np.all(np.asarray(grown.relative_ncf) <= limits.ncf_tol, 1), Stop.NO_POSITIVE_KKT_POINT),
+        (~grown.alive, Stop.NO_POSITIVE_KKT_POINT),
         (np.sum(counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
         ((stuck | (limits.rescue == 0)) & ~falls, Stop.STALLED),
         (_parameters(state, counts) >= limits.max_parameters, Stop.MAX_PARAMETERS),
@@ -150,7 +170,7 @@ def _advance(
     info = Info(
         live=live,
         attempt=np.where(live, state.attempt, 0),
-        added=np.asarray(grown.added),
+        added=grown.added,
         neurons=counts,
         kind=np.where(live, grown.kind, 0),
         ncf=lived(grown.ncf),
@@ -162,9 +182,9 @@ def _advance(
         inserted=lived(grown.inserted),
         loss=lived(fitted.loss),
         grad_norm=lived(fitted.grad_norm),
-        evaluations=np.where(live, np.asarray(grown.evaluations) + fitted.evaluations, 0),
+        evaluations=np.where(live, grown.evaluations + np.asarray(fitted.evaluations), 0),
         imbalance=lived(fitted.imbalance),
-        moved=lived(np.asarray(fitted.moved) / np.asarray(grown.scale)),
+        moved=lived(np.asarray(fitted.moved) / grown.scale),
         error=lived(given.error),
         validation=lived(given.validation),
         test=lived(given.test),
@@ -178,6 +198,7 @@ def _advance(
         best=tuple(kept(w, old) for w, old in zip(fitted.params, state.best, strict=True)),
         best_counts=kept(counts, state.best_counts),
         best_error=kept(score, state.best_error),
+        attempt_error=np.where(ahead, score, state.attempt_error),
         waited=waited,
         age=(state.age + live).astype(np.int32),
         attempt=state.attempt,
@@ -196,6 +217,19 @@ def _parameters(state: State, counts: np.ndarray) -> np.ndarray:
     return np.sum(ends[:, :-1] * ends[:, 1:], axis=1)
 
 
+_RESTARTED = (
+    "params",
+    "counts",
+    "loss",
+    "gain",
+    "result",
+    "attempt_error",
+    "waited",
+    "age",
+    "attempt",
+)
+
+
 def restart(task: Task, key: jax.Array, state: State, lanes: np.ndarray) -> State:
     """The state with the lanes where `lanes` `(B,)` is true put back to the beginning.
 
@@ -211,7 +245,7 @@ def restart(task: Task, key: jax.Array, state: State, lanes: np.ndarray) -> Stat
             getattr(again, name),
             getattr(state, name),
         )
-        for name in ("params", "counts", "loss", "gain", "result", "waited", "age", "attempt")
+        for name in _RESTARTED
     }
     return state._replace(**changed)
 
@@ -254,7 +288,8 @@ def run(
         test: fresh `(x, y)`, of which the error is recorded and nothing follows.
         preset: `"default"`, or `"paper"` for Algorithm 1.
         config: settings in place of a preset's.
-        state: a state to go on from, such as one that `on_round` has saved.
+        state: a state to go on from, such as one that `on_round` has saved; the history is that
+            of the rounds from there. One that ended at a budget goes on under a larger one.
         on_round: called after every round with the state and what the round did.
 
     Returns:
@@ -288,9 +323,12 @@ def run(
     )
     if on_round is not None:
         _check.function("on_round", on_round)
-    state = init(key, task) if state is None else state
-    _check_state(task, state)
+    key = _typed(key)
     lanes = task.config.lanes
+    if state is None:
+        state = init(key, task)
+    _check_state(task, state, key)
+    state = _reopened(task, state)
     history: list[Info] = []
     while True:
         codes = np.asarray(state.result).reshape(-1, lanes)
@@ -309,7 +347,7 @@ def run(
         history.append(info)
         if on_round is not None:
             on_round(state, info)
-    single = jnp.ndim(_typed(key)) == 0
+    single = key.ndim == 0
     found = tuple(
         conclude(task, state, history, slice(s * lanes, (s + 1) * lanes))
         for s in range(len(state.loss) // lanes)
@@ -333,17 +371,32 @@ def _split(keys: jax.Array, lanes: int) -> jax.Array:
     return jnp.concatenate([jax.random.split(key, lanes) for key in keys])
 
 
-def _check_state(task: Task, state: State) -> None:
+def _reopened(task: Task, state: State) -> State:
+    """A state that has ended at a budget, opened again: the budget may have been raised."""
+    codes = np.asarray(state.result)
+    done = np.isin(codes, (Stop.GROWING, Stop.FITTED)).any()
+    if done or np.min(state.attempt) < task.config.attempts:
+        return state
+    budgets = (Stop.MAX_NEURONS, Stop.MAX_ROUNDS, Stop.MAX_PARAMETERS)
+    again = np.where(np.isin(codes, budgets), np.int32(Stop.GROWING), codes)
+    return state._replace(result=again)
+
+
+def _check_state(task: Task, state: State, key: jax.Array | None = None) -> None:
     if not isinstance(state, State):
         raise TypeError(f"state must be a pursuit.State, got {type(state).__name__}")
     if int(state.fingerprint) != task.fingerprint:
-        raise ValueError("state must be of a pursuit on the same data, got one whose x or y differ")
+        raise ValueError(
+            "state must be of a pursuit on the same data, loss, activation and normalisation, got "
+            "another"
+        )
     if len(state.params) != task.depth:
         raise ValueError(
             f"state must hold networks of depth {task.depth}, got depth {len(state.params)}"
         )
-    if len(state.loss) % task.config.lanes:
+    lanes = task.config.lanes
+    wanted = lanes if key is None or key.ndim == 0 else lanes * len(key)
+    if len(state.loss) % lanes or (key is not None and len(state.loss) != wanted):
         raise ValueError(
-            f"state must hold a multiple of config.lanes = {task.config.lanes} lanes, got "
-            f"{len(state.loss)}"
+            f"state must hold {wanted} lanes, config.lanes for each key, got {len(state.loss)}"
         )

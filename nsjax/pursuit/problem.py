@@ -79,8 +79,8 @@ def prepare(
         loss: name of the loss.
         p: degree of the activation.
         depth: number of layers L.
-        normalise: whether samples are put on one sphere (square loss alone). Those shorter than
-            half the root mean square stay inside; nothing is done if the targets would not vary.
+        normalise: whether samples are put on one sphere (square loss alone). Those so short that
+            they would weigh above 100 stay inside; nothing is done if targets would not vary.
         tol: relative loss that is wanted on the data as given.
 
     Raises:
@@ -98,7 +98,7 @@ def prepare(
     dtype = x.dtype
     # In double precision on the host, and by way of the largest entry: squares may be out of range.
     inputs, targets = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    _check_targets(loss, targets, float(jnp.finfo(dtype).eps))
+    check_targets(loss, targets, float(jnp.finfo(dtype).eps))
     degree, largest = p ** (depth - 1), np.max(np.abs(inputs))
     if largest == 0:
         raise ValueError("x must not be zero, got zero in every sample")
@@ -113,7 +113,7 @@ def prepare(
         targets = targets / y_size
         if normalise:
             # Any factor says the same; one near zero would hand the loss to a single sample.
-            scale = np.maximum(sizes / x_size, _SHORTEST)
+            scale = np.maximum(sizes / x_size, _HEAVIEST ** (-0.5 / degree))
             # Outputs at x = 0 are zero whatever the weights: such a sample teaches nothing.
             on_sphere = np.where(sizes > 0, targets / scale**degree, 0)
             if _varies(on_sphere, float(jnp.finfo(dtype).eps)):
@@ -131,8 +131,8 @@ def prepare(
     return problem, Units(np.asarray(x_size, dtype), np.asarray(y_size ** (-1 / total), dtype))
 
 
-_SHORTEST = 0.5
-"""Least norm, over the root mean square, that a sample is taken to have when it is normalised."""
+_HEAVIEST = 100.0
+"""Largest weight of a short sample in the loss, over that of one of root mean square size."""
 _MARGIN = 0.25
 """Target of a refit over the loss wanted, where samples are weighed: as given it may be higher."""
 
@@ -141,27 +141,28 @@ def _varies(y: np.ndarray, eps: float) -> bool:
     return bool(np.any(np.ptp(y, axis=0) > 8 * eps * np.max(np.abs(y), axis=0)))
 
 
-def _check_targets(loss: str, values: np.ndarray, eps: float) -> None:
+def check_targets(loss: str, values: np.ndarray, eps: float, name: str = "y") -> None:
+    """Raise a ValueError if targets, called `name`, do not fit the loss, or do not vary."""
     if loss == "square":
         if not _varies(values, eps):
             what = "zero" if not np.any(values) else "constant"
             raise ValueError(
-                f"y must vary over the samples, got {what} targets: there is nothing to learn"
+                f"{name} must vary over the samples, got {what} targets: there is nothing to learn"
             )
     elif loss == "logistic":
         if not np.all(np.abs(values) == 1):
-            raise ValueError("y must hold labels -1 and 1 for the logistic loss")
+            raise ValueError(f"{name} must hold labels -1 and 1 for the logistic loss")
         if np.all(values == values[:1]):
-            raise ValueError("y must vary over the samples, got one class")
+            raise ValueError(f"{name} must vary over the samples, got one class")
     else:
         if values.shape[1] < 2:
             raise ValueError(
-                f"y must have a column for each class for cross-entropy, got {values.shape[1]}"
+                f"{name} must have a column for each class for cross-entropy, got {values.shape[1]}"
             )
         if np.any(values < 0) or not np.allclose(values.sum(axis=1), 1, atol=1e-5):
-            raise ValueError("y must hold probabilities that add up to 1 for cross-entropy")
+            raise ValueError(f"{name} must hold probabilities that add up to 1 for cross-entropy")
         if np.all(values == values[:1]):
-            raise ValueError("y must vary over the samples, got one class")
+            raise ValueError(f"{name} must vary over the samples, got one class")
 
 
 def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:

@@ -24,7 +24,7 @@ def prune(task: Task, state: State, lane: int) -> Params:
     used = [np.arange(best[0].shape[0]) < int(k) for k in state.counts[lane]]
     single = False
     while True:
-        order = _by_harm(task, best, used, len(state.loss))[: len(state.loss)]
+        order = _by_harm(task, best, used, len(state.loss))
         if not order:
             break
         sets = [[place] for place in order]
@@ -87,13 +87,17 @@ def _smallest_fit(
 ) -> tuple[Places, Any] | None:
     """The largest of the sets of neurons without which the network fits after a refit."""
     steps = max(1, task.config.steps // len(task.config.l2))
-    fits = _refitted(task, params, sets, width, steps=steps)
-    losses = np.asarray(fits.given.loss)[: len(sets)]
-    good = np.flatnonzero(losses <= task.config.tol)
-    if not len(good):
-        return None
-    at = int(good[np.argmax([len(sets[i]) for i in good])])
-    return sets[at], tuple(np.asarray(weight[at]) for weight in fits.params)
+    fitting: list[tuple[Places, Any]] = []
+    for start in range(0, len(sets), width):
+        chunk = sets[start : start + width]
+        fits = _refitted(task, params, chunk, width, steps=steps)
+        losses = np.asarray(fits.given.loss)
+        fitting += [
+            (places, tuple(np.asarray(weight[i]) for weight in fits.params))
+            for i, places in enumerate(chunk)
+            if losses[i] <= task.config.tol
+        ]
+    return max(fitting, key=lambda fit: len(fit[0])) if fitting else None
 
 
 def _refitted(

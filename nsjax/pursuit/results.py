@@ -28,12 +28,14 @@ class Certificate(NamedTuple):
     """Whether a small training error says anything about new inputs.
 
     Attributes:
-        certified: whether it does, by at least one of the reasons.
-        reasons: why, or why not, in words.
+        certified: with validation data, whether their error is at most 1e-2; else, whether it
+            fitted with at most 0.8 parameters for each equation, and no other lane that fitted
+            disagrees by more than 1e-2.
+        reasons: what speaks for it and against, in words.
         parameters: weights of the network.
-        equations: samples times outputs.
-        agreement: relative difference of the outputs of two fitted lanes on inputs whose
-            coordinates are each taken from one of two samples; NaN if fewer than two fitted.
+        equations: distinct samples, times outputs for the square loss.
+        agreement: relative difference to the outputs of another fitted lane on inputs whose
+            coordinates are each taken from one of two samples; NaN if no other fitted.
         validation: relative error on the validation data; NaN without.
     """
 
@@ -118,7 +120,7 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
     loss = float(LOSSES[name](outputs, task.y) / reference_loss(name, task.y))
     error = float(prediction_error(name, outputs, task.y))
     result = int(codes[lane])
-    certificate = _certify(task, mine, fitted, params, result)
+    certificate = _certify(task, mine, fitted, lane, params, result)
     return Pursuit(
         params,
         stacked,
@@ -164,49 +166,49 @@ def crossover(x: Any, seed: int = 0) -> np.ndarray:
 
 
 def _certify(
-    task: Task, state: State, fitted: np.ndarray, params: Params, result: int
+    task: Task, state: State, fitted: np.ndarray, lane: int, params: Params, result: int
 ) -> Certificate:
     parameters = sum(int(np.prod(weight.shape)) for weight in params)
-    equations = int(np.prod(task.y.shape))
     activation, loss = task.method.activation, task.method.loss
+    # Samples that are there twice say nothing twice; a class is one statement, however it is coded.
+    distinct = len(np.unique(np.asarray(task.x), axis=0))
+    equations = distinct * (task.y.shape[1] if loss == "square" else 1)
     agreement = validation = float("nan")
-    if len(fitted) >= 2:
+    others = [i for i in fitted if i != lane]
+    if others and result == Stop.FITTED:
         probes = jnp.asarray(crossover(task.x), task.x.dtype)
-        one, other = (
-            _outputs(activation, _given(task, tuple(w[i] for w in state.params)), probes)
-            for i in fitted[:2]
+        one = _outputs(activation, params, probes)
+        other = _outputs(
+            activation, _given(task, tuple(w[others[0]] for w in state.params)), probes
         )
         if loss == "square":
             agreement = float(jnp.sum((one - other) ** 2) / jnp.sum((one - jnp.mean(one, 0)) ** 2))
         else:
-            labels = [
-                each > 0 if loss == "logistic" else jnp.argmax(each, 1) for each in (one, other)
-            ]
+            labels = [h > 0 if loss == "logistic" else jnp.argmax(h, 1) for h in (one, other)]
             agreement = float(jnp.mean(labels[0] != labels[1]))
     if task.validation is not None:
         x, y = task.validation
         validation = float(prediction_error(loss, _outputs(activation, params, x), y))
     share = parameters / equations
-    few = share <= MOST_PARAMETERS
-    good = []
-    against = [] if few else [f"{share:.2g} parameters for each equation: near interpolation"]
-    if result == Stop.FITTED:
-        if few:
-            good.append(f"fitted with {share:.2g} parameters for each equation")
-        if agreement <= AGREEMENT:
-            good.append(f"two lanes agree on new inputs to {agreement:.1g}")
-    else:
+    good, against = [], []
+    if result != Stop.FITTED:
         against.append("not fitted")
-    if validation <= AGREEMENT:
-        good.append(f"error {validation:.1g} on validation data")
-    elif task.validation is not None:
-        against.append(f"error {validation:.1g} on validation data")
-        good = []
-    if agreement > AGREEMENT:
-        against.append(f"two fitted lanes differ by {agreement:.1g} on new inputs")
-    return Certificate(
-        bool(good), tuple(good or against), parameters, equations, agreement, validation
-    )
+    few = f"{share:.2g} parameters for each equation"
+    if share <= MOST_PARAMETERS:
+        good.append(few)
+    else:
+        against.append(f"{few}: near interpolation")
+    if agreement <= AGREEMENT:
+        good.append(f"another lane agrees on new inputs to {agreement:.1g}")
+    elif agreement > AGREEMENT:
+        against.append(f"another fitted lane differs by {agreement:.1g} on new inputs")
+    held = f"error {validation:.1g} on validation data"
+    if task.validation is None:
+        certified = not against
+    else:
+        certified = validation <= AGREEMENT
+        (good if certified else against).append(held)
+    return Certificate(certified, (*good, *against), parameters, equations, agreement, validation)
 
 
 def _warnings(task: Task, history: Info, lane: int, certificate: Certificate) -> tuple[str, ...]:
@@ -230,6 +232,11 @@ def _warnings(task: Task, history: Info, lane: int, certificate: Certificate) ->
         said.append(
             f"unbalanced neurons: a norm ratio is a factor {np.exp(at['imbalance'][-1]):.2g} off "
             "that of a KKT point (balance=True rescales them)"
+        )
+    if task.problem_is_weighed and at["error"][-1] > 4 * max(at["loss"][-1], task.config.tol):
+        said.append(
+            f"the error on the data as given, {at['error'][-1]:.2g}, is far above that of the "
+            f"weighed samples, {at['loss'][-1]:.2g}: for noisy targets, normalise=False"
         )
     if np.max(at["relative_ncf"][-1]) <= 10 * task.config.ncf_tol:
         said.append("the NCF is near zero")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nsjax.networks.homogeneous import Params
@@ -35,8 +37,8 @@ MESSAGES: dict[int, str] = {
         "natural size, so no small neuron lowers the loss at leading order"
     ),
     Stop.STALLED: (
-        "the loss is not falling: two rounds in a row, the second with a chain of one neuron in "
-        "every layer, gained less than `rescue`"
+        "the loss is not falling: two rounds in a row gained less than `rescue`, the second with "
+        "a chain of one neuron in every layer taken, or tried"
     ),
     Stop.NOT_FINITE: "the loss is not finite; smaller scales of insertion or a smaller step help",
     Stop.OTHER_FITTED: "another lane fitted first",
@@ -65,6 +67,7 @@ class State(NamedTuple):
         best_counts: `(B, L - 1)`.
         best_error: `(B,)` error of that round: on the validation data, if there are any, else the
             relative training loss on the data as given.
+        attempt_error: `(B,)` the lowest such error of this attempt.
         waited: `(B,)` int32, rounds since then.
         age: `(B,)` int32, rounds since the lane began, or began anew.
         attempt: `(B,)` int32, how often it has begun.
@@ -81,6 +84,7 @@ class State(NamedTuple):
     best: Any
     best_counts: Array
     best_error: Array
+    attempt_error: Array
     waited: Array
     age: Array
     attempt: Array
@@ -153,7 +157,8 @@ def pad(params: Params, capacity: int) -> Any:
         rows = 0 if i == len(params) - 1 else capacity - weight.shape[-2]
         columns = 0 if i == 0 else capacity - weight.shape[-1]
         before = [(0, 0)] * (weight.ndim - 2)
-        padded.append(np.pad(np.asarray(weight), [*before, (0, rows), (0, columns)]))
+        widths = [*before, (0, rows), (0, columns)]
+        padded.append((jnp if isinstance(weight, jax.Array) else np).pad(weight, widths))
     return tuple(padded)
 
 

@@ -14,7 +14,7 @@ from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config, chosen
 from nsjax.pursuit.growth import Given, Method
-from nsjax.pursuit.problem import prepare
+from nsjax.pursuit.problem import check_targets, prepare
 
 FAMILIES = ("homogeneous",)
 
@@ -94,10 +94,11 @@ class Task:
                 raise ValueError(f"params must have depth = {depth} matrices, got {len(params)}")
             _check.samples(params, self.x, self.y)
             self.params = tuple(w.astype(self.x.dtype) for w in params)
-        # A checksum of the data.
-        self.fingerprint = zlib.crc32(
-            np.asarray(self.y).tobytes(), zlib.crc32(np.asarray(self.x).tobytes())
-        )
+        # A checksum of the data and of what their units depend on.
+        words = (self.x.shape, self.y.shape, loss, repr(activation), self.config.normalise)
+        self.fingerprint = zlib.crc32(repr(words).encode())
+        for array in (self.x, self.y):
+            self.fingerprint = zlib.crc32(np.asarray(array).tobytes(), self.fingerprint)
         self.validation, self.test = (
             self._held(name, pair) for name, pair in (("validation", validation), ("test", test))
         )
@@ -113,6 +114,7 @@ class Task:
             raise ValueError(
                 f"{name} must have one row per sample in both, got {len(x)} and {len(y)}"
             )
+        check_targets(self.method.loss, np.asarray(y, np.float64), 0.0, f"{name}[1]")
         return x.astype(self.x.dtype), y.astype(self.x.dtype)
 
     @property
@@ -123,6 +125,11 @@ class Task:
         ncf_tol = c.ncf_tol if c.new_neurons == "kkt" else -np.inf
         most = c.max_share * self.y.size
         return Limits(c.tol, ncf_tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience)
+
+    @property
+    def problem_is_weighed(self) -> bool:
+        """Whether samples are weighed, see `Config.normalise`."""
+        return self.config.normalise and self.method.loss == "square"
 
     @property
     def given(self) -> Given:
