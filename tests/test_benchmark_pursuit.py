@@ -10,7 +10,7 @@ import pytest
 from benchmarks import pursuit as benchmark
 from benchmarks.pursuit import DOUBLING, EXACT
 from nsjax import pursuit
-from nsjax.pursuit.growth import refit
+from nsjax.pursuit.refitting import refit
 
 
 def test_exact_room():

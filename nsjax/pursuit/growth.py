@@ -1,143 +1,21 @@
-"""One round of pursuit, in two compiled programs: proposals (search, insertion), and the refit."""
+"""Growth: search and insertion of new neurons, the first of a round's two compiled programs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from nsjax._flat import Layout
-from nsjax.networks import activation_degree
-from nsjax.networks.balance import balanced
-from nsjax.networks.homogeneous import Activation, Params, apply
+from nsjax.networks.homogeneous import Params, apply
 from nsjax.objectives import LOSSES, residual
 from nsjax.pursuit.candidates import Candidates, Neurons, place, search
-from nsjax.pursuit.config import Config
-from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
-from nsjax.pursuit.problem import Problem, Units, prediction_error, reference_loss
-
-_NOT_COMPILED = (
-    "lanes",
-    "steps",
-    "l2",
-    "rescue",
-    "max_neurons",
-    "max_share",
-    "max_rounds",
-    "attempts",
-    "capacity",
-    "tol",
-    "patience",
-    "prune",
-)
-"""Settings that no program depends on, but for the shapes of its arguments."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """What is static of a pursuit; settings that no program depends on are left at their defaults.
-
-    So a change of those compiles nothing again. `phases` is the number of weights in `config.l2`.
-    """
-
-    activation: Activation
-    loss: str
-    config: Config
-
-    phases: int = 1
-
-    @classmethod
-    def of(cls, activation: Activation, loss: str, config: Config) -> Method:
-        """The method of these settings."""
-        plain = {name: getattr(Config, name) for name in _NOT_COMPILED}
-        # The first penalty is also that of the short refits.
-        l2 = config.l2[:1]
-        room = max(config.per_round, Config.capacity)
-        return cls(
-            activation,
-            loss,
-            replace(config, **plain | {"l2": l2, "capacity": room}),
-            len(config.l2),
-        )
-
-    @property
-    def p(self) -> int:
-        """Degree of the activation."""
-        return activation_degree(self.activation)
-
-    def kinds(self, depth: int) -> np.ndarray:
-        """Kinds of the candidates, as in `state.Info`, in the order of `candidates.place`."""
-        names = [*range(depth), -1] if depth > 2 and self.config.rule != "ncf" else range(depth)
-        return np.repeat(np.asarray(names, np.int32), self.config.candidates)
-
-    def objective(self, params: Params) -> Objective:
-        """The objective of networks shaped like `params`."""
-        return Objective(self.activation, self.loss, Layout.of(params))
-
-    def refit(
-        self, objective: Objective, w: jax.Array, problem: Problem, l2: jax.Array, steps: jax.Array
-    ) -> Fit:
-        """The minimiser from `w`."""
-        return MINIMISERS[self.config.minimiser](
-            objective,
-            w,
-            problem,
-            l2=l2,
-            steps=steps,
-            target=jnp.asarray(problem.target, w.dtype),
-            learning_rate=self.config.learning_rate,
-        )
-
-
-class Measured(NamedTuple):
-    """How well the networks of all lanes do on the data as given, `(B,)` each.
-
-    Attributes:
-        loss: relative training loss.
-        error: prediction error on the training data.
-        validation, test: the same on those data; NaN without.
-    """
-
-    loss: jax.Array
-    error: jax.Array
-    validation: jax.Array
-    test: jax.Array
-
-
-class Given(NamedTuple):
-    """The data as given, pairs `(x, y)`; those held out may be missing.
-
-    Attributes:
-        units: how working units come from the user's.
-        data: for training.
-        validation, test: see `Measured`.
-    """
-
-    units: Units
-    data: tuple[jax.Array, jax.Array]
-    validation: tuple[jax.Array, jax.Array] | None
-    test: tuple[jax.Array, jax.Array] | None
-
-    def measure(self, method: Method, params: Params) -> Measured:
-        """How well one network in working units does."""
-        params = self.units.back(params)
-
-        def error(pair: tuple[jax.Array, jax.Array] | None) -> jax.Array:
-            if pair is None:
-                return jnp.full((), jnp.nan, params[0].dtype)
-            outputs = apply(params, pair[0], method.activation)
-            return prediction_error(method.loss, outputs, pair[1]).astype(outputs.dtype)
-
-        x, y = self.data
-        loss = LOSSES[method.loss](apply(params, x, method.activation), y)
-        loss /= reference_loss(method.loss, y)
-        return Measured(loss, *(error(pair) for pair in self[1:]))
+from nsjax.pursuit.method import Given, Method
+from nsjax.pursuit.minimisers import Objective
+from nsjax.pursuit.problem import Problem
+from nsjax.pursuit.refitting import Refitted, refit
 
 
 class Proposals(NamedTuple):
@@ -175,18 +53,6 @@ class Grown(NamedTuple):
     inserted: np.ndarray
     evaluations: np.ndarray
     alive: np.ndarray
-
-
-class Refitted(NamedTuple):
-    """What the refit did in every lane; see `state.Info`."""
-
-    params: Params
-    loss: jax.Array
-    grad_norm: jax.Array
-    evaluations: jax.Array
-    imbalance: jax.Array
-    moved: jax.Array
-    given: Measured
 
 
 def grow(
@@ -316,27 +182,6 @@ def propose(
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def refit(
-    method: Method,
-    params: Params,
-    live: jax.Array,
-    problem: Problem,
-    given: Given,
-    l2: jax.Array,
-    steps: jax.Array | int,
-    direction: Params,
-) -> Refitted:
-    """Minimise the loss in every live lane, with the penalties `l2` in turn, `steps` for each.
-
-    `direction`, shaped like params, is not zero at new weights, whose size is reported.
-    """
-    lane = partial(_refit_lane, method)
-    return jax.vmap(lane, in_axes=(0, 0, None, None, None, None, 0))(
-        params, live, problem, given, l2, steps, direction
-    )
-
-
 def _propose_in_lane(
     method: Method,
     params: Params,
@@ -418,54 +263,3 @@ def _descent(
     return jnp.where(
         alone & (predicted > 0), -change / jnp.where(predicted > 0, predicted, 1), jnp.nan
     )
-
-
-def _refit_lane(
-    method: Method,
-    params: Params,
-    live: jax.Array,
-    problem: Problem,
-    given: Given,
-    l2: jax.Array,
-    steps: jax.Array | int,
-    direction: Params,
-) -> Refitted:
-    config = method.config
-    objective = method.objective(params)
-    start = objective.layout.flat(params)
-    steps = jnp.where(live, steps, 0)
-
-    def penalised(w: jax.Array, l2: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        fit = method.refit(objective, w, problem, l2, steps)
-        return fit.w, (fit.loss, fit.evaluations)
-
-    w, (_, evaluations) = lax.scan(penalised, start, l2)
-    # A minimiser may run away: then the round has gained nothing.
-    before, loss = objective.relative(start, problem), objective.relative(w, problem)
-    w = jnp.where(loss < before, w, start)
-    params = objective.layout.tree(w)
-    if config.balance:
-        params = balanced(params, method.p, 10 * float(jnp.finfo(w.dtype).eps), 1000)
-    loss, gradient = jax.value_and_grad(objective.relative)(objective.layout.flat(params), problem)
-    new = [jnp.sum(jnp.where(d != 0, w, 0) ** 2) for d, w in zip(direction, params, strict=True)]
-    return Refitted(
-        params,
-        loss,
-        jnp.linalg.norm(gradient),
-        jnp.sum(evaluations, dtype=jnp.int32),
-        _imbalance(params, method.p),
-        jnp.sqrt(jnp.sum(jnp.stack(new))),
-        given.measure(method, params),
-    )
-
-
-def _imbalance(params: Params, p: int) -> jax.Array:
-    """Largest `|log(||w_in|| / (sqrt(p) ||w_out||))|` of the neurons that are not zero."""
-    worst = jnp.zeros((), params[0].dtype)
-    for before, after in pairwise(params):
-        incoming = jnp.sum(before**2, axis=1)
-        outgoing = p * jnp.sum(after**2, axis=0)
-        alive = (incoming > 0) & (outgoing > 0)
-        ratio = jnp.where(alive, incoming, 1) / jnp.where(alive, outgoing, 1)
-        worst = jnp.maximum(worst, jnp.max(0.5 * jnp.abs(jnp.log(ratio))))
-    return worst

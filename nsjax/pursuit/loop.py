@@ -14,8 +14,9 @@ from nsjax import _check
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
-from nsjax.pursuit.growth import Grown, Refitted, grow, refit
+from nsjax.pursuit.growth import Grown, grow
 from nsjax.pursuit.problem import reference_loss
+from nsjax.pursuit.refitting import Refitted, refit
 from nsjax.pursuit.results import conclude
 from nsjax.pursuit.state import Info, State, Stop, pad
 from nsjax.pursuit.task import Limits, Task

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nsjax.networks.homogeneous import Params
-from nsjax.pursuit.growth import Refitted, refit
+from nsjax.pursuit.refitting import Refitted, refit
 from nsjax.pursuit.state import State, trim
 from nsjax.pursuit.task import Task
 

@@ -13,7 +13,7 @@ from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config, chosen
-from nsjax.pursuit.growth import Given, Method
+from nsjax.pursuit.method import Given, Method
 from nsjax.pursuit.problem import check_targets, prepare
 
 FAMILIES = ("homogeneous",)

@@ -221,6 +221,77 @@ def test_warnings_name_a_scale_that_does_not_serve():
     assert "rose on insertion" in " ".join(large.warnings)
 
 
+def test_certificates_are_refused():
+    """To as many parameters as equations, of which repeated samples are none."""
+    x, _ = problem(6)
+    noise = jax.random.normal(jax.random.key(7), (6, 1))
+    config = replace(SMALL, max_share=99.0, tol=1e-2, steps=400)
+    few = pursue(x, noise, config=config)
+    assert few.result == pursuit.Stop.FITTED
+    assert not few.certificate.certified
+    assert "near interpolation" in " ".join(few.certificate.reasons)
+    many = pursue(jnp.tile(x, (10, 1)), jnp.tile(noise, (10, 1)), config=config)
+    assert many.certificate.equations == few.certificate.equations == 6
+    assert not many.certificate.certified
+
+
+def test_a_spent_budget_can_be_raised():
+    x, y = problem()
+    first = pursue(x, y, config=replace(SMALL, max_rounds=1))
+    assert first.result == pursuit.Stop.MAX_ROUNDS
+    more = pursue(x, y, state=first.state)
+    assert more.result == pursuit.Stop.FITTED
+    keys = jax.random.split(jax.random.key(1), 2)
+    with pytest.raises(ValueError, match="state must hold 4 lanes"):
+        pursuit.run(keys, x, y, activation=SQUARE, depth=2, config=SMALL, state=first.state)
+    with pytest.raises(ValueError, match="loss, activation and normalisation"):
+        pursue(x, y, state=first.state, config=replace(SMALL, normalise=False))
+
+
+def test_the_result_is_never_worse_than_the_start():
+    """A network that generalises is kept where all that follows fits noise."""
+    x, y = problem()
+    start = pursue(x, y).params
+    noisy = y + jax.random.normal(jax.random.key(8), y.shape)
+    fresh = problem(seed=9)
+    config = replace(SMALL, patience=1)
+    found = pursue(x, noisy, params=start, validation=fresh, config=config)
+    assert found.certificate.validation <= 1e-3
+    assert found.neurons == (start[0].shape[0],)
+
+
+def test_gradient_descent_leaves_the_saddle_at_the_origin():
+    """There the fall that a step predicts is below rounding."""
+    x, y = problem()
+    config = replace(
+        pursuit.PRESETS["paper"], delta=0.02, steps=400, max_rounds=1, starts=8, capacity=4
+    )
+    found = pursue(x, y, depth=3, config=config)
+    assert found.history.moved[0, 0] > 10
+    assert found.history.loss[0, 0] < 0.95 * found.history.before[0, 0]
+
+
+def test_neurons_of_one_round_differ():
+    """With fewer maxima than are asked for there are fewer new neurons."""
+    x, _ = problem()
+    y = x[:, :1] ** 2
+    config = replace(SMALL, per_round=3, capacity=8, max_rounds=1, prune=False, tol=1e-12)
+    found = pursue(x, y, config=config)
+    rows = found.params[0] / jnp.linalg.norm(found.params[0], axis=1, keepdims=True)
+    overlap = jnp.abs(rows @ rows.T) - jnp.eye(len(rows))
+    assert len(rows) >= 1
+    assert np.max(overlap) < 0.999
+
+
+def test_high_degrees_are_alive_in_single_precision():
+    x = problem()[0].astype("float32")
+    y = x[:, :1] ** 3
+    config = replace(SMALL, max_rounds=1, rule="ncf")
+    found = pursue(x, y, depth=4, activation=nsjax.PolyLeakyReLU(3, -1.0), config=config)
+    assert found.result == pursuit.Stop.MAX_ROUNDS
+    assert np.all(found.history.relative_ncf[0, :, 0] > 1e-4)
+
+
 def test_crossover_keeps_every_coordinate():
     x = np.arange(12.0).reshape(6, 2)
     mixed = crossover(x)

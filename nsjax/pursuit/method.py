@@ -1,0 +1,135 @@
+"""What is static of a pursuit, and how its networks are measured on the data as given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax._flat import Layout
+from nsjax.networks import activation_degree
+from nsjax.networks.homogeneous import Activation, Params, apply
+from nsjax.objectives import LOSSES
+from nsjax.pursuit.config import Config
+from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
+from nsjax.pursuit.problem import Problem, Units, prediction_error, reference_loss
+
+_NOT_COMPILED = (
+    "lanes",
+    "steps",
+    "l2",
+    "rescue",
+    "max_neurons",
+    "max_share",
+    "max_rounds",
+    "attempts",
+    "capacity",
+    "tol",
+    "patience",
+    "prune",
+)
+"""Settings that no program depends on, but for the shapes of its arguments."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is static of a pursuit; settings that no program depends on are left at their defaults.
+
+    So a change of those compiles nothing again. `phases` is the number of weights in `config.l2`.
+    """
+
+    activation: Activation
+    loss: str
+    config: Config
+
+    phases: int = 1
+
+    @classmethod
+    def of(cls, activation: Activation, loss: str, config: Config) -> Method:
+        """The method of these settings."""
+        plain = {name: getattr(Config, name) for name in _NOT_COMPILED}
+        # The first penalty is also that of the short refits.
+        l2 = config.l2[:1]
+        room = max(config.per_round, Config.capacity)
+        return cls(
+            activation,
+            loss,
+            replace(config, **plain | {"l2": l2, "capacity": room}),
+            len(config.l2),
+        )
+
+    @property
+    def p(self) -> int:
+        """Degree of the activation."""
+        return activation_degree(self.activation)
+
+    def kinds(self, depth: int) -> np.ndarray:
+        """Kinds of the candidates, as in `state.Info`, in the order of `candidates.place`."""
+        names = [*range(depth), -1] if depth > 2 and self.config.rule != "ncf" else range(depth)
+        return np.repeat(np.asarray(names, np.int32), self.config.candidates)
+
+    def objective(self, params: Params) -> Objective:
+        """The objective of networks shaped like `params`."""
+        return Objective(self.activation, self.loss, Layout.of(params))
+
+    def refit(
+        self, objective: Objective, w: jax.Array, problem: Problem, l2: jax.Array, steps: jax.Array
+    ) -> Fit:
+        """The minimiser from `w`."""
+        return MINIMISERS[self.config.minimiser](
+            objective,
+            w,
+            problem,
+            l2=l2,
+            steps=steps,
+            target=jnp.asarray(problem.target, w.dtype),
+            learning_rate=self.config.learning_rate,
+        )
+
+
+class Measured(NamedTuple):
+    """How well the networks of all lanes do on the data as given, `(B,)` each.
+
+    Attributes:
+        loss: relative training loss.
+        error: prediction error on the training data.
+        validation, test: the same on those data; NaN without.
+    """
+
+    loss: jax.Array
+    error: jax.Array
+    validation: jax.Array
+    test: jax.Array
+
+
+class Given(NamedTuple):
+    """The data as given, pairs `(x, y)`; those held out may be missing.
+
+    Attributes:
+        units: how working units come from the user's.
+        data: for training.
+        validation, test: see `Measured`.
+    """
+
+    units: Units
+    data: tuple[jax.Array, jax.Array]
+    validation: tuple[jax.Array, jax.Array] | None
+    test: tuple[jax.Array, jax.Array] | None
+
+    def measure(self, method: Method, params: Params) -> Measured:
+        """How well one network in working units does."""
+        params = self.units.back(params)
+
+        def error(pair: tuple[jax.Array, jax.Array] | None) -> jax.Array:
+            if pair is None:
+                return jnp.full((), jnp.nan, params[0].dtype)
+            outputs = apply(params, pair[0], method.activation)
+            return prediction_error(method.loss, outputs, pair[1]).astype(outputs.dtype)
+
+        x, y = self.data
+        loss = LOSSES[method.loss](apply(params, x, method.activation), y)
+        loss /= reference_loss(method.loss, y)
+        return Measured(loss, *(error(pair) for pair in self[1:]))
