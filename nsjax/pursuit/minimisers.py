@@ -176,7 +176,9 @@ def _descend(
         )
         eps = jnp.finfo(w.dtype).eps
         # Near a saddle the predicted fall is below rounding too, but steps pass, and grow.
-        return carry, carry[2], ~good & (0.5 * h * square <= eps * jnp.abs(value))
+        spent = ~good & (0.5 * h * square <= eps * jnp.abs(value))
+        flat = jnp.sqrt(square * jnp.sum(w * w)) <= eps * jnp.abs(value)
+        return carry, carry[2], spent | flat
 
     (w, _, loss, _, _), count = _loop(start, advance, loss, steps, target)
     return Fit(w, loss, count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,6 @@ class Limits(NamedTuple):
     """What ends a lane, as numbers; see `Config`."""
 
     tol: float
-    ncf_tol: float
     rescue: float
     max_neurons: int
     max_parameters: float
@@ -95,7 +95,8 @@ class Task:
             _check.samples(params, self.x, self.y)
             self.params = tuple(w.astype(self.x.dtype) for w in params)
         # A checksum of the data and of what their units depend on.
-        words = (self.x.shape, self.y.shape, loss, repr(activation), self.config.normalise)
+        kind = repr(activation) if is_dataclass(activation) else type(activation).__name__
+        words = (self.x.shape, self.y.shape, loss, kind, p, self.config.normalise)
         self.fingerprint = zlib.crc32(repr(words).encode())
         for array in (self.x, self.y):
             self.fingerprint = zlib.crc32(np.asarray(array).tobytes(), self.fingerprint)
@@ -121,10 +122,8 @@ class Task:
     def limits(self) -> Limits:
         """What ends a lane."""
         c = self.config
-        # Random neurons have no NCF to speak of.
-        ncf_tol = c.ncf_tol if c.new_neurons == "kkt" else -np.inf
         most = c.max_share * self.y.size
-        return Limits(c.tol, ncf_tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience)
+        return Limits(c.tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience)
 
     @property
     def problem_is_weighed(self) -> bool:
