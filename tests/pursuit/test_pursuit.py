@@ -61,9 +61,9 @@ def test_unused_neurons_stay_zero_to_the_bit():
 
 def test_a_full_layer_makes_room():
     x, y = problem()
-    found = pursue(x, y, config=replace(SMALL, capacity=1, prune=False))
+    found = pursue(x, y, config=replace(SMALL, capacity=2, prune=False))
     assert found.result == pursuit.Stop.FITTED
-    assert found.state.capacity >= max(found.neurons) > 1
+    assert found.state.capacity >= max(found.neurons) > 2
 
 
 def test_a_run_resumes_to_the_bit():
