@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from nsjax import _check
 from nsjax._flat import Layout
@@ -24,13 +23,12 @@ from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import MINIMISERS as NAMES
 from nsjax.pursuit.config import Config
-from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
+from nsjax.pursuit.minimisers import Fit, Objective, fit_in_turn
 from nsjax.pursuit.problem import Problem, Units, prediction_error, prepare
+from nsjax.pursuit.results import MOST_PARAMETERS
 
 TOL = Config().tol
 """Relative training loss at which a pursuit, and so a baseline, fits."""
-MOST_PARAMETERS = 0.8
-"""Parameters, over samples times outputs, up to which a rung of the ladder is tried."""
 
 
 class Baseline(NamedTuple):
@@ -353,14 +351,9 @@ def _fit(
     """The minimiser from every start `(B, P)`, at every weight of `l2` in turn."""
 
     def run(w: jax.Array, rate: jax.Array) -> Fit:
-        def penalised(w: jax.Array, weight: jax.Array) -> tuple[jax.Array, Any]:
-            fit = MINIMISERS[minimiser](
-                objective, w, problem, l2=weight, steps=steps, target=tol, learning_rate=rate
-            )
-            return fit.w, (fit.loss, fit.evaluations)
-
-        w, (losses, evaluations) = lax.scan(penalised, w, l2)
-        return Fit(w, losses[-1], jnp.sum(evaluations))
+        return fit_in_turn(
+            minimiser, objective, w, problem, l2=l2, steps=steps, target=tol, learning_rate=rate
+        )
 
     return jax.vmap(run)(starts, rates)
 

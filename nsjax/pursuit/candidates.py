@@ -59,10 +59,6 @@ class Candidates(NamedTuple):
     relative: jax.Array
     residuals: jax.Array
 
-    def take(self, index: jax.Array) -> Candidates:
-        """The set of that index alone, without a leading axis."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
-
 
 class _Kind(NamedTuple):
     """One kind of new neurons in all lanes: its family, and what its NCF is made of.

@@ -61,7 +61,7 @@ class Config:
     steps: int = 250
     """Evaluations of the loss and its gradient in each refit, at each weight of `l2`."""
     short_steps: int = 40
-    """The same in the short refit of `"lookahead"`."""
+    """The same in the short refits of `"lookahead"`, all weights of `l2` together."""
     learning_rate: float = 0.01
     """Of Adam; the first step of gradient descent."""
     l2: tuple[float, ...] = (2e-3, 0.0)
@@ -96,8 +96,8 @@ class Config:
     ncf_tol: float = 1e-7
     """NCF, against what it would be if residual and features lined up, that counts as zero."""
     prune: bool = True
-    """Whether neurons are taken out of the lane that fits, one by one, as long as it still does
-    after a refit."""
+    """Whether neurons are taken out of the lane that fits, as long as it still does after a
+    refit."""
 
     def __post_init__(self) -> None:
         _check.choice("rule", self.rule, RULES)

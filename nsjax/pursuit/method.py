@@ -14,8 +14,8 @@ from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
-from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
-from nsjax.pursuit.problem import Problem, Units, prediction_error, reference_loss
+from nsjax.pursuit.minimisers import Objective
+from nsjax.pursuit.problem import Units, prediction_error, reference_loss
 
 _NOT_COMPILED = (
     "lanes",
@@ -74,20 +74,6 @@ class Method:
     def objective(self, params: Params) -> Objective:
         """The objective of networks shaped like `params`."""
         return Objective(self.activation, self.loss, Layout.of(params))
-
-    def refit(
-        self, objective: Objective, w: jax.Array, problem: Problem, l2: jax.Array, steps: jax.Array
-    ) -> Fit:
-        """The minimiser from `w`."""
-        return MINIMISERS[self.config.minimiser](
-            objective,
-            w,
-            problem,
-            l2=l2,
-            steps=steps,
-            target=jnp.asarray(problem.target, w.dtype),
-            learning_rate=self.config.learning_rate,
-        )
 
 
 class Measured(NamedTuple):

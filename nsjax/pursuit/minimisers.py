@@ -21,7 +21,7 @@ from jax import lax
 
 from nsjax._flat import Layout
 from nsjax.networks.homogeneous import Activation, apply
-from nsjax.objectives import LOSSES
+from nsjax.objectives import NetworkLoss
 from nsjax.pursuit.problem import Problem
 
 
@@ -35,8 +35,8 @@ class Objective:
 
     def relative(self, w: jax.Array, problem: Problem) -> jax.Array:
         """Training loss over its reference."""
-        outputs = apply(self.layout.tree(w), problem.x, self.activation)
-        return LOSSES[self.loss](outputs, problem.y) / problem.reference
+        loss = NetworkLoss(self.activation, self.loss)
+        return loss(self.layout.tree(w), problem.x, problem.y) / problem.reference
 
     def cast(self, dtype: Any) -> Objective:
         """The same of weights of another dtype."""
@@ -229,3 +229,33 @@ MINIMISERS: dict[str, Minimiser] = {
     "adam": _adam,
 }
 """By the names of `Config.minimiser`."""
+
+
+def fit_in_turn(
+    minimiser: str,
+    objective: Objective,
+    w: jax.Array,
+    problem: Problem,
+    *,
+    l2: jax.Array,
+    steps: jax.Array | int,
+    target: jax.Array | float,
+    learning_rate: jax.Array | float,
+) -> Fit:
+    """The minimiser of that name at every weight of `l2` `(m,)` in turn, `steps` for each."""
+    target = jnp.asarray(target, w.dtype)
+
+    def penalised(w: jax.Array, weight: jax.Array) -> tuple[jax.Array, tuple[Any, Any]]:
+        fit = MINIMISERS[minimiser](
+            objective,
+            w,
+            problem,
+            l2=weight,
+            steps=steps,
+            target=target,
+            learning_rate=learning_rate,
+        )
+        return fit.w, (fit.loss, fit.evaluations)
+
+    w, (losses, evaluations) = lax.scan(penalised, w, l2)
+    return Fit(w, losses[-1], jnp.sum(evaluations, dtype=jnp.int32))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from nsjax.diagnostics import balance_ratio
 from nsjax.networks.balance import balanced
-from nsjax.networks.homogeneous import Params
+from nsjax.networks.homogeneous import Activation, Params
 from nsjax.pursuit.method import Given, Measured, Method
+from nsjax.pursuit.minimisers import fit_in_turn
 from nsjax.pursuit.problem import Problem
 
 
@@ -64,11 +64,16 @@ def _refit_lane(
     start = objective.layout.flat(params)
     steps = jnp.where(live, steps, 0)
 
-    def penalised(w: jax.Array, l2: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        fit = method.refit(objective, w, problem, l2, steps)
-        return fit.w, (fit.loss, fit.evaluations)
-
-    w, (_, evaluations) = lax.scan(penalised, start, l2)
+    w, _, evaluations = fit_in_turn(
+        config.minimiser,
+        objective,
+        start,
+        problem,
+        l2=l2,
+        steps=steps,
+        target=problem.target,
+        learning_rate=config.learning_rate,
+    )
     # A minimiser may run away: then the round has gained nothing.
     before, loss = objective.relative(start, problem), objective.relative(w, problem)
     w = jnp.where(loss < before, w, start)
@@ -81,20 +86,15 @@ def _refit_lane(
         params,
         loss,
         jnp.linalg.norm(gradient),
-        jnp.sum(evaluations, dtype=jnp.int32),
-        _imbalance(params, method.p),
+        evaluations,
+        _imbalance(params, method.activation),
         jnp.sqrt(jnp.sum(jnp.stack(new))),
         given.measure(method, params),
     )
 
 
-def _imbalance(params: Params, p: int) -> jax.Array:
-    """Largest `|log(||w_in|| / (sqrt(p) ||w_out||))|` of the neurons that are not zero."""
-    worst = jnp.zeros((), params[0].dtype)
-    for before, after in pairwise(params):
-        incoming = jnp.sum(before**2, axis=1)
-        outgoing = p * jnp.sum(after**2, axis=0)
-        alive = (incoming > 0) & (outgoing > 0)
-        ratio = jnp.where(alive, incoming, 1) / jnp.where(alive, outgoing, 1)
-        worst = jnp.maximum(worst, jnp.max(0.5 * jnp.abs(jnp.log(ratio))))
-    return worst
+def _imbalance(params: Params, activation: Activation) -> jax.Array:
+    """Largest `|log(||w_in|| / (sqrt(p) ||w_out||))|` of the neurons with weights on both sides."""
+    ratios = jnp.concatenate(balance_ratio(params, activation))
+    whole = jnp.isfinite(ratios) & (ratios > 0)
+    return jnp.max(0.5 * jnp.abs(jnp.log(jnp.where(whole, ratios, 1))))

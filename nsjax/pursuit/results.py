@@ -17,7 +17,7 @@ from nsjax.pursuit.state import MESSAGES, Info, State, Stop, trim
 from nsjax.pursuit.task import Task
 
 MOST_PARAMETERS = 0.8
-"""Parameters, over samples times outputs, up to which a fit of the training data is no accident."""
+"""Parameters for each equation up to which a fit of the training data is no accident."""
 AGREEMENT = 1e-2
 """Relative difference of two fitted lanes' outputs on new inputs up to which they agree."""
 UNBALANCED = 1.0
