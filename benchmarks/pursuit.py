@@ -170,7 +170,7 @@ def grow_network(config: Config, *, tight: bool) -> dict[str, Any]:
 def timed_parts() -> Iterator[dict[str, float]]:
     """CPU-seconds of the two programs of a round, as `pursuit.step` calls them."""
     seconds = {"grow": 0.0, "refit": 0.0}
-    whole: dict[str, Callable[..., Any]] = {"grow": loop.grow, "refit": loop.refit}
+    whole: dict[str, Callable[..., Any]] = {"grow": loop.grow, "refit": loop.refit_in_turn}
 
     def timed(name: str, *args: Any) -> Any:
         begun = time.process_time()
@@ -179,12 +179,12 @@ def timed_parts() -> Iterator[dict[str, float]]:
         return result
 
     for name in whole:
-        setattr(loop, name, partial(timed, name))
+        setattr(loop, whole[name].__name__, partial(timed, name))
     try:
         yield seconds
     finally:
-        for name, function in whole.items():
-            setattr(loop, name, function)
+        for function in whole.values():
+            setattr(loop, function.__name__, function)
 
 
 def split_round(config: Config) -> dict[str, float]:

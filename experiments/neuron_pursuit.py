@@ -53,7 +53,8 @@ class Config:
     test: int = 3000
     """Fresh test points of generated data; the pursuit never sees them."""
     holdout: float = 0.2
-    """Share of a data set that is held out, to measure the test error and to certify the fit."""
+    """Share of a data set that is held out to measure the test error, and as much again that tells
+    when to stop and certifies the fit."""
     depth: int = 3
     """Number of layers L (weight matrices)."""
     degree: int = 2
@@ -117,6 +118,7 @@ class Learned(NamedTuple):
 
     x: jax.Array
     y: jax.Array
+    validation: tuple[jax.Array, jax.Array] | None
     test: tuple[jax.Array, jax.Array]
     key: jax.Array
     task: pursuit.Task
@@ -158,6 +160,7 @@ def settings(config: Config) -> pursuit.Config:
 def prepare(config: Config, point: Point) -> Learned:
     """Training and test data of a network, checked."""
     keys = jax.random.split(jax.random.key(point.seed), 3)
+    validation = None
     if point.task in data.SPARSE:
         sizes = (config.samples, config.test)
         (x, y), test = (
@@ -171,16 +174,17 @@ def prepare(config: Config, point: Point) -> Learned:
         if config.constant:
             x = jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1)
         held = round(config.holdout * len(x))
-        if not 0 < held < len(x) - 1:
+        if not 0 < held < (len(x) - 1) / 2:
             raise ValueError(
-                "holdout must leave samples to train on and to test on, got "
+                "holdout must leave samples to train, to validate and to test on, got "
                 f"{config.holdout:g} of {len(x)}"
             )
         order = jax.random.permutation(keys[0], len(x))
-        test = x[order[:held]], y[order[:held]]
-        x, y = x[order[held:]], y[order[held:]]
+        test, validation, (x, y) = (
+            (x[part], y[part]) for part in jnp.split(order, [held, 2 * held])
+        )
     task = pursuit.Task(x, y, **options(config))
-    return Learned(x, y, test, keys[2], task)
+    return Learned(x, y, validation, test, keys[2], task)
 
 
 def options(config: Config) -> dict[str, Any]:
@@ -229,9 +233,8 @@ def grow(config: Config, point: Point, say: Any) -> tuple[dict[str, Any], dict[s
         learned.key,
         learned.x,
         learned.y,
-        # Fresh points are a measurement; held-out ones are also what tells when to stop.
         test=learned.test,
-        validation=None if point.task in data.SPARSE else learned.test,
+        validation=learned.validation,
         on_round=on_round,
         **options(config),
     )

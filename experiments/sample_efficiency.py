@@ -115,9 +115,9 @@ PRESETS = {
         preset="full",
         tasks=("sparse-f1", "sparse-f2", "sparse-f3", "sparse-f4", "dense"),
         laws=("sphere", "hypercube", "gaussian"),
-        samples=(200, 300, 450, 700, 1200),
-        paper_samples=(700, 1200),
-        seeds=5,
+        samples=(250, 500, 1000),
+        paper_samples=(1000,),
+        seeds=4,
     ),
 }
 

@@ -82,7 +82,7 @@ class _Kind(NamedTuple):
 
 
 def search(
-    keys: jax.Array,
+    noise: jax.Array,
     params: Params,
     counts: jax.Array,
     x: jax.Array,
@@ -93,7 +93,7 @@ def search(
     """The best distinct new neurons of every kind: chains, and one for each hidden layer.
 
     Args:
-        keys: `(B,)` PRNG keys of the starts.
+        noise: `(B, starts, noise_width)` standard normal numbers.
         params: padded networks `(B, k_l, k_{l-1})`, whose unused neurons are zero.
         counts: `(B, L - 1)` used neurons.
         x: `(n, d)`.
@@ -101,10 +101,10 @@ def search(
         activation, config: static.
     """
     kinds = _kinds(params, counts, x, pull, activation)
-    noise = _drawn(keys, kinds, config)
+    drawn = _shared_out(noise, kinds)
     starts = [
-        jax.vmap(partial(_starts, config))(*drawn, kind.before, kind.after, kind.used)
-        for drawn, kind in zip(noise, kinds, strict=True)
+        jax.vmap(partial(_starts, config))(*mine, kind.before, kind.after, kind.used)
+        for mine, kind in zip(drawn, kinds, strict=True)
     ]
     if config.new_neurons == "random":
         points = starts
@@ -162,7 +162,7 @@ def search(
                 points[t],
                 residuals[t],
                 responses[t],
-                noise[t][1],
+                drawn[t][1],
                 kind.before,
                 kind.after,
             )
@@ -216,18 +216,17 @@ def _kind(
     return _Kind(family, factor, unit, before, after, used)
 
 
-def _drawn(
-    keys: jax.Array, kinds: list[_Kind], config: Config
-) -> list[tuple[jax.Array, jax.Array]]:
-    """Standard normal numbers of every kind: `(B, m, k)` for starts, `(B, m, c)` for outputs.
+def noise_width(params: Params) -> int:
+    """How many random numbers each start of `search` takes, of all kinds together."""
+    d, c, hidden = params[0].shape[-1], params[-1].shape[-2], [w.shape[-2] for w in params[:-1]]
+    # Inputs and outputs of chains, then of the neurons of every hidden layer.
+    return d + c + d + sum(hidden[:-1]) + sum(hidden[1:]) + c
 
-    All from one draw, since random numbers take long to compile.
-    """
-    m = config.starts
+
+def _shared_out(noise: jax.Array, kinds: list[_Kind]) -> list[tuple[jax.Array, jax.Array]]:
+    """The random numbers of every kind: `(B, m, k)` for starts, `(B, m, c)` for outputs."""
     widths = [width for kind in kinds for width in (kind.before.shape[2], kind.after.shape[2])]
-    dtype = kinds[0].before.dtype
-    drawn = jax.vmap(lambda key: jax.random.normal(key, (m, sum(widths)), dtype))(keys)
-    parts = jnp.split(drawn, np.cumsum(widths)[:-1], axis=2)
+    parts = jnp.split(noise, np.cumsum(widths)[:-1], axis=2)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -353,8 +352,9 @@ def _spectral(
     """
     weights = after @ _unit(mixing).T
     leaning = start
-    for _ in range(2):
-        leaning = _unit((weights * (before @ leaning.T)).T @ before)
+    leaning = lax.fori_loop(
+        0, 2, lambda _, u: _unit((weights * (before @ u.T)).T @ before), leaning
+    )
     return jnp.where(jnp.any(leaning != 0, axis=1, keepdims=True), leaning, start)
 
 

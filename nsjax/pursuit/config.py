@@ -26,7 +26,7 @@ class Config:
     """What a round adds. `"ncf"`: the best neuron of the layer whose NCF is largest (the paper).
     `"each"`: the best neuron of every layer. `"lookahead"`: the best of `candidates` in every
     layer, of those of all layers together and of chains, by the loss after a short refit."""
-    lanes: int = 10
+    lanes: int = 14
     """Independent pursuits in one batch; the first that fits ends the run."""
     per_round: int = 1
     """Distinct neurons of one layer that a round adds together; more pays for many outputs."""
@@ -58,15 +58,15 @@ class Config:
     minimiser: str = "lbfgs"
     """`"lbfgs"`, `"levenberg_marquardt"` (square loss, small networks), `"gradient_descent"` with
     backtracking (the paper) or `"adam"`."""
-    steps: int = 250
+    steps: int = 350
     """Evaluations of the loss and its gradient in each refit, at each weight of `l2`."""
     short_steps: int = 40
-    """The same in the short refits of `"lookahead"`, all weights of `l2` together."""
+    """The same in the short refits of `"lookahead"`, at the first weight of `l2`."""
     learning_rate: float = 0.01
     """Of Adam; the first step of gradient descent."""
     l2: tuple[float, ...] = (2e-3, 0.0)
-    """Weights of `1/2 ||w||^2` beside the relative loss, one refit after the other; the last one
-    should be 0."""
+    """Weights of `1/2 ||w||^2` beside the relative loss; the last one should be 0. One gives way to
+    the next once the loss is below the penalty, at a dead end, and in a lane's last round."""
     normalise: bool = True
     """For the square loss: weigh samples by `|x|^(-2 p^(L-1))`, up to 100. A homogeneous network is
     fixed by its values on the sphere; without it the largest inputs alone decide what is learned

@@ -11,7 +11,7 @@ import numpy as np
 
 from nsjax.networks.homogeneous import Params, apply
 from nsjax.objectives import LOSSES, residual
-from nsjax.pursuit.candidates import Candidates, Neurons, place, search
+from nsjax.pursuit.candidates import Candidates, Neurons, noise_width, place, search
 from nsjax.pursuit.method import Given, Method
 from nsjax.pursuit.minimisers import Objective
 from nsjax.pursuit.problem import Problem
@@ -79,8 +79,9 @@ def grow(
         problem, given: data, in working units and as given.
     """
     config = method.config
-    proposed = propose(method, keys, np.int32(number), params, counts, problem)
     kinds = method.kinds(len(params))
+    normal, gumbel = _noise(keys, number, (config.starts, noise_width(params)), len(kinds))
+    proposed = propose(method, normal.astype(params[0].dtype), params, counts, problem)
     ncf, relative = np.asarray(proposed.ncf), np.asarray(proposed.relative_ncf)
     lanes, evaluations = np.arange(len(live)), np.zeros(len(live), int)
     trials = proposed.params
@@ -100,7 +101,7 @@ def grow(
                 weights[:, i] = refitted
         losses += 0.5 * config.l2[0] * sum(np.sum(w**2, axis=(2, 3)) for w in trials)
         allowed &= np.isfinite(losses)
-        score = config.spread * _noise(keys, number, len(kinds))
+        score = config.spread * gumbel
         score -= np.log(np.where(allowed, np.maximum(losses, 1e-300), 1))
         index = np.argmax(np.where(allowed, score, -np.inf), axis=1)
     else:
@@ -147,35 +148,41 @@ def _short_refit(
     given: Given,
 ) -> Refitted:
     """The refit of one candidate in every lane: the compiled one of the rounds, cut short."""
-    config, phases = method.config, method.phases
+    config = method.config
     params = tuple(weight[:, index] for weight in map(np.asarray, proposed.params))
-    l2 = np.full(phases, config.l2[0], params[0].dtype)
-    steps = max(1, config.short_steps // phases)
+    l2, steps = float(config.l2[0]), config.short_steps
     return refit(method, params, live, problem, given, l2, steps, params)
 
 
-def _noise(keys: jax.Array, number: int, count: int) -> np.ndarray:
-    """Standard Gumbel numbers `(B, count)` that follow from the key of every lane and the round."""
+def _noise(
+    keys: jax.Array, number: int, normal: tuple[int, int], gumbel: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard normal and Gumbel numbers that follow from the key of every lane and the round.
+
+    Of NumPy, since random numbers of JAX take a second to compile.
+    """
     words = np.asarray(jax.random.key_data(keys)).reshape(len(keys), -1)
-    return np.stack([np.random.default_rng([*row, number]).gumbel(size=count) for row in words])
+    sources = [np.random.default_rng([*row, number]) for row in words.tolist()]
+    return (
+        np.stack([source.standard_normal(normal) for source in sources]),
+        np.stack([source.gumbel(size=gumbel) for source in sources]),
+    )
 
 
 @partial(jax.jit, static_argnums=0)
 def propose(
     method: Method,
-    keys: jax.Array,
-    number: jax.Array,
+    noise: jax.Array,
     params: Params,
     counts: jax.Array,
     problem: Problem,
 ) -> Proposals:
     """Search in every lane, and the insertion of each candidate at the norm that it gets."""
     activation, config = method.activation, method.config
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
     outputs = jax.vmap(lambda *w: apply(w, problem.x, activation))(*params)
     # Of the relative loss, so that NCF values are changes of it.
     pull = jax.vmap(lambda h: residual(h, problem.y, loss=method.loss))(outputs) / problem.reference
-    neurons = search(keys, params, counts, problem.x, pull, activation, config)
+    neurons = search(noise, params, counts, problem.x, pull, activation, config)
     lane = partial(_propose_in_lane, method)
     return jax.vmap(lane, in_axes=(*(0,) * 5, None))(
         params, counts, outputs, pull, neurons, problem

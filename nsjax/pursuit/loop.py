@@ -16,7 +16,7 @@ from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.growth import Grown, grow
 from nsjax.pursuit.problem import reference_loss
-from nsjax.pursuit.refitting import Refitted, refit
+from nsjax.pursuit.refitting import Refitted, refit_in_turn
 from nsjax.pursuit.results import conclude
 from nsjax.pursuit.state import Info, State, Stop, pad
 from nsjax.pursuit.task import Limits, Task
@@ -114,15 +114,17 @@ def step(task: Task, state: State) -> tuple[State, Info]:
         task.problem,
         task.given,
     )
-    fitted = refit(
+    fitted = refit_in_turn(
         method,
         grown.params,
         live,
         task.problem,
         task.given,
-        np.asarray(config.l2, task.x.dtype),
+        config.l2,
         config.steps,
         grown.direction,
+        (1 - config.rescue) * np.asarray(state.loss),
+        np.any([flag for flag, _ in _spent(task.limits, state, grown)], axis=0),
     )
     return _advance(task.limits, state, live, stuck, grown, fitted)
 
@@ -155,11 +157,8 @@ def _advance(
     ends = (
         (~np.isfinite(loss), Stop.NOT_FINITE),
         (given.loss <= limits.tol, Stop.FITTED),
-        (~grown.alive, Stop.NO_POSITIVE_KKT_POINT),
-        (np.sum(counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
+        *_spent(limits, state, grown),
         ((stuck | (limits.rescue == 0)) & ~falls, Stop.STALLED),
-        (_parameters(state, counts) >= limits.max_parameters, Stop.MAX_PARAMETERS),
-        (np.asarray(state.age) + 1 >= limits.max_rounds, Stop.MAX_ROUNDS),
         (validated & (waited >= limits.patience), Stop.VALIDATION),
     )
     result = np.select([flag for flag, _ in ends], [int(code) for _, code in ends], Stop.GROWING)
@@ -208,6 +207,16 @@ def _advance(
         fingerprint=state.fingerprint,
     )
     return after, info
+
+
+def _spent(limits: Limits, state: State, grown: Grown) -> tuple[tuple[np.ndarray, Stop], ...]:
+    """Lanes that this round is the last of, whatever its refit does, and why."""
+    return (
+        (~grown.alive, Stop.NO_POSITIVE_KKT_POINT),
+        (np.sum(grown.counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
+        (_parameters(state, grown.counts) >= limits.max_parameters, Stop.MAX_PARAMETERS),
+        (np.asarray(state.age) + 1 >= limits.max_rounds, Stop.MAX_ROUNDS),
+    )
 
 
 def _parameters(state: State, counts: np.ndarray) -> np.ndarray:

@@ -38,14 +38,12 @@ _NOT_COMPILED = (
 class Method:
     """What is static of a pursuit; settings that no program depends on are left at their defaults.
 
-    So a change of those compiles nothing again. `phases` is the number of weights in `config.l2`.
+    So a change of those compiles nothing again.
     """
 
     activation: Activation
     loss: str
     config: Config
-
-    phases: int = 1
 
     @classmethod
     def of(cls, activation: Activation, loss: str, config: Config) -> Method:
@@ -54,12 +52,7 @@ class Method:
         # The first penalty is also that of the short refits.
         l2 = config.l2[:1]
         room = max(config.per_round, Config.capacity)
-        return cls(
-            activation,
-            loss,
-            replace(config, **plain | {"l2": l2, "capacity": room}),
-            len(config.l2),
-        )
+        return cls(activation, loss, replace(config, **plain | {"l2": l2, "capacity": room}))
 
     @property
     def p(self) -> int:

@@ -86,11 +86,10 @@ def _smallest_fit(
     task: Task, params: Params, sets: list[Places], width: int
 ) -> tuple[Places, Any] | None:
     """The largest of the sets of neurons without which the network fits after a refit."""
-    steps = max(1, task.config.steps // len(task.config.l2))
     fitting: list[tuple[Places, Any]] = []
     for start in range(0, len(sets), width):
         chunk = sets[start : start + width]
-        fits = _refitted(task, params, chunk, width, steps=steps)
+        fits = _refitted(task, params, chunk, width, steps=task.config.steps)
         losses = np.asarray(fits.given.loss)
         fitting += [
             (places, tuple(np.asarray(weight[i]) for weight in fits.params))
@@ -109,8 +108,7 @@ def _refitted(
     stacked = tuple(np.stack(weights) for weights in zip(*trials, strict=True))
     live = np.arange(width) < len(sets)
     # It fitted before, so there is no need of a penalty.
-    l2 = np.zeros(len(task.config.l2), task.x.dtype)
-    return refit(task.method, stacked, live, task.problem, task.given, l2, steps, stacked)
+    return refit(task.method, stacked, live, task.problem, task.given, 0.0, steps, stacked)
 
 
 def _without(params: Params, places: Places) -> Any:

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nsjax.diagnostics import balance_ratio
 from nsjax.networks.balance import balanced
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.pursuit.method import Given, Measured, Method
-from nsjax.pursuit.minimisers import fit_in_turn
+from nsjax.pursuit.minimisers import MINIMISERS
 from nsjax.pursuit.problem import Problem
 
 
@@ -28,6 +29,37 @@ class Refitted(NamedTuple):
     given: Measured
 
 
+def refit_in_turn(
+    method: Method,
+    params: Params,
+    live: np.ndarray,
+    problem: Problem,
+    given: Given,
+    l2: tuple[float, ...],
+    steps: int,
+    direction: Params,
+    wanted: np.ndarray,
+    last: np.ndarray,
+) -> Refitted:
+    """The refit of a round with the penalties `l2` in turn, as far as each pays.
+
+    A penalty gives way to the next where it is all that holds the loss up, the loss being below it;
+    where the loss is above `wanted` `(B,)`, so that the lane is at a dead end; and where the round
+    is the `last` `(B,)` of its lane. Elsewhere there is more to learn from another neuron, and the
+    small weights that the penalty leaves are the better ones to grow from.
+    """
+    evaluations = np.zeros(len(live), int)
+    for i, weight in enumerate(l2):
+        fitted = refit(method, params, live, problem, given, float(weight), steps, direction)
+        evaluations += np.asarray(fitted.evaluations)
+        params, loss = fitted.params, np.asarray(fitted.loss)
+        penalty = 0.5 * weight * sum(np.sum(np.asarray(w) ** 2, axis=(1, 2)) for w in params)
+        live = live & ((loss <= penalty) | (loss > wanted) | last)
+        if i + 1 == len(l2) or not np.any(live):
+            break
+    return fitted._replace(evaluations=evaluations)
+
+
 @partial(jax.jit, static_argnums=0)
 def refit(
     method: Method,
@@ -35,17 +67,18 @@ def refit(
     live: jax.Array,
     problem: Problem,
     given: Given,
-    l2: jax.Array,
+    l2: jax.Array | float,
     steps: jax.Array | int,
     direction: Params,
 ) -> Refitted:
-    """Minimise the loss in every live lane, with the penalties `l2` in turn, `steps` for each.
+    """Minimise the loss with the penalty `1/2 l2 ||w||^2` in every live lane.
 
     `direction`, shaped like params, is not zero at new weights, whose size is reported.
     """
     lane = partial(_refit_lane, method)
+    penalty = jnp.asarray(l2, params[0].dtype)
     return jax.vmap(lane, in_axes=(0, 0, None, None, None, None, 0))(
-        params, live, problem, given, l2, steps, direction
+        params, live, problem, given, penalty, steps, direction
     )
 
 
@@ -64,8 +97,7 @@ def _refit_lane(
     start = objective.layout.flat(params)
     steps = jnp.where(live, steps, 0)
 
-    w, _, evaluations = fit_in_turn(
-        config.minimiser,
+    w, _, evaluations = MINIMISERS[config.minimiser](
         objective,
         start,
         problem,
@@ -74,9 +106,9 @@ def _refit_lane(
         target=problem.target,
         learning_rate=config.learning_rate,
     )
-    # A minimiser may run away: then the round has gained nothing.
-    before, loss = objective.relative(start, problem), objective.relative(w, problem)
-    w = jnp.where(loss < before, w, start)
+    # A minimiser may run away: then the refit has gained nothing.
+    before, after = (objective(each, (problem, l2))[0] for each in (start, w))
+    w = jnp.where(after < before, w, start)
     params = objective.layout.tree(w)
     if config.balance:
         params = balanced(params, method.p, 10 * float(jnp.finfo(w.dtype).eps), 1000)

@@ -11,6 +11,7 @@ import numpy as np
 
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
+from nsjax.pursuit.method import Method
 from nsjax.pursuit.problem import prediction_error, reference_loss
 from nsjax.pursuit.pruning import prune
 from nsjax.pursuit.state import MESSAGES, Info, State, Stop, trim
@@ -111,14 +112,13 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
         lane = int(np.argmin(mine.best_error))
         weights, counts = mine.best, mine.best_counts
     grown = tuple(int(k) for k in counts[lane])
-    unpruned = _given(task, trim(tuple(w[lane] for w in weights), grown))
+    # Small arrays, so on the host: JAX would compile a program for every operation.
+    chosen: Any = tuple(np.asarray(w[lane]) for w in weights)
+    unpruned = _given(task, trim(chosen, grown))
     params = unpruned
     if len(fitted) and task.config.prune:
         params = _given(task, prune(task, mine, lane))
-    outputs = _outputs(task.method.activation, params, task.x)
-    name = task.method.loss
-    loss = float(LOSSES[name](outputs, task.y) / reference_loss(name, task.y))
-    error = float(prediction_error(name, outputs, task.y))
+    loss, error = map(float, _loss_and_error(task.method, params, task.x, task.y))
     result = int(codes[lane])
     certificate = _certify(task, mine, fitted, lane, params, result)
     return Pursuit(
@@ -139,7 +139,19 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
 def _given(task: Task, params: Params) -> Params:
     """Weights in the user's units, as arrays of JAX."""
     dtype = task.x.dtype
-    return tuple(jnp.asarray(np.asarray(w, dtype)) for w in task.units.back(params))
+    host: Any = tuple(np.asarray(w) for w in params)
+    back = task.units.back(host)
+    return tuple(jnp.asarray(np.asarray(w, dtype)) for w in back)
+
+
+@partial(jax.jit, static_argnums=0)
+def _loss_and_error(
+    method: Method, params: Params, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Relative loss and prediction error."""
+    outputs, name = apply(params, x, method.activation), method.loss
+    loss = LOSSES[name](outputs, y) / reference_loss(name, y)
+    return loss, prediction_error(name, outputs, y)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -188,7 +200,7 @@ def _certify(
             agreement = float(jnp.mean(labels[0] != labels[1]))
     if task.validation is not None:
         x, y = task.validation
-        validation = float(prediction_error(loss, _outputs(activation, params, x), y))
+        validation = float(_loss_and_error(task.method, params, x, y)[1])
     share = parameters / equations
     good, against = [], []
     if result != Stop.FITTED:

@@ -11,6 +11,7 @@ import nsjax
 from nsjax import data, kkt, networks, objectives, pursuit
 from nsjax.pursuit.candidates import search
 from nsjax.pursuit.chains import Chains
+from nsjax.pursuit.refitting import refit_in_turn
 from nsjax.pursuit.results import crossover
 
 SQUARE = nsjax.PolyLeakyReLU(2, 1.0)
@@ -364,3 +365,32 @@ def test_duplicate_rows_and_legacy_keys_are_no_harm():
     assert found.result == pursuit.Stop.FITTED
     with pytest.raises(TypeError, match="key must be a PRNG key"):
         pursuit.run(3, x, y, activation=SQUARE, depth=2)
+
+
+def test_a_penalty_gives_way_where_it_alone_holds_the_loss_up():
+    """Lane 0 is at a solution but for noise, lane 1 has a neuron too few for the target."""
+    x, _ = problem()
+    teacher = (jnp.eye(2, 4), jnp.array([[1.0, -1.0]]))
+    y = networks.apply(teacher, x, SQUARE)
+    task = pursuit.Task(x, y, activation=SQUARE, depth=2, config=SMALL)
+    whole = tuple(1.05 * w for w in task.units.into(teacher))
+    lacking = (whole[0].at[1].set(0), whole[1].at[:, 1].set(0))
+    params = tuple(map(np.stack, zip(whole, lacking, strict=True)))
+
+    def fit(l2, wanted=np.inf, last=False):
+        live, every = np.ones(2, bool), np.ones(2)
+        return refit_in_turn(
+            *(task.method, params, live, task.problem, task.given, l2, 200, params),
+            wanted * every,
+            np.full(2, last),
+        )
+
+    held, turned = fit((2e-3,)), fit((2e-3, 0.0))
+    assert held.loss[0] > task.problem.target >= turned.loss[0]
+    assert turned.loss[1] == held.loss[1] > 0.01
+    assert turned.evaluations[0] > held.evaluations[0]
+    assert turned.evaluations[1] == held.evaluations[1]
+    # At a dead end, and in the last round of a lane, it gives way too.
+    for over in (fit((2e-3, 0.0), wanted=0.0), fit((2e-3, 0.0), last=True)):
+        assert over.evaluations[1] > held.evaluations[1]
+        assert over.loss[1] < held.loss[1]
