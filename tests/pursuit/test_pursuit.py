@@ -385,12 +385,12 @@ def test_a_penalty_gives_way_where_it_alone_holds_the_loss_up():
             np.full(2, last),
         )
 
-    held, turned = fit((2e-3,)), fit((2e-3, 0.0))
+    held, turned = fit((5e-2,)), fit((5e-2, 0.0))
     assert held.loss[0] > task.problem.target >= turned.loss[0]
     assert turned.loss[1] == held.loss[1] > 0.01
     assert turned.evaluations[0] > held.evaluations[0]
     assert turned.evaluations[1] == held.evaluations[1]
     # At a dead end, and in the last round of a lane, it gives way too.
-    for over in (fit((2e-3, 0.0), wanted=0.0), fit((2e-3, 0.0), last=True)):
+    for over in (fit((5e-2, 0.0), wanted=0.0), fit((5e-2, 0.0), last=True)):
         assert over.evaluations[1] > held.evaluations[1]
         assert over.loss[1] < held.loss[1]
