@@ -12,8 +12,7 @@ error on the test points. A rerun with the same settings goes on where the last 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -156,28 +155,14 @@ def label(method: str, config: Config) -> str:
     return f"{words}, width {config.width}" + (", small init" if small else "")
 
 
-class Compilations:
-    """Counts the programs that JAX compiles."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-
-    def _listen(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
-        self.count += "backend_compile" in event
-
-    def warm(self, function: Callable[[], Any]) -> tuple[Any, float]:
-        """What a function returns, and its CPU seconds; once more if it compiled anything."""
-        while True:
-            before, begun = self.count, time.process_time()
-            result = function()
-            seconds = time.process_time() - begun
-            if self.count == before:
-                return result, seconds
-
-
 def measure(
-    config: Config, panel: Panel, n: int, seed: int, method: str, budget: float, clock: Compilations
+    config: Config,
+    panel: Panel,
+    n: int,
+    seed: int,
+    method: str,
+    budget: float,
+    clock: runs.Compilations,
 ) -> dict[str, Any]:
     """One method on one data set: test error, CPU seconds and what became of it."""
     keys = jax.random.split(jax.random.key(seed), 3)
@@ -252,7 +237,7 @@ def measure(
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    clock = Compilations()
+    clock = runs.Compilations()
     every = list(panels(config))
     records: dict[Panel, dict[str, dict[int, list[dict[str, Any]]]]] = {}
     with runs.open_run(config.root, "sample_efficiency", config, seed=config.seed) as run:

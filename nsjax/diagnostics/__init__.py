@@ -10,6 +10,7 @@ from nsjax.diagnostics.activity import (
 from nsjax.diagnostics.alignment import Alignment, alignment
 from nsjax.diagnostics.balance import balance_ratio, imbalance, neuron_size
 from nsjax.diagnostics.exponent import lojasiewicz
+from nsjax.diagnostics.fourier import FourierModes, fourier_modes
 from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
@@ -25,6 +26,7 @@ from nsjax.diagnostics.spectrum import HessianSpectrum, hessian_spectrum
 __all__ = [
     "Alignment",
     "Fitted",
+    "FourierModes",
     "HessianSpectrum",
     "KeptSparsity",
     "Lojasiewicz",
@@ -38,6 +40,7 @@ __all__ = [
     "balance_ratio",
     "dormant_ratio",
     "dormant_scores",
+    "fourier_modes",
     "gradient_scores",
     "hessian_spectrum",
     "imbalance",

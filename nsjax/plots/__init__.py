@@ -16,6 +16,7 @@ from nsjax.plots.diagnostics import (
     plot_spectrum,
 )
 from nsjax.plots.escape import plot_escape, plot_escape_times, plot_series
+from nsjax.plots.fourier import plot_fourier
 from nsjax.plots.kkt import (
     plot_alignment,
     plot_circle,
@@ -52,6 +53,7 @@ __all__ = [
     "plot_error_bands",
     "plot_escape",
     "plot_escape_times",
+    "plot_fourier",
     "plot_growth",
     "plot_imbalance",
     "plot_insertions",

@@ -20,16 +20,20 @@ def plot_error_bands(
     curves: Mapping[str, tuple[Sequence[float], Any]],
     *,
     label: str = "samples $n$",
+    ylabel: str = "test error (MSE / variance)",
+    log: bool = True,
     threshold: float | None = None,
     names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Median error on log axes, with the quartiles over seeds as a band and every seed as a dot.
+    """Median error, or accuracy, with the quartiles over seeds as a band and every seed as a dot.
 
     Args:
         curves: name to `(values, errors)`: positions `(m,)` and errors `(m, S)` of S seeds, NaN
             where there are less.
         label: of the horizontal axis.
+        ylabel: of the vertical one.
+        log: whether both axes are logarithmic.
         threshold: error below which a run counts as a success, drawn as a line.
         names: all names that a figure shows, which fix the colours; those of `curves` by default.
         ax: where to draw; a new figure with a legend by default.
@@ -58,13 +62,14 @@ def plot_error_bands(
         panel.plot(dots.ravel(), errors.ravel(), ".", color=color, markersize=1.5, alpha=0.5)
     if threshold is not None:
         panel.axhline(threshold, color="0.5", linestyle=":", linewidth=1)
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    if log:
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(label)
-    panel.set_ylabel("test error (MSE / variance)")
+    panel.set_ylabel(ylabel)
     if ax is None and panel.get_legend_handles_labels()[0]:
         panel.legend(frameon=False)
     return figure

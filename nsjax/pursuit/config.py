@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from nsjax import _check
 
 RULES = ("lookahead", "each", "ncf")
+UNTIL = ("loss", "accuracy")
 MINIMISERS = ("lbfgs", "levenberg_marquardt", "gradient_descent", "adam")
 
 
@@ -87,10 +88,16 @@ class Config:
     """How often all lanes begin, each time from other random numbers, until one has fitted."""
     capacity: int = 8
     """Neurons of each hidden layer that there is room for at first; doubles when full."""
+    until: str = "loss"
+    """When a lane fits: `"loss"`, as soon as `tol` is reached; `"accuracy"`, for targets that are
+    classes, when no training sample is wrong and `margin` has been added. Errors are then shares of
+    wrong classes with the square loss too: by the largest output, or the sign of a single one."""
+    margin: float = 0.0
+    """For `until="accuracy"`: neurons that are added from there on, over those that there were."""
     tol: float = 4e-6
-    """Relative training loss, on the data as given, at which a lane fits: for the square loss the
-    share of the targets' variance that is left, else the loss over that at zero outputs. For noisy
-    data, above the share that is noise."""
+    """Relative training loss, on the data as given, at which a lane fits, and refits end: for the
+    square loss the share of the targets' variance that is left, else the loss over that at zero
+    outputs. For noisy data, above the share that is noise."""
     patience: int = 4
     """With validation data: rounds without a better validation error after which a lane ends."""
     ncf_tol: float = 1e-7
@@ -104,6 +111,7 @@ class Config:
         _check.choice("insertion", self.insertion, ("search", "fixed"))
         _check.choice("new_neurons", self.new_neurons, ("kkt", "random"))
         _check.choice("minimiser", self.minimiser, MINIMISERS)
+        _check.choice("until", self.until, UNTIL)
         for name in (
             "lanes",
             "per_round",
@@ -121,7 +129,7 @@ class Config:
             _check.positive_integer(name, getattr(self, name))
         for name in ("max_cosine", "search_tol", "delta", "learning_rate", "tol", "max_share"):
             _check.positive(name, getattr(self, name))
-        for name in ("spread", "rescue", "ncf_tol"):
+        for name in ("spread", "rescue", "ncf_tol", "margin"):
             _check.non_negative(name, getattr(self, name))
         for name in ("spectral", "normalise", "balance", "prune"):
             if not isinstance(getattr(self, name), bool):

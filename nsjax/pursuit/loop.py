@@ -60,6 +60,8 @@ def init(key: jax.Array, task: Task) -> State:
         np.full(b, np.inf, dtype),
         np.zeros(b, np.int32),
         np.zeros(b, np.int32),
+        jax.tree.map(np.zeros_like, batched),
+        np.zeros(b, np.int32),
         np.ones(b, np.int32),
         np.zeros((), np.int32),
         keys,
@@ -84,7 +86,7 @@ def _before(task: Task, params: Any) -> tuple[float, float, bool]:
     outputs = apply(params, problem.x, task.method.activation)
     loss = float(LOSSES[name](outputs, problem.y) / problem.reference)
     score = measured.loss if task.validation is None else measured.validation
-    return float(score), loss, float(measured.loss) <= task.config.tol
+    return float(score), loss, bool(task.fits(measured.loss, measured.error))
 
 
 def step(task: Task, state: State) -> tuple[State, Info]:
@@ -154,9 +156,14 @@ def _advance(
     loss = np.where(live, np.asarray(fitted.loss), before)
     gain = np.where(live, 1 - loss / np.where(before > 0, before, 1), state.gain)
     falls = (gain > 0) & (gain >= limits.rescue)
+    neurons = np.sum(counts, axis=1)
+    right = np.where(live & (state.right == 0) & (given.error <= 0), neurons, state.right)
+    fits = given.loss <= limits.tol
+    if limits.until == "accuracy":
+        fits = (given.error <= 0) & (neurons >= (1 + limits.margin) * right)
     ends = (
         (~np.isfinite(loss), Stop.NOT_FINITE),
-        (given.loss <= limits.tol, Stop.FITTED),
+        (fits, Stop.FITTED),
         *_spent(limits, state, grown),
         ((stuck | (limits.rescue == 0)) & ~falls, Stop.STALLED),
         (validated & (waited >= limits.patience), Stop.VALIDATION),
@@ -200,6 +207,8 @@ def _advance(
         best_error=kept(score, state.best_error),
         attempt_error=np.where(ahead, score, state.attempt_error),
         waited=waited,
+        right=right.astype(np.int32),
+        new=grown.direction,
         age=(state.age + live).astype(np.int32),
         attempt=state.attempt,
         round=state.round + np.int32(1),
@@ -235,6 +244,7 @@ _RESTARTED = (
     "result",
     "attempt_error",
     "waited",
+    "right",
     "age",
     "attempt",
 )
@@ -316,7 +326,7 @@ def run(
     >>> found = run(jax.random.key(1), x, x[:, :1] * x[:, 1:2], activation=PolyLeakyReLU(2),
     ...             depth=2, config=config)
     >>> found.message
-    'fitted: the relative training loss is below the tolerance'
+    'fitted: the training data are learned, as `until` and `tol` say'
     """
     task = Task(
         x,

@@ -30,6 +30,8 @@ _NOT_COMPILED = (
     "tol",
     "patience",
     "prune",
+    "until",
+    "margin",
 )
 """Settings that no program depends on, but for the shapes of its arguments."""
 
@@ -38,21 +40,26 @@ _NOT_COMPILED = (
 class Method:
     """What is static of a pursuit; settings that no program depends on are left at their defaults.
 
-    So a change of those compiles nothing again.
+    So a change of those compiles nothing again. `judge` is the loss by whose error, see
+    `prediction_error`, networks are judged: not its own where the square loss learns classes.
     """
 
     activation: Activation
     loss: str
+    judge: str
     config: Config
 
     @classmethod
-    def of(cls, activation: Activation, loss: str, config: Config) -> Method:
-        """The method of these settings."""
+    def of(cls, activation: Activation, loss: str, outputs: int, config: Config) -> Method:
+        """The method of these settings, for so many outputs."""
+        judge = loss
+        if loss == "square" and config.until == "accuracy":
+            judge = "logistic" if outputs == 1 else "cross_entropy"
         plain = {name: getattr(Config, name) for name in _NOT_COMPILED}
         # The first penalty is also that of the short refits.
         l2 = config.l2[:1]
         room = max(config.per_round, Config.capacity)
-        return cls(activation, loss, replace(config, **plain | {"l2": l2, "capacity": room}))
+        return cls(activation, loss, judge, replace(config, **plain | {"l2": l2, "capacity": room}))
 
     @property
     def p(self) -> int:
@@ -106,7 +113,7 @@ class Given(NamedTuple):
             if pair is None:
                 return jnp.full((), jnp.nan, params[0].dtype)
             outputs = apply(params, pair[0], method.activation)
-            return prediction_error(method.loss, outputs, pair[1]).astype(outputs.dtype)
+            return prediction_error(method.judge, outputs, pair[1]).astype(outputs.dtype)
 
         x, y = self.data
         loss = LOSSES[method.loss](apply(params, x, method.activation), y)

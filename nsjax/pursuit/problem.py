@@ -166,9 +166,15 @@ def check_targets(loss: str, values: np.ndarray, eps: float, name: str = "y") ->
 
 
 def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """Mean squared error over the targets' variance, or the share of wrong classes."""
+    """Mean squared error over the targets' variance, or the share of wrong classes.
+
+    Args:
+        loss: `"square"`; `"logistic"` for classes by sign; `"cross_entropy"` for classes by the
+            largest output.
+        outputs, y: `(n, c)`.
+    """
     if loss == "square":
         return LOSSES[loss](outputs, y) / reference_loss(loss, y)
     if loss == "logistic":
-        return jnp.mean(jnp.where(outputs > 0, 1, -1) != y)
+        return jnp.mean((outputs > 0) != (y > 0))
     return jnp.mean(jnp.argmax(outputs, axis=1) != jnp.argmax(y, axis=1))

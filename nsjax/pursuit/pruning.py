@@ -90,11 +90,11 @@ def _smallest_fit(
     for start in range(0, len(sets), width):
         chunk = sets[start : start + width]
         fits = _refitted(task, params, chunk, width, steps=task.config.steps)
-        losses = np.asarray(fits.given.loss)
+        learned = np.asarray(task.fits(fits.given.loss, fits.given.error))
         fitting += [
             (places, tuple(np.asarray(weight[i]) for weight in fits.params))
             for i, places in enumerate(chunk)
-            if losses[i] <= task.config.tol
+            if learned[i]
         ]
     return max(fitting, key=lambda fit: len(fit[0])) if fitting else None
 

@@ -60,7 +60,7 @@ class Pursuit(NamedTuple):
         lane: the lane that the network is of.
         loss: relative training loss of the network on the data as given.
         error: its error there: mean squared error over the variance, which is the same, or the
-            share of wrong classes.
+            share of wrong classes, one minus the accuracy.
         unpruned: the network before pruning, in the same units.
         certificate: whether the fit can be trusted.
         warnings: what went wrong, or looks as if, in words.
@@ -151,7 +151,7 @@ def _loss_and_error(
     """Relative loss and prediction error."""
     outputs, name = apply(params, x, method.activation), method.loss
     loss = LOSSES[name](outputs, y) / reference_loss(name, y)
-    return loss, prediction_error(name, outputs, y)
+    return loss, prediction_error(method.judge, outputs, y)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -193,10 +193,11 @@ def _certify(
         other = _outputs(
             activation, _given(task, tuple(w[others[0]] for w in state.params)), probes
         )
-        if loss == "square":
+        judge = task.method.judge
+        if judge == "square":
             agreement = float(jnp.sum((one - other) ** 2) / jnp.sum((one - jnp.mean(one, 0)) ** 2))
         else:
-            labels = [h > 0 if loss == "logistic" else jnp.argmax(h, 1) for h in (one, other)]
+            labels = [h > 0 if judge == "logistic" else jnp.argmax(h, 1) for h in (one, other)]
             agreement = float(jnp.mean(labels[0] != labels[1]))
     if task.validation is not None:
         x, y = task.validation
@@ -245,7 +246,8 @@ def _warnings(task: Task, history: Info, lane: int, certificate: Certificate) ->
             f"unbalanced neurons: a norm ratio is a factor {np.exp(at['imbalance'][-1]):.2g} off "
             "that of a KKT point (balance=True rescales them)"
         )
-    if task.problem_is_weighed and at["error"][-1] > 4 * max(at["loss"][-1], task.config.tol):
+    weighed = task.problem_is_weighed and task.method.judge == "square"
+    if weighed and at["error"][-1] > 4 * max(at["loss"][-1], task.config.tol):
         said.append(
             f"the error on the data as given, {at['error'][-1]:.2g}, is far above that of the "
             f"weighed samples, {at['loss'][-1]:.2g}: for noisy targets, normalise=False"

@@ -29,7 +29,7 @@ class Stop(IntEnum):
 
 MESSAGES: dict[int, str] = {
     Stop.GROWING: "still growing",
-    Stop.FITTED: "fitted: the relative training loss is below the tolerance",
+    Stop.FITTED: "fitted: the training data are learned, as `until` and `tol` say",
     Stop.MAX_NEURONS: "the budget of neurons is spent (max_neurons)",
     Stop.MAX_ROUNDS: "the budget of rounds is spent (max_rounds)",
     Stop.NO_POSITIVE_KKT_POINT: (
@@ -69,6 +69,9 @@ class State(NamedTuple):
             relative training loss on the data as given.
         attempt_error: `(B,)` the lowest such error of this attempt.
         waited: `(B,)` int32, rounds since then.
+        right: `(B,)` int32, neurons when no training sample was wrong for the first time in this
+            attempt; 0 before.
+        new: weights that the last round added, before the refit: directions, padded like `params`.
         age: `(B,)` int32, rounds since the lane began, or began anew.
         attempt: `(B,)` int32, how often it has begun.
         round: rounds done in all.
@@ -86,6 +89,8 @@ class State(NamedTuple):
     best_error: Array
     attempt_error: Array
     waited: Array
+    right: Array
+    new: Any
     age: Array
     attempt: Array
     round: Array

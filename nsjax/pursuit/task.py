@@ -29,6 +29,8 @@ class Limits(NamedTuple):
     max_parameters: float
     max_rounds: int
     patience: int
+    until: str
+    margin: float
 
 
 class Task:
@@ -75,8 +77,8 @@ class Task:
             raise ValueError(
                 f"minimiser 'levenberg_marquardt' needs the square loss, got loss={loss!r}"
             )
-        self.method = Method.of(activation, loss, self.config)
         self.x, self.y = _check.matrix("x", x), _check.matrix("y", y)
+        self.method = Method.of(activation, loss, self.y.shape[1], self.config)
         self.problem, self.units = prepare(
             self.x,
             self.y,
@@ -123,7 +125,13 @@ class Task:
         """What ends a lane."""
         c = self.config
         most = c.max_share * self.y.size
-        return Limits(c.tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience)
+        return Limits(
+            c.tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience, c.until, c.margin
+        )
+
+    def fits(self, loss: Any, error: Any) -> Any:
+        """Whether networks of that relative loss and error on the data as given fit, by `until`."""
+        return error <= 0 if self.config.until == "accuracy" else loss <= self.config.tol
 
     @property
     def problem_is_weighed(self) -> bool:

@@ -10,9 +10,11 @@ from nsjax.runs.folder import Run, config_hash, open_run, read_manifest, read_re
 from nsjax.runs.options import parse, setup
 from nsjax.runs.storage import RunError, from_json, to_json, write_json
 from nsjax.runs.terminal import print_table, progress
+from nsjax.runs.warm import Compilations
 
 __all__ = [
     "Cell",
+    "Compilations",
     "Run",
     "RunError",
     "config_hash",

@@ -1,0 +1,360 @@
+"""Modular addition: accuracy against the share of pairs seen, and the waves that neurons become.
+
+Neuron pursuit (arXiv 2509.12154, section 5.2.2) learns the sum of two numbers modulo m, one-hot in
+and out, from a share of all pairs, with two layers and t^2: several distinct KKT neurons a round,
+until every training pair is right and a margin of neurons has been added. Beside it stands Adam,
+from standard and from small weights, at several widths and weight decays, of which the best on the
+test pairs counts. The Fourier spectra of the neurons are shown as they are added and at the end.
+A rerun with the same settings goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+
+import nsjax
+from nsjax import data, diagnostics, kkt, networks, plots, pursuit, runs
+from nsjax.pursuit import baselines
+
+Method = Literal["pursuit", "adam", "adam-small"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the modular addition experiment."""
+
+    preset: Literal["quick", "full"] = "quick"
+    """Which set of defaults the other settings start from."""
+    modulus: int = 59
+    """The modulus m."""
+    fractions: tuple[float, ...] = (0.3, 0.5, 0.7)
+    """Shares of all m^2 pairs that are seen."""
+    seeds: int = 1
+    """Seeds of the split and of everything random."""
+    methods: tuple[Method, ...] = ("pursuit", "adam", "adam-small")
+    """What is compared."""
+    loss: Literal["square", "cross_entropy"] = "square"
+    """Training loss."""
+    per_round: int = 4
+    """Distinct KKT neurons that a round of the pursuit adds."""
+    margin: float = 0.5
+    """Neurons that are added once every training pair is right, over those there were."""
+    steps: int = 100
+    """Evaluations of L-BFGS in each round."""
+    starts: int = 64
+    """Starts of the ascent of the NCF."""
+    max_neurons: int = 200
+    """Budget of neurons of the pursuit."""
+    widths: tuple[int, ...] = (128,)
+    """Neurons of the networks under Adam."""
+    rates: tuple[float, ...] = (3e-3, 1e-2)
+    """Its learning rates."""
+    decays: tuple[float, ...] = (0.0, 1e-4)
+    """Its weight decays, as weights of `1/2 ||w||^2` beside the relative loss."""
+    adam_steps: int = 1000
+    """Its steps, over which the learning rate falls to zero along a cosine."""
+    adam_small: float = 0.1
+    """Its small initialisation, as a factor on every weight of the standard one."""
+    seed: int = 0
+    """First seed."""
+    root: Path = field(default=Path("runs"), compare=False)
+    """Where run folders go."""
+
+
+PRESETS = {
+    "quick": Config(),
+    "full": Config(
+        preset="full",
+        fractions=(0.2, 0.25, 0.3, 0.4, 0.5, 0.7),
+        seeds=3,
+        widths=(64, 128),
+        decays=(0.0, 1e-4, 1e-3),
+    ),
+}
+ACTIVATION = nsjax.PolyLeakyReLU(2, 1.0)
+
+
+class Split(NamedTuple):
+    """Pairs seen and unseen."""
+
+    x: jax.Array
+    y: jax.Array
+    unseen: tuple[jax.Array, jax.Array]
+    key: jax.Array
+
+
+def split(config: Config, fraction: float, seed: int) -> Split:
+    """The table of one fraction and seed."""
+    # One-hot rows for cross-entropy, which wants probabilities; for the square loss centred ones.
+    x, y = data.modular_addition(config.modulus, centred=config.loss == "square")
+    keys = jax.random.split(jax.random.key(seed))
+    seen = round(fraction * len(x))
+    if not 1 < seen < len(x):
+        raise ValueError(
+            f"fractions must leave pairs on both sides of the split, got {fraction:g} of {len(x)}"
+        )
+    order = jax.random.permutation(keys[0], len(x))
+    first, rest = order[:seen], order[seen:]
+    return Split(x[first], y[first], (x[rest], y[rest]), keys[1])
+
+
+def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
+    """Share of pairs whose largest output is the sum."""
+    outputs = networks.apply(params, pairs[0], ACTIVATION)
+    return 1 - float(pursuit.prediction_error("cross_entropy", outputs, pairs[1]))
+
+
+def grow(
+    config: Config, fraction: float, seed: int, clock: runs.Compilations
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and values of one pursuit."""
+    table = split(config, fraction, seed)
+    settings = pursuit.Config(
+        rule="ncf",
+        lanes=1,
+        per_round=config.per_round,
+        candidates=1,
+        spread=0.0,
+        starts=config.starts,
+        steps=config.steps,
+        l2=(0.0,),
+        rescue=0.0,
+        max_rounds=config.max_neurons,
+        max_neurons=config.max_neurons,
+        attempts=1,
+        capacity=32,
+        until="accuracy",
+        margin=config.margin,
+        tol=1e-12,
+        prune=False,
+    )
+    added: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def on_round(state: pursuit.State, info: pursuit.Info) -> None:
+        new = np.arange(state.capacity) < int(state.counts[0, 0])
+        new &= np.arange(state.capacity) >= int(state.counts[0, 0]) - int(info.added[0, 0])
+        added.append((np.asarray(state.new[0][0])[new], np.asarray(state.new[1][0])[:, new]))
+
+    def run() -> pursuit.Pursuit:
+        added.clear()
+        return pursuit.run(
+            table.key,
+            table.x,
+            table.y,
+            activation=ACTIVATION,
+            depth=2,
+            loss=config.loss,
+            test=table.unseen,
+            config=settings,
+            on_round=on_round,
+        )
+
+    found, seconds = clock.warm(run)
+    incoming, outgoing = (
+        np.concatenate(each, axis=axis) for axis, each in enumerate(zip(*added, strict=True))
+    )
+    final = diagnostics.fourier_modes(*found.params)
+    arrays = {
+        "neurons": found.history.neurons[:, 0, 0],
+        "train": 1 - found.history.error[:, 0],
+        "test": 1 - found.history.test[:, 0],
+        "ncf": found.history.ncf[:, 0, 1],
+        "loss": found.history.loss[:, 0],
+    }
+    for name, modes in (("added", diagnostics.fourier_modes(incoming, outgoing)), ("final", final)):
+        arrays |= {f"{name}_{part}": value for part, value in modes._asdict().items()}
+    values = {
+        "accuracy": accuracy(found.params, table.unseen),
+        "train": 1 - found.error,
+        "neurons": found.neurons[0],
+        "message": found.message,
+        "purity_added": float(np.nanmedian(arrays["added_purity"])),
+        "purity": float(np.median(final.purity)),
+        "frequencies": len(np.unique(np.asarray(final.frequency))),
+        "seconds": seconds,
+    }
+    return {name: np.asarray(value) for name, value in arrays.items()}, values
+
+
+def train(config: Config, fraction: float, seed: int, width: int, small: bool) -> dict[str, Any]:
+    """Adam at one width: the best of its learning rates and weight decays on the unseen pairs."""
+    table = split(config, fraction, seed)
+    best: dict[str, Any] = {"accuracy": -1.0}
+    for decay in config.decays:
+        trained = baselines.train(
+            table.key,
+            table.x,
+            table.y,
+            activation=ACTIVATION,
+            hidden=(width,),
+            scale=config.adam_small if small else 1.0,
+            learning_rates=config.rates,
+            steps=config.adam_steps,
+            l2=(decay,),
+            loss=config.loss,
+            validation=table.unseen,
+        )
+        here = accuracy(trained.params, table.unseen)
+        if here > best["accuracy"]:
+            best = {
+                "accuracy": here,
+                "train": accuracy(trained.params, (table.x, table.y)),
+                "neurons": width,
+                "decay": decay,
+                "rate": trained.learning_rate,
+                "purity": float(np.median(diagnostics.fourier_modes(*trained.params).purity)),
+                "seconds": trained.seconds,
+            }
+    return best
+
+
+def full_table(config: Config) -> dict[str, Any]:
+    """KKT points of the whole centred table beside the maximum in closed form."""
+    x, y = data.modular_addition(config.modulus)
+    d, c = x.shape[1], y.shape[1]
+    nothing = (jnp.zeros((1, d)), jnp.zeros((c, 1)))
+    found = kkt.search_neuron(
+        jax.random.key(config.seed), nothing, 1, x, y, ACTIVATION, starts=config.starts
+    )
+    modes = diagnostics.fourier_modes(found.points[0], found.points[1].T)
+    exact = math.sqrt(config.modulus / 2) * math.sqrt(4 / 27)
+    return {
+        "exact": exact,
+        "error": float(np.max(np.abs(np.asarray(found.values) / exact - 1))),
+        "points": len(found.values),
+        "purity": float(np.min(modes.purity)),
+    }
+
+
+class Point(NamedTuple):
+    """One network."""
+
+    method: str
+    fraction: float
+    width: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Name of its curve."""
+        small = ", small init" if self.method.endswith("-small") else ""
+        return f"Adam, width {self.width}{small}" if self.width else "neuron pursuit"
+
+
+def points(config: Config) -> Iterator[Point]:
+    """All networks of a config."""
+    for fraction in config.fractions:
+        for seed in range(config.seed, config.seed + config.seeds):
+            for method in config.methods:
+                for width in (0,) if method == "pursuit" else config.widths:
+                    yield Point(method, fraction, width, seed)
+
+
+def main(config: Config) -> Path:
+    """Run the experiment; returns the run's folder."""
+    runs.setup()
+    clock = runs.Compilations()
+    try:
+        for fraction in config.fractions:
+            split(config, fraction, config.seed)
+    except (TypeError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    with runs.open_run(config.root, "modular_addition", config, seed=config.seed) as run:
+        done: dict[Point, Any] = {}
+        for point in runs.progress(list(points(config)), description="networks"):
+            method, fraction, width, seed = point
+            cell = run.cell(f"{method}{width or ''}-f{fraction:g}-s{seed}")
+            if not cell.finished:
+                if method == "pursuit":
+                    cell.save(*grow(config, fraction, seed, clock))
+                else:
+                    cell.save({}, train(config, fraction, seed, width, method != "adam"))
+            done[point] = cell.load()
+        cell = run.cell("full-table")
+        if not cell.finished:
+            cell.save({}, full_table(config))
+        summarise(run, config, done, cell.load()[1])
+    return run.path
+
+
+def summarise(run: runs.Run, config: Config, done: dict[Point, Any], table: Any) -> None:
+    """Table, results and figures."""
+    labels = list(dict.fromkeys(point.label for point in done))
+    curves, rows, results = {}, [], {}
+    for label in labels:
+        accuracies = np.full((len(config.fractions), config.seeds), np.nan)
+        for i, fraction in enumerate(config.fractions):
+            mine = [
+                values
+                for point, (_, values) in done.items()
+                if (point.label, point.fraction) == (label, fraction)
+            ]
+            accuracies[i] = [values["accuracy"] for values in mine]
+            rows.append(
+                (
+                    label,
+                    f"{fraction:g}",
+                    f"{np.min(accuracies[i]):.4f}",
+                    f"{np.median(accuracies[i]):.4f}",
+                    f"{min(values['train'] for values in mine):.4f}",
+                    " ".join(str(values["neurons"]) for values in mine),
+                    f"{np.median([values['purity'] for values in mine]):.2f}",
+                    f"{np.median([values['seconds'] for values in mine]):.2g}",
+                )
+            )
+        curves[label] = (config.fractions, accuracies)
+        results[label] = accuracies
+    run.save_figure(
+        plots.plot_error_bands(
+            curves, label="fraction of pairs seen", ylabel="accuracy on unseen pairs", log=False
+        ),
+        "accuracy",
+    )
+    for point, (arrays, _) in done.items():
+        if point.method == "pursuit" and point.seed == config.seed:
+            modes = [
+                diagnostics.FourierModes(
+                    *(arrays[f"{name}_{part}"] for part in diagnostics.FourierModes._fields)
+                )
+                for name in ("added", "final")
+            ]
+            run.save_figure(plots.plot_fourier(*modes), f"fourier-f{point.fraction:g}")
+    run.save_results({}, {"fractions": config.fractions, "accuracy": results, "full table": table})
+    runs.print_table(
+        f"Addition modulo {config.modulus}, {config.seeds} seeds, {config.loss} (Adam: the best of "
+        f"{len(config.rates)} learning rates and {len(config.decays)} weight decays on the unseen "
+        "pairs; CPU seconds: median, of pursuits warm, of Adam for one weight decay)",
+        (
+            "method",
+            "fraction",
+            "worst accuracy",
+            "median",
+            "on seen pairs",
+            "neurons",
+            "purity",
+            "CPU s",
+        ),
+        rows,
+    )
+    print(
+        f"whole centred table: {table['points']} of the starts' points within "
+        f"{table['error']:.1e} of sqrt(m/2) sqrt(4/27) = {table['exact']:.6f}, purity at least "
+        f"{table['purity']:.6f}"
+    )
+    print(f"results and figures: {run.path}")
+
+
+if __name__ == "__main__":
+    matplotlib.use("Agg")
+    main(runs.parse(Config, PRESETS, description=__doc__))
+    sys.exit(0)
