@@ -27,7 +27,7 @@ class Config:
     """What a round adds. `"ncf"`: the best neuron of the layer whose NCF is largest (the paper).
     `"each"`: the best neuron of every layer. `"lookahead"`: the best of `candidates` in every
     layer, of those of all layers together and of chains, by the loss after a short refit."""
-    lanes: int = 14
+    lanes: int = 12
     """Independent pursuits in one batch; the first that fits ends the run."""
     per_round: int = 1
     """Distinct neurons of one layer that a round adds together; more pays for many outputs."""
@@ -59,7 +59,7 @@ class Config:
     minimiser: str = "lbfgs"
     """`"lbfgs"`, `"levenberg_marquardt"` (square loss, small networks), `"gradient_descent"` with
     backtracking (the paper) or `"adam"`."""
-    steps: int = 350
+    steps: int = 300
     """Evaluations of the loss and its gradient in each refit, at each weight of `l2`."""
     short_steps: int = 40
     """The same in the short refits of `"lookahead"`, at the first weight of `l2`."""
