@@ -131,6 +131,7 @@ def grow(
         rescue=0.0,
         max_rounds=config.max_neurons,
         max_neurons=config.max_neurons,
+        max_share=1.0,
         attempts=1,
         capacity=32,
         until="accuracy",

@@ -112,7 +112,7 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        tasks=("sparse-f1", "sparse-f2", "sparse-f3", "sparse-f4", "dense"),
+        tasks=("sparse-f1", "sparse-f2", "sparse-f3", "sparse-f4"),
         laws=("sphere", "hypercube", "gaussian"),
         samples=(250, 500, 1000),
         paper_samples=(1000,),

@@ -181,6 +181,30 @@ def test_two_losses_of_classes():
     assert found.error == found.certificate.validation == 0
 
 
+def test_classes_by_the_square_loss_with_a_margin_of_neurons():
+    """A lane fits when no sample is wrong and half as many neurons again have been added."""
+    x, y = data.modular_addition(5)
+    config = replace(
+        SMALL, rule="ncf", lanes=1, per_round=2, until="accuracy", margin=0.5, max_share=2.0
+    )
+    found = pursue(x, y, config=config)
+    assert found.result == pursuit.Stop.FITTED
+    assert found.error == 0 < found.loss
+    errors, neurons = found.history.error[:, 0], found.history.neurons[:, 0, 0]
+    first = int(np.argmax(errors == 0))
+    assert int(found.state.right[0]) == neurons[first]
+    assert np.argmax((errors == 0) & (neurons >= 1.5 * neurons[first])) == len(errors) - 1 > first
+    # What the last round added is there, before the refit: two neurons of unit norm together.
+    new = [np.asarray(block[0]) for block in found.state.new]
+    assert np.sum(np.any(new[0] != 0, axis=1)) == 2
+    np.testing.assert_allclose(sum(np.sum(block**2) for block in new), 1, rtol=1e-12)
+    # One output is judged by its sign.
+    task = pursuit.Task(x, jnp.sign(y[:, :1]), activation=SQUARE, depth=2, config=config)
+    outputs = jnp.array([[2.0], [-0.1], [3.0]])
+    error = pursuit.prediction_error(task.method.judge, outputs, jnp.array([[1.0], [1.0], [-1.0]]))
+    np.testing.assert_allclose(error, 2 / 3)
+
+
 def test_relu_with_several_outputs_and_balance():
     x, _ = problem()
     y = jnp.concatenate([jax.nn.relu(x[:, :1]), jnp.abs(x[:, 1:2])], axis=1)
