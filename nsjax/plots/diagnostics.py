@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nsjax import _check
 from nsjax.plots.layers import LEGEND, layer_lines, neuron_dots, tables_of, times_of
@@ -137,6 +138,7 @@ def plot_balance_panels(
         place.sharey(places.flat[0])
         place.set_title(title, fontsize=RC["axes.titlesize"])
         place.set_xlabel(label)
+        place.xaxis.set_major_locator(MaxNLocator(4, integer=bool(np.ptp(ts) > 2)))
         if i % columns:
             place.set_ylabel("")
     shown = np.concatenate([np.ravel(np.asarray(ratios, float)) for _, ratios in panels.values()])

@@ -29,7 +29,7 @@ def test_quadratic_has_the_closed_form():
 
 
 def test_imbalance_drifts_in_proportion_to_the_step():
-    """Each step adds `h^2 (||g_in||^2 - p ||g_out||^2)` to a neuron's imbalance, gradient flow 0."""
+    """A step adds `h^2 (||g_in||^2 - p ||g_out||^2)` to a neuron's imbalance, flow nothing."""
     activation = PolyLeakyReLU(1, 0.0)
     x, y = data.pointer_value_retrieval(2)
     params = networks.balance(networks.init(jax.random.key(0), (7, 3, 1)), activation)
