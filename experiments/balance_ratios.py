@@ -140,7 +140,7 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
         factors.append(float(np.nanmax(0.5 * np.abs(np.log(ratios[row, :k])))))
         before[:k] = off
         if point.balance:
-            whole = tuple(weight[0] for weight in state.params)
+            whole: Any = tuple(weight[0] for weight in state.params)
             balanced = networks.balance(whole, activation)
             state = state._replace(params=tuple(np.asarray(weight)[None] for weight in balanced))
             before[:] = 0
@@ -160,7 +160,8 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
 def lane(state: pursuit.State) -> Any:
     """The network of the first lane."""
     counts = tuple(int(count) for count in state.counts[0])
-    return trim(tuple(np.asarray(weight[0]) for weight in state.params), counts)
+    weights: Any = tuple(np.asarray(weight[0]) for weight in state.params)
+    return trim(weights, counts)
 
 
 def inserted(config: Config) -> tuple[Any, Any]:
