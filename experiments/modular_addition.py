@@ -313,11 +313,14 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, Any], table: Any)
                     f"{np.median([values['seconds'] for values in mine]):.2g}",
                 )
             )
-        curves[label] = (config.fractions, accuracies)
+        curves[label] = (config.fractions, 1 - accuracies)
         results[label] = accuracies
     run.save_figure(
         plots.plot_error_bands(
-            curves, label="fraction of pairs seen", ylabel="accuracy on unseen pairs", log=False
+            curves,
+            label="fraction of pairs seen",
+            quantity="share of unseen pairs wrong",
+            linear_below=1e-3,
         ),
         "accuracy",
     )

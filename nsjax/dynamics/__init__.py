@@ -5,6 +5,7 @@ from nsjax.dynamics.descent import Minimum, minimize
 from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
+from nsjax.dynamics.gradient_steps import Descent, gradient_descent
 from nsjax.dynamics.outcome import Escape, Phase
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
@@ -17,6 +18,7 @@ from nsjax.dynamics.visits import Visit
 __all__ = [
     "MESSAGES",
     "Cascade",
+    "Descent",
     "Escape",
     "Event",
     "Flow",
@@ -31,6 +33,7 @@ __all__ = [
     "cascade",
     "embed",
     "escape",
+    "gradient_descent",
     "gradient_flow",
     "inspect",
     "minimize",

@@ -10,6 +10,7 @@ from nsjax.plots.cascade import (
     plot_visits,
 )
 from nsjax.plots.diagnostics import (
+    plot_balance_panels,
     plot_balance_ratio,
     plot_imbalance,
     plot_neuron_alignment,
@@ -45,6 +46,7 @@ __all__ = [
     "plot_activity",
     "plot_alignment",
     "plot_balance",
+    "plot_balance_panels",
     "plot_balance_ratio",
     "plot_cascade",
     "plot_circle",

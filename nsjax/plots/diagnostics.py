@@ -5,16 +5,17 @@ What comes from snapshots is drawn against their times, what comes from one netw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nsjax import _check
 from nsjax.plots.layers import LEGEND, layer_lines, neuron_dots, tables_of, times_of
-from nsjax.plots.style import CATEGORIES, RC, axes
+from nsjax.plots.style import CATEGORIES, RC, axes, grid
 
 ALIGNMENTS = {
     "kkt_residual": "KKT residual",
@@ -108,6 +109,43 @@ def plot_balance_ratio(ratios: Sequence[Any], *, ts: Any = None, ax: Axes | None
         ax.set_xlabel(label)
     ax.set_yscale("log")
     ax.set_ylabel(r"$\|w_{in}\|^2 \,/\, p\,\|w_{out}\|^2$")
+    return figure
+
+
+def plot_balance_panels(
+    panels: Mapping[str, tuple[Any, Any]], *, label: str = "round", columns: int = 3
+) -> Figure:
+    """Balance ratios of one hidden layer along several trajectories, on one scale.
+
+    Args:
+        panels: title to `(ts, ratios)`: `(m,)` rounds or times, and `(m, k)` of
+            `diagnostics.balance_ratio`, NaN where a neuron is not there.
+        label: of the horizontal axes.
+        columns: panels side by side.
+
+    Raises:
+        ValueError: for arrays of other shapes.
+    """
+    columns = min(columns, len(panels))
+    figure, places = grid(-(-len(panels) // columns), columns, panel=(2.4, 2.1))
+    for place in places.flat[len(panels) :]:
+        place.set_visible(False)
+    for i, (place, (title, (ts, ratios))) in enumerate(
+        zip(places.flat, panels.items(), strict=False)
+    ):
+        plot_balance_ratio([ratios], ts=ts, ax=place)
+        place.get_legend().remove()
+        place.sharey(places.flat[0])
+        place.set_title(title, fontsize=RC["axes.titlesize"])
+        place.set_xlabel(label)
+        place.xaxis.set_major_locator(MaxNLocator(4, integer=bool(np.ptp(ts) > 2)))
+        if i % columns:
+            place.set_ylabel("")
+    shown = np.concatenate([np.ravel(np.asarray(ratios, float)) for _, ratios in panels.values()])
+    shown = shown[np.isfinite(shown) & (shown > 0)]
+    # An axis around 1 would otherwise magnify rounding.
+    reach = max(1.3 * float(np.exp(np.max(np.abs(np.log(shown)), initial=0.0))), 2.0)
+    places.flat[0].set_ylim(1 / reach, reach)
     return figure
 
 

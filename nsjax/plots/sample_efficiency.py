@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nsjax.plots.style import CATEGORIES, RC, axes, grid
 
+_ERROR = "test error (MSE / variance)"
 SMALL = ", small init"
 """A curve whose name is that of another one and this has its colour, dashed."""
 
@@ -20,22 +21,22 @@ def plot_error_bands(
     curves: Mapping[str, tuple[Sequence[float], Any]],
     *,
     label: str = "samples $n$",
-    ylabel: str = "test error (MSE / variance)",
-    log: bool = True,
     threshold: float | None = None,
     names: Sequence[str] | None = None,
+    quantity: str = _ERROR,
+    linear_below: float | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Median error, or accuracy, with the quartiles over seeds as a band and every seed as a dot.
+    """Median error on log axes, with the quartiles over seeds as a band and every seed as a dot.
 
     Args:
         curves: name to `(values, errors)`: positions `(m,)` and errors `(m, S)` of S seeds, NaN
             where there are less.
         label: of the horizontal axis.
-        ylabel: of the vertical one.
-        log: whether both axes are logarithmic.
         threshold: error below which a run counts as a success, drawn as a line.
         names: all names that a figure shows, which fix the colours; those of `curves` by default.
+        quantity: label of the vertical axis.
+        linear_below: error below which that axis is linear, so that it shows zero.
         ax: where to draw; a new figure with a legend by default.
 
     Raises:
@@ -62,14 +63,17 @@ def plot_error_bands(
         panel.plot(dots.ravel(), errors.ravel(), ".", color=color, markersize=1.5, alpha=0.5)
     if threshold is not None:
         panel.axhline(threshold, color="0.5", linestyle=":", linewidth=1)
-    if log:
-        panel.set_xscale("log")
+    panel.set_xscale("log")
+    if linear_below is None:
         panel.set_yscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        panel.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        panel.set_yscale("symlog", linthresh=linear_below)
+        panel.set_ylim(bottom=-0.1 * linear_below)
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(label)
-    panel.set_ylabel(ylabel)
+    panel.set_ylabel(quantity)
     if ax is None and panel.get_legend_handles_labels()[0]:
         panel.legend(frameon=False)
     return figure
@@ -80,6 +84,8 @@ def plot_sample_efficiency(
     *,
     label: str | Mapping[str, str] = "samples $n$",
     threshold: float | None = 1e-3,
+    quantity: str = _ERROR,
+    linear_below: float | None = None,
     columns: int = 3,
     title: str = "",
 ) -> Figure:
@@ -89,6 +95,7 @@ def plot_sample_efficiency(
         panels: title to the curves of `plot_error_bands`.
         label: of the horizontal axes, or one for each panel.
         threshold: error below which a run counts as a success.
+        quantity, linear_below: of the vertical axes, see `plot_error_bands`.
         columns: panels side by side.
         title: over the figure.
     """
@@ -104,7 +111,15 @@ def plot_sample_efficiency(
     handles: dict[str, Any] = {}
     for i, (place, (heading, curves)) in enumerate(zip(places.flat, panels.items(), strict=False)):
         below = label if isinstance(label, str) else label[heading]
-        plot_error_bands(curves, label=below, threshold=threshold, names=names, ax=place)
+        plot_error_bands(
+            curves,
+            label=below,
+            threshold=threshold,
+            names=names,
+            quantity=quantity,
+            linear_below=linear_below,
+            ax=place,
+        )
         place.set_title(heading, fontsize=RC["axes.titlesize"])
         if i % columns:
             place.set_ylabel("")

@@ -66,6 +66,21 @@ def test_balance_ratio_marks_one_and_leaves_out_what_has_none():
     assert ax.get_yscale() == "log"
 
 
+def test_balance_panels_share_a_scale():
+    """Round one scale with 1 in its middle; a neuron's line begins where it is there."""
+    ratios = np.array([[4.0, np.nan], [2.0, 1.0], [1.0, 0.5]])
+    rounds = np.arange(1, 4)
+    panels = {"a": (rounds, ratios), "b": (rounds, np.ones((3, 1)))}
+    figure = plots.plot_balance_panels(panels, columns=2)
+    first, second = figure.axes
+    assert [first.get_title(), second.get_title()] == ["a", "b"]
+    assert first.get_ylim() == second.get_ylim()
+    np.testing.assert_allclose(np.prod(first.get_ylim()), 1, rtol=1e-12)
+    assert first.get_ylim()[1] > 4
+    assert {first.get_xlabel(), second.get_xlabel()} == {"round"}
+    np.testing.assert_array_equal(drawn(first)[2].get_ydata(), [np.nan, 1.0, 0.5])
+
+
 def dots(ax):
     return [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "o"]
 

@@ -39,6 +39,18 @@ def test_bands_show_medians_and_leave_out_what_is_missing():
     assert any(set(np.asarray(line.get_ydata())) == {1e-3} for line in ax.lines)
 
 
+def test_an_axis_that_shows_zero():
+    """Errors of zero are drawn where the axis is linear; its label is the one asked for."""
+    panels = {"one": {"pursuit": (SAMPLES, np.array([[0.1], [0.01], [0.0]]))}}
+    figure = plots.plot_sample_efficiency(panels, quantity="share wrong", linear_below=1e-3)
+    ax = figure.axes[0]
+    assert ax.get_yscale() == "symlog"
+    assert ax.get_ylabel() == "share wrong"
+    assert ax.get_ylim()[0] < 0
+    line = next(line for line in ax.lines if line.get_label() == "pursuit")
+    np.testing.assert_array_equal(line.get_ydata(), [0.1, 0.01, 0.0])
+
+
 def test_small_starts_share_the_colour_dashed():
     """In every panel, whatever other curves it has; the legend names each method once."""
     panels = {
