@@ -1,6 +1,7 @@
 """Data sets, generated or bundled."""
 
 from nsjax.data.modular import modular_addition
+from nsjax.data.sensing import compressed_sensing
 from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere
 from nsjax.data.tabular import BUNDLED, bundled, read_npz, standardised
@@ -11,6 +12,7 @@ __all__ = [
     "SPARSE",
     "Target",
     "bundled",
+    "compressed_sensing",
     "gaussian",
     "hypercube",
     "modular_addition",

@@ -1,4 +1,4 @@
-"""Diagonal networks `H(x; u, v) = sum_j u_j v_j x_j`: pursuit, gradient flow, and sparse recovery."""
+"""Diagonal networks `H(x; u, v) = sum_j u_j v_j x_j`: pursuit, gradient flow, sparsity."""
 
 from nsjax.pursuit.diagonal.comparison import (
     common_start,

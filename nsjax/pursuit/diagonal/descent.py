@@ -10,6 +10,7 @@ Source: B. Woodworth et al., Kernel and Rich Regimes in Overparametrized Models 
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -133,7 +134,7 @@ def flow_limit(
     x, y = problem(x, y)
     for alpha in alphas:
         _check.positive("alphas", alpha)
-    if any(later >= alpha for alpha, later in zip(alphas, alphas[1:], strict=False)):
+    if any(later >= alpha for alpha, later in itertools.pairwise(alphas)):
         raise ValueError(f"alphas must fall, got {alphas}")
     dual, before, found = jnp.zeros_like(y), max(1.0, *alphas), []
     for alpha in alphas:
@@ -146,9 +147,7 @@ def flow_limit(
     return solutions, jnp.linalg.norm(y - solutions @ x.T, axis=1) / jnp.linalg.norm(y)
 
 
-def _newton(
-    x: jax.Array, y: jax.Array, dual: jax.Array, alpha: jax.Array, tol: float
-) -> jax.Array:
+def _newton(x: jax.Array, y: jax.Array, dual: jax.Array, alpha: jax.Array, tol: float) -> jax.Array:
     """Minimum of the convex function whose gradient is minus the residual."""
     limit, eps = tol * jnp.linalg.norm(y), jnp.finfo(x.dtype).eps
 

@@ -36,7 +36,7 @@ class DiagonalNCF:
     def __call__(
         self, weights: tuple[jax.Array, jax.Array], correlations: Float[Array, " d"]
     ) -> Float[Array, ""]:
-        """`sum_j c_j u_j v_j` at `weights = (u, v)`; `correlations` are zero for trained neurons."""
+        """`sum_j c_j u_j v_j` at `weights = (u, v)`; c is zero for trained neurons."""
         u, v = weights
         return jnp.sum(correlations * u * v)
 
