@@ -172,5 +172,6 @@ def _newton(x: jax.Array, y: jax.Array, dual: jax.Array, alpha: jax.Array, tol: 
         residual = y - x @ coefficients(x, dual, alpha)
         return dual, residual, jnp.where(good, 1.0, 0.5 * scale), count + 1
 
-    start = (dual, y - x @ coefficients(x, dual, alpha), jnp.ones((), x.dtype), 0)
+    residual, count = y - x @ coefficients(x, dual, alpha), jnp.zeros((), int)
+    start: tuple[jax.Array, ...] = (dual, residual, jnp.ones((), x.dtype), count)
     return lax.while_loop(unfinished, step, start)[0]

@@ -73,7 +73,7 @@ def grow(
         values = minimise(inputs, y, values)
         return order, values, y - inputs @ values, count + 1
 
-    start = (jnp.full(n, d), jnp.zeros(n, x.dtype), y, jnp.zeros((), int))
+    start: tuple[jax.Array, ...] = (jnp.full(n, d), jnp.zeros(n, x.dtype), y, jnp.zeros((), int))
     order, values, residual, count = lax.while_loop(unfinished, add, start)
     coefficients = jnp.zeros(d, x.dtype).at[order].set(values, mode="drop")
     return Growth(coefficients, order, count, jnp.sum(residual**2) / reference**2)

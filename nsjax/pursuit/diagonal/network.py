@@ -7,7 +7,7 @@ Neuron j sees input j alone. With the residual r of a saddle its NCF is `c_j u_j
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -78,8 +78,10 @@ def minimise(
     def residuals(pair: tuple[jax.Array, jax.Array], _: None) -> jax.Array:
         return y - x @ (pair[0] * pair[1])
 
-    solver = optx.LevenbergMarquardt(rtol=_TOL, atol=_TOL, linear_solver=lx.Normal(lx.Cholesky()))
-    found = optx.least_squares(
+    solver: Any = optx.LevenbergMarquardt(
+        rtol=_TOL, atol=_TOL, linear_solver=lx.Normal(lx.Cholesky())
+    )
+    found: Any = optx.least_squares(
         residuals, solver, weights(coefficients, imbalance), max_steps=max_steps, throw=False
     )
     u, v = found.value

@@ -52,7 +52,8 @@ def successive_saddles(x: Any, y: Any, *, tol: float = 1e-9, max_saddles: int = 
     sizes, beta = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     rates = x.T @ y
     floor = tol * np.max(np.abs(rates))
-    visited, times, order, dropped = [beta], [0.0], [], 0
+    visited, times, dropped = [beta], [0.0], 0
+    order: list[int] = []
     while np.max(np.abs(rates)) > floor:
         if len(order) == max_saddles:
             raise RuntimeError(f"the flow visits more than max_saddles = {max_saddles} saddles")
