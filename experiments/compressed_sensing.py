@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +48,7 @@ class Config:
     followed: int = 20
     """Instances for which gradient flow is integrated, for the order of its neurons."""
     followed_alpha: float = 1e-6
-    """Its initial scale."""
+    """Its initial scale, one of `alphas`."""
     first: int = 5
     """How many first neurons have to come in one order."""
     phase_samples: tuple[int, ...] = (20, 40, 60)
@@ -105,6 +106,12 @@ grow_by_flow = jax.jit(
 )
 
 
+@partial(jax.jit, static_argnames="alphas")
+def flow_limits(x: Any, y: Any, alphas: tuple[float, ...]) -> Any:
+    """Ends of gradient flow, see `diagonal.flow_limit`."""
+    return jax.vmap(lambda x, y: diagonal.flow_limit(x, y, alphas))(x, y)
+
+
 def solve(
     batch: tuple[Any, ...], deltas: tuple[float, ...], alphas: tuple[float, ...]
 ) -> tuple[Solutions, dict[str, list[list[int]]], dict[str, float]]:
@@ -124,7 +131,7 @@ def solve(
     visited = [diagonal.successive_saddles(*each) for each in problems]
     solutions[MEMORY] = np.array([each.coefficients[-1] for each in visited])
     orders[MEMORY] = [each.order.tolist() for each in visited]
-    limits, _ = jax.jit(jax.vmap(lambda x, y: diagonal.flow_limit(x, y, alphas)))(x, y)
+    limits, _ = flow_limits(x, y, alphas)
     for i, alpha in enumerate(alphas):
         solutions[descent_label(alpha)] = np.asarray(limits[:, i])
     matched = [diagonal.orthogonal_matching_pursuit(*each) for each in problems]
@@ -139,19 +146,19 @@ def solve(
     return solutions, orders, residuals
 
 
-def follow(config: Config, batch: tuple[Any, ...]) -> dict[str, Any]:
+def follow(config: Config, batch: tuple[Any, ...], solutions: Solutions) -> dict[str, Any]:
     """Gradient flow integrated on the first instances: order of births, end, and the limit's."""
     _, x, y, _ = (part[: config.followed] for part in batch)
     alpha = config.followed_alpha
     flow = jax.jit(jax.vmap(lambda x, y: diagonal.flow(x, y, alpha=alpha)))(x, y)
-    limits, _ = jax.jit(jax.vmap(lambda x, y: diagonal.flow_limit(x, y, (alpha,))))(x, y)
+    limits = solutions[descent_label(alpha)][: config.followed]
     births = np.asarray(flow.births)
     return {
         "order": [
             np.argsort(row, kind="stable")[: np.isfinite(row).sum()].tolist() for row in births
         ],
         "residual": float(np.max(flow.residual)),
-        "gap": float(np.max(np.abs(flow.coefficients - limits[:, 0]))),
+        "gap": float(np.max(np.abs(flow.coefficients - limits))),
         "steps": int(np.max(flow.steps)),
     }
 
@@ -161,7 +168,7 @@ def compare(config: Config, sparsity: int) -> tuple[Solutions, dict[str, Any]]:
     batch = draw(config, config.samples, sparsity, config.instances)
     solutions, orders, residuals = solve(batch, config.deltas, config.alphas)
     values: dict[str, Any] = {"residuals": residuals}
-    followed = follow(config, batch) if config.followed else None
+    followed = follow(config, batch, solutions) if config.followed else None
     least = np.abs(solutions[BP]).sum(axis=1)
     for name, beta in solutions.items():
         row = {

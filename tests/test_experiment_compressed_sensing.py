@@ -18,7 +18,7 @@ def test_run_and_resume(tmp_path, capsys, monkeypatch):
         deltas=(1e-2,),
         alphas=(1.0, 1e-6),
         followed=2,
-        followed_alpha=1e-2,
+        followed_alpha=1e-6,
         phase_samples=(12,),
         phase_sparsities=(2, 12),
         phase_instances=3,
