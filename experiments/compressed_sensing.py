@@ -59,7 +59,7 @@ class Config:
     """Its instances at each point."""
     phase_deltas: tuple[float, ...] = (1e-2,)
     """Its norms for the flow without memory."""
-    phase_alphas: tuple[float, ...] = (1.0, 1e-1, 1e-3, 1e-6)
+    phase_alphas: tuple[float, ...] = (1.0, 1e-3, 1e-6)
     """Its initial scales of gradient descent, falling."""
     seed: int = 0
     """Seed of data and directions."""

@@ -21,8 +21,8 @@ def plot_recovery(
     """Phase diagrams: share of instances recovered against samples and sparsity, a panel a method.
 
     Args:
-        panels: title to shares `(K, N)`, of K sparsities and N numbers of samples; NaN where
-            nothing was run.
+        panels: title, broken at its comma, to shares `(K, N)`, of K sparsities and N numbers of
+            samples; NaN where nothing was run.
         samples: the N numbers of samples.
         sparsities: the K sparsities.
         columns: panels side by side.
@@ -47,7 +47,7 @@ def plot_recovery(
         place.set_xticks(range(len(samples)), [str(n) for n in samples])
         place.set_yticks(range(len(sparsities)), [str(k) for k in sparsities])
         place.grid(False)
-        place.set_title(title, fontsize=RC["axes.titlesize"])
+        place.set_title(title.replace(", ", ",\n"), fontsize=RC["axes.titlesize"])
         if i + columns >= len(panels):
             place.set_xlabel("samples $n$")
         if i % columns == 0:
