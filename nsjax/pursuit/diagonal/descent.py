@@ -63,7 +63,7 @@ def flow(
     birth: float = 1e-2,
     tol: float = 1e-5,
     rtol: float = 1e-6,
-    max_steps: int = 4096,
+    max_steps: int = 6144,
 ) -> Flow:
     """Gradient flow from `u = alpha`, `v = 0`, integrated until it fits. Traced: `vmap` it.
 
@@ -102,9 +102,13 @@ def flow(
     times, duals = solved.ts, solved.ys
     assert times is not None
     assert duals is not None
-    grown = jnp.abs(coefficients(x, duals, alpha)) >= birth
-    saved = jnp.isfinite(times)[:, None]
-    births = jnp.min(jnp.where(grown & saved, times[:, None], jnp.inf), axis=0)
+    # Log-sizes are nearly linear in time between steps, coefficients are not.
+    sizes = jnp.abs(duals @ x)
+    level = 0.5 * jnp.arcsinh(2 * birth / alpha**2)
+    crossed = (sizes[1:] >= level) & (sizes[:-1] < level) & jnp.isfinite(times[1:])[:, None]
+    part = (level - sizes[:-1]) / jnp.where(crossed, sizes[1:] - sizes[:-1], 1)
+    at = times[:-1, None] + part * jnp.diff(times)[:, None]
+    births = jnp.min(jnp.where(crossed, at, jnp.inf), axis=0)
     last = jnp.sum(jnp.isfinite(times)) - 1
     beta = coefficients(x, duals[last], alpha)
     end = jnp.linalg.norm(y - x @ beta) / jnp.linalg.norm(y)
