@@ -49,7 +49,7 @@ class Config:
     """Distinct KKT neurons that a round of the pursuit adds."""
     margin: float = 0.5
     """Neurons that are added once every training pair is right, over those there were."""
-    steps: int = 100
+    steps: int = 200
     """Evaluations of L-BFGS in each round."""
     starts: int = 64
     """Starts of the ascent of the NCF."""

@@ -2,6 +2,7 @@
 
 from nsjax.data.modular import modular_addition
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
+from nsjax.data.sensing import compressed_sensing
 from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.splits import split
 from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere
@@ -14,6 +15,7 @@ __all__ = [
     "SPARSE",
     "Target",
     "bundled",
+    "compressed_sensing",
     "gaussian",
     "hypercube",
     "modular_addition",

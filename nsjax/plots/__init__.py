@@ -9,6 +9,7 @@ from nsjax.plots.cascade import (
     plot_neuron_residuals,
     plot_visits,
 )
+from nsjax.plots.compressed_sensing import plot_recovery
 from nsjax.plots.diagnostics import (
     plot_balance_panels,
     plot_balance_ratio,
@@ -69,6 +70,7 @@ __all__ = [
     "plot_neuron_norms",
     "plot_neuron_residuals",
     "plot_path_length",
+    "plot_recovery",
     "plot_sample_efficiency",
     "plot_series",
     "plot_shares",

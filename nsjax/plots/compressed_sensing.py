@@ -1,0 +1,57 @@
+"""Plots of sparse recovery: phase diagrams, and l1 norms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nsjax.plots.style import RC, grid
+
+
+def plot_recovery(
+    panels: Mapping[str, Any],
+    *,
+    samples: Sequence[int],
+    sparsities: Sequence[int],
+    columns: int = 4,
+) -> Figure:
+    """Phase diagrams: share of instances recovered against samples and sparsity, a panel a method.
+
+    Args:
+        panels: title, broken at its comma, to shares `(K, N)`, of K sparsities and N numbers of
+            samples; NaN where nothing was run.
+        samples: the N numbers of samples.
+        sparsities: the K sparsities.
+        columns: panels side by side.
+
+    Raises:
+        ValueError: if shares do not fit.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, places = grid(rows, columns, panel=(1.9, 2.0))
+    for place in places.flat[len(panels) :]:
+        place.set_visible(False)
+    image = None
+    for i, (place, (title, shares)) in enumerate(zip(places.flat, panels.items(), strict=False)):
+        shares = np.asarray(shares, float)
+        if shares.shape != (len(sparsities), len(samples)):
+            raise ValueError(
+                f"panels[{title!r}] must have shape {(len(sparsities), len(samples))}, got "
+                f"{shares.shape}"
+            )
+        image = place.imshow(shares, origin="lower", aspect="auto", vmin=0, vmax=1, cmap="viridis")
+        place.set_xticks(range(len(samples)), [str(n) for n in samples])
+        place.set_yticks(range(len(sparsities)), [str(k) for k in sparsities])
+        place.grid(False)
+        place.set_title(title.replace(", ", ",\n"), fontsize=RC["axes.titlesize"])
+        if i + columns >= len(panels):
+            place.set_xlabel("samples $n$")
+        if i % columns == 0:
+            place.set_ylabel("sparsity $k$")
+    if image is not None:
+        figure.colorbar(image, ax=places, label="share recovered", aspect=30)
+    return figure
