@@ -175,6 +175,7 @@ def test_visits_read_off_the_cascade_are_its_own() -> None:
         assert mine.method == "read"
 
 
+@pytest.mark.slow
 def test_a_linear_network_passes_its_singular_values() -> None:
     """q = 2: strict saddles; plateau losses are those of the truncated target (Saxe et al.)."""
     x = math.sqrt(40) * jnp.linalg.qr(data.gaussian(jax.random.key(0), 40, 4))[0]
