@@ -103,9 +103,8 @@ def split(config: Config, fraction: float, seed: int) -> Split:
         raise ValueError(
             f"fractions must leave pairs on both sides of the split, got {fraction:g} of {len(x)}"
         )
-    order = jax.random.permutation(keys[0], len(x))
-    first, rest = order[:seen], order[seen:]
-    return Split(x[first], y[first], (x[rest], y[rest]), keys[1])
+    (seen_x, seen_y), unseen = data.split(keys[0], x, y, seen)
+    return Split(seen_x, seen_y, unseen, keys[1])
 
 
 def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
