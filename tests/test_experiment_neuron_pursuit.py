@@ -60,8 +60,8 @@ def test_run_and_resume(small, capsys, monkeypatch):
     assert neuron_pursuit.main(small) == folder
 
 
-def test_a_file_is_split_and_its_held_out_part_certifies(small, tmp_path):
-    """Rows of the file are trained on, or held out; the cell is named after its contents."""
+def test_a_file_is_split_in_three(small, tmp_path):
+    """Rows are for training, validation or the test; the cell is named after the contents."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(75, 4))
     np.savez(tmp_path / "mine.npz", x=x, y=x[:, 0] * x[:, 1])
@@ -69,13 +69,15 @@ def test_a_file_is_split_and_its_held_out_part_certifies(small, tmp_path):
     config = dataclasses.replace(small, task=(task,), inputs=("cube", "sphere"), seeds=1)
     (point,) = neuron_pursuit.sweep(config)
     learned = neuron_pursuit.prepare(config, point)
-    assert (learned.x.shape, learned.test[0].shape) == ((60, 5), (15, 5))
-    rows = np.concatenate([learned.x, learned.test[0]])[:, :4]
+    parts = [learned.x, learned.validation[0], learned.test[0]]
+    assert [part.shape for part in parts] == [(45, 5), (15, 5), (15, 5)]
+    rows = np.concatenate(parts)[:, :4]
     np.testing.assert_allclose(np.sort(rows, axis=0), np.sort(x, axis=0), rtol=1e-6)
     folder = neuron_pursuit.main(config)
     ((name, found),) = json.loads((folder / "results.json").read_text())["values"].items()
     assert name.startswith("npz-")
-    assert found["test_error"] == pytest.approx(found["certificate"]["validation"])
+    # Two parts of the rows, and two errors.
+    assert 0 < found["certificate"]["validation"] != found["test_error"] > 0
 
 
 @pytest.mark.parametrize(
