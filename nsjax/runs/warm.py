@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 
 class Compilations:
     """Counts the programs that JAX compiles."""
 
     def __init__(self) -> None:
+        # Here, so that a script's --help need not wait for it.
+        import jax
+
         self.count = 0
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
