@@ -276,7 +276,8 @@ def round_line(number: int, info: pursuit.Info) -> str:
     return (
         f"round {number}: {lanes}; the best has {counts} neurons, new in {where}, "
         f"NCF {value:.2e}, training error {float(info.error[lane]):.1e}, "
-        f"test error {float(info.test[lane]):.1e}"
+        f"test error {float(info.test[lane]):.1e}, norm ratios within a factor "
+        f"{np.exp(float(info.imbalance[lane])):.2g} of balance"
     )
 
 
