@@ -86,7 +86,7 @@ def _before(task: Task, params: Any) -> tuple[float, float, bool]:
     outputs = apply(params, problem.x, task.method.activation)
     loss = float(LOSSES[name](outputs, problem.y) / problem.reference)
     score = measured.loss if task.validation is None else measured.validation
-    return float(score), loss, bool(task.fits(measured.loss, measured.error))
+    return float(score), loss, bool(task.limits.fits(measured.loss, measured.error))
 
 
 def step(task: Task, state: State) -> tuple[State, Info]:
@@ -158,9 +158,9 @@ def _advance(
     falls = (gain > 0) & (gain >= limits.rescue)
     neurons = np.sum(counts, axis=1)
     right = np.where(live & (state.right == 0) & (given.error <= 0), neurons, state.right)
-    fits = given.loss <= limits.tol
+    fits = limits.fits(given.loss, given.error)
     if limits.until == "accuracy":
-        fits = (given.error <= 0) & (neurons >= (1 + limits.margin) * right)
+        fits &= neurons >= (1 + limits.margin) * right
     ends = (
         (~np.isfinite(loss), Stop.NOT_FINITE),
         (fits, Stop.FITTED),

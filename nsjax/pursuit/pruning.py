@@ -90,7 +90,7 @@ def _smallest_fit(
     for start in range(0, len(sets), width):
         chunk = sets[start : start + width]
         fits = _refitted(task, params, chunk, width, steps=task.config.steps)
-        learned = np.asarray(task.fits(fits.given.loss, fits.given.error))
+        learned = np.asarray(task.limits.fits(fits.given.loss, fits.given.error))
         fitting += [
             (places, tuple(np.asarray(weight[i]) for weight in fits.params))
             for i, places in enumerate(chunk)

@@ -32,6 +32,10 @@ class Limits(NamedTuple):
     until: str
     margin: float
 
+    def fits(self, loss: Any, error: Any) -> Any:
+        """Whether networks of that relative loss and error on the data as given fit, by `until`."""
+        return error <= 0 if self.until == "accuracy" else loss <= self.tol
+
 
 class Task:
     """What a pursuit learns: checked data in working units, and static settings.
@@ -128,10 +132,6 @@ class Task:
         return Limits(
             c.tol, c.rescue, c.max_neurons, most, c.max_rounds, c.patience, c.until, c.margin
         )
-
-    def fits(self, loss: Any, error: Any) -> Any:
-        """Whether networks of that relative loss and error on the data as given fit, by `until`."""
-        return error <= 0 if self.config.until == "accuracy" else loss <= self.config.tol
 
     @property
     def problem_is_weighed(self) -> bool:
