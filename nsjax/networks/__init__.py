@@ -1,7 +1,9 @@
-"""Homogeneous networks: parameters are tuples of weight matrices."""
+"""Homogeneous networks, tuples of weight matrices, and the CP-polynomial neuron (`cp`)."""
 
+from nsjax.networks import cp
 from nsjax.networks.activations import PolyLeakyReLU
 from nsjax.networks.balance import balance
+from nsjax.networks.bases import BASES, Basis, register_basis
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
 from nsjax.networks.homogeneous import (
     activation_degree,
@@ -15,6 +17,8 @@ from nsjax.networks.homogeneous import (
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [
+    "BASES",
+    "Basis",
     "HomogeneousNeurons",
     "NeuronFamily",
     "PolyLeakyReLU",
@@ -22,9 +26,11 @@ __all__ = [
     "append_neuron",
     "apply",
     "balance",
+    "cp",
     "degree",
     "features",
     "init",
     "pullback",
+    "register_basis",
     "teacher_targets",
 ]
