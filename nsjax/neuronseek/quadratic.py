@@ -29,7 +29,8 @@ class Quadratic(NamedTuple):
         """Products, streams and numbers that are not zero: what the fewest of is wanted."""
         rank = len(self.coefficients)
         streams = int(rank > 0) + int(np.any(self.pure))
-        return rank, streams, np.count_nonzero(self.pure) + np.count_nonzero(self.factors)
+        numbers = np.count_nonzero(self.pure) + np.count_nonzero(self.factors)
+        return rank, streams, int(numbers)
 
 
 def least(form: Quadratic, tol: float) -> Quadratic:
