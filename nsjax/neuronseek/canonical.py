@@ -110,7 +110,7 @@ def _canonical_order(
     rank = terms.coefficients.shape[1]
     if order == 2 and len(pure) == 1 and rank:
         form = quadratic.Quadratic(pure[0], terms.coefficients[0], terms.factors)
-        form = quadratic.least(form, tol * float(sizes[0]))
+        form = quadratic.least(form, float(sizes[0]), tol)
         found = unit_factors(CPTerms(form.coefficients[None], form.factors), tol)
         pure, terms = _axes_to_powers(form.pure[None], found)
     return _small_to_zero(pure, tol * sizes[:, None]), _sorted(terms)

@@ -195,9 +195,9 @@ def test_ten_thousand_inputs():
     """No array of d x d."""
     rng = np.random.default_rng(0)
     d = 10_000
-    terms = {n: CPTerms(np.ones((1, 3)), rng.standard_normal((n, 3, d))) for n in (2, 3)}
+    terms = {n: CPTerms(np.ones((1, 2)), rng.standard_normal((n, 2, d))) for n in (2, 3)}
     given = Formula(CPNeuron(np.zeros(1), {2: rng.standard_normal((1, d))}, terms, {}))
-    assert given.structure() == Structure((2,), ((2, 3), (3, 3)), ())
+    assert given.structure() == Structure((2,), ((2, 2), (3, 2)), ())
     assert given.equivalent(disguised(given, rng), tol=1e-9)
 
 
