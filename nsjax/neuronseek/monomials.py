@@ -74,12 +74,12 @@ def _top(
         least = 1e-4 * whole
         score = sum(inner(x, each, order)[i] ** 2 for each in r.T)
         score = jnp.where(norm > least, score / jnp.maximum(norm, least), 0)
-        d, order = score.shape[0], score.ndim
+        d, k = score.shape[0], score.ndim
         places = jnp.indices(score.shape, sparse=True)
         sorted_ = functools.reduce(
-            jnp.logical_and, (places[i] <= places[i + 1] for i in range(order - 1)), True
+            jnp.logical_and, (places[i] <= places[i + 1] for i in range(k - 1)), True
         )
-        together.append(jnp.where(sorted_, score, -jnp.inf).reshape(d**order))
+        together.append(jnp.where(sorted_, score, -jnp.inf).reshape(d**k))
     return lax.top_k(jnp.concatenate(together), keep)
 
 
