@@ -25,6 +25,7 @@ class Log:
     shares: list[dict[str, float]] = field(default_factory=list)
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
 
     def __call__(self, model: Model, action: str) -> None:
@@ -39,7 +40,10 @@ class Log:
         self.train.append(float(np.mean(space.losses(model, space.train))))
         judged = float(np.mean(space.losses(model, space.hold))) if space.judged else np.nan
         self.validation.append(judged)
+        self.errors.append(space.error(model))
         self.actions.append(action)
+        if space.on_step is not None:
+            space.on_step(f"{action}: training loss {self.train[-1]:.2e}, held out {judged:.2e}")
 
 
 class Found(NamedTuple):

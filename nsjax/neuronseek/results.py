@@ -56,6 +56,10 @@ class Search(NamedTuple):
         parameters: free numbers of the formula.
         warnings: failure signatures with what to try, in words.
         evaluations: residuals with their Jacobian, or gradients, over the search.
+        resolution: share of the targets' variance below which a term cannot be told from noise
+            with these samples, as an order of magnitude: the larger of what the held-out test sees,
+            `4 z^2 / m` of the noise, and what the moments see of a product of dense projections,
+            `20 d / n` of it. NaN for gradient training.
     """
 
     formula: Formula
@@ -68,6 +72,7 @@ class Search(NamedTuple):
     parameters: int
     warnings: tuple[str, ...]
     evaluations: int
+    resolution: float
 
     @property
     def message(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.large import minimise
 from nsjax.neuronseek.model import Model, design, outputs, pool, unpool
 from nsjax.objectives import LOSSES
+from nsjax.pursuit.problem import prediction_error
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Workspace:
         config: settings.
         train: samples that fits see, boolean `(n,)`.
         hold: samples that judge candidates, boolean `(n,)`; none of them if there are too few.
+        on_step: called with words on every step.
         evaluations: of normal equations or gradients so far.
         labels: how many terms of each kind there have been.
     """
@@ -40,6 +42,7 @@ class Workspace:
     config: Config
     train: np.ndarray
     hold: np.ndarray
+    on_step: Callable[[str], None] | None = None
     evaluations: int = 0
     labels: collections.Counter[str] = field(default_factory=collections.Counter)
     _device: dict[str, jax.Array] = field(default_factory=dict)
@@ -84,6 +87,13 @@ class Workspace:
     def losses(self, model: Model, rows: np.ndarray) -> np.ndarray:
         """Loss of every sample of some, over `reference`, `(m,)`."""
         return sample_losses(self.outputs(model, rows), self.y[rows], self.loss) / self.reference
+
+    def error(self, model: Model) -> float:
+        """Mean squared error over the targets' variance, or share of wrong classes, held out."""
+        if not self.judged:
+            return float("nan")
+        h, y = self.outputs(model, self.hold), self.y[self.hold]
+        return float(prediction_error(self.loss, jnp.asarray(h), jnp.asarray(y)))
 
     def residual(self, model: Model) -> np.ndarray:
         """Minus the gradient of the loss in the outputs, of all samples, `(n, c)`."""
