@@ -208,10 +208,11 @@ class Formula:
         """The same function in one form: pure powers first, few interactions, terms sorted.
 
         Factors of interactions have norm 1 and a positive largest entry. Terms of one input are
-        powers, terms with the same factors are one, an order whose tensor is diagonal is a power,
-        and for one output order 2 has the fewest products of all splits into powers, nothing or the
-        whole diagonal on one side and a matrix of least rank on the other. Higher orders keep their
-        number of terms otherwise: their least rank is hard to find.
+        powers, terms with the same factors are one, and an order whose tensor is diagonal is a
+        power. For one output, order 2 has the fewest products of three splits: its powers as they
+        are, none, or its whole diagonal, and a matrix of least rank; equal counts go to fewer
+        streams. In higher orders `x_j^(n-1) (u . x)` gives its power of x_j to the pure stream, and
+        terms that differ in one factor become one; a least rank is not promised there.
 
         Args:
             tol: numbers below this, beside the sum of coefficients of their order, are zero.

@@ -95,6 +95,37 @@ def test_no_form_has_more_interactions_than_were_given(given):
             "3 x0 x2 (x0 + x1)",
             "I3",
         ),
+        (formula(2, products=[(1, [1, 1], [1, 0], [1, 0])]), "x0^3 + x0^2 x1", "x^3 + I3"),
+        (
+            formula(5, products=[(1, E[0], E[1], E[2]), (2, E[3], E[0], E[1])]),
+            "2 x0 x1 (0.5 x2 + x3)",
+            "I3",
+        ),
+        (
+            # Three terms with x0 and (x1 + x2), which add up to x0^2 (x1 + x2).
+            formula(
+                5,
+                products=[
+                    (1, E[0], E[1] + E[2], E[0] + E[3]),
+                    (-1, E[1] + E[2], E[3] + E[4], E[0]),
+                    (1, E[0], E[1] + E[2], E[4]),
+                ],
+            ),
+            "x0^2 (x1 + x2)",
+            "I3",
+        ),
+        (
+            # Only after two steps is there a power to take out.
+            formula(
+                5,
+                products=[
+                    (1, E[0], E[0] + E[1], E[0] + E[2]),
+                    (-1, E[0], E[0] + E[1], E[2]),
+                ],
+            ),
+            "x0^3 + x0^2 x1",
+            "x^3 + I3",
+        ),
         (
             # The cube of a sum and of a difference: their mixed terms cancel in pairs.
             formula(
@@ -189,6 +220,13 @@ def test_several_outputs_share_a_diagonal_order():
     factors[0, 1, 1] = 0.5
     one = Formula(CPNeuron(np.zeros(2), {}, {2: CPTerms(coefficients, factors)}, {}))
     assert str(one.structure()) == "2 I2"
+
+
+def test_several_outputs_give_powers_to_the_pure_stream():
+    """x0 (x0 + 2 x1), once and twice."""
+    terms = CPTerms(np.array([[1.0], [2.0]]), np.array([[[1.0, 0]], [[1, 2]]]))
+    given = Formula(CPNeuron(np.zeros(2), {}, {2: terms}, {})).canonical()
+    assert given.to_text() == "y0 = x0^2 + 2 x0 x1\ny1 = 2 x0^2 + 4 x0 x1"
 
 
 def test_ten_thousand_inputs():
