@@ -268,11 +268,11 @@ def test_sizes_are_bounded(monkeypatch):
 
 def test_refusing_takes_no_longer_than_reading():
     """Texts that would be slow for a scan that starts again at every quote."""
-    start = time.perf_counter()
+    start = time.process_time()
     for text in ('"' * 2_000_001, '"' + "a" * 2_000_000, "[]" * 1_000_000, " " * 2_000_000):
         with pytest.raises(ValueError, match="must be JSON"):
             Formula.from_json(text)
     keys = ", ".join(f'"k{i}": 0' for i in range(50_000))
     with pytest.raises(ValueError, match="formula must have keys"):
         Formula.from_json("{" + keys + "}")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
