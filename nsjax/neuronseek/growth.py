@@ -54,7 +54,8 @@ def add_powers(space: Workspace, model: Model, record: Record) -> Model | None:
         # A power of one input is among those of all.
         rest = tuple(m for m in model.monomials if len(set(m)) > 1 or len(m) not in orders)
         new = space.fit(model.with_columns(powers, rest), tol=1e-6)
-        if best is None or _loss(space, new) < _loss(space, best[0]):
+        # Of subsets that held-out samples cannot tell apart, the first one.
+        if best is None or judging.compare(space, best[0], new).z > 1:
             best = new, orders
     if best is None or not judging.better(space, model, best[0]):
         return None
