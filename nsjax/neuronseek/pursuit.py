@@ -15,6 +15,8 @@ from nsjax.neuronseek.workspace import Workspace
 
 AS_GOOD = 0.01
 """Relative difference of held-out losses up to which the smaller model is preferred."""
+FIRST = 24
+"""Monomials that are tried before whole streams are; more only if those do not explain all."""
 FEW = 8
 """Monomials that are the formula, if they are exact."""
 SAMPLED = 2000
@@ -69,7 +71,7 @@ class Found(NamedTuple):
 
 def search(space: Workspace, rng: np.random.Generator) -> Found:
     """The better of two ways to grow: few monomials first, or whole streams first."""
-    sparse = _sparse(space, rng)
+    sparse = _sparse(space, rng, FIRST)
     if sparse is not None and len(sparse.model.monomials) <= FEW and _exact(space, sparse.model):
         return _finish(space, sparse)
     log = Log(space)
@@ -78,6 +80,8 @@ def search(space: Workspace, rng: np.random.Generator) -> Found:
     if model.powers or model.terms:
         model = sparsify(space, eliminate(space, model, log), log)
     dense = Found(model, log, _code(space, model), log.judged)
+    if sparse is not None and sparse.result == 2 and dense.result != 0:
+        sparse = _sparse(space, rng)
     if sparse is None or _better(space, sparse, dense) is dense:
         return _finish(space, dense)
     if space.judged and sparse.result != 0:
@@ -91,11 +95,11 @@ def search(space: Workspace, rng: np.random.Generator) -> Found:
     return _finish(space, sparse)
 
 
-def _sparse(space: Workspace, rng: np.random.Generator) -> Found | None:
+def _sparse(space: Workspace, rng: np.random.Generator, most: int | None = None) -> Found | None:
     if "monomials" not in space.config.sources:
         return None
     start = space.fit(empty(space.y.shape[1]))
-    chosen = pursue(space, start, rng)
+    chosen = pursue(space, start, rng, most)
     if not chosen.monomials:
         return None
     log = Log(space)
