@@ -29,6 +29,13 @@ from nsjax.plots.kkt import (
     plot_shares,
 )
 from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
+from nsjax.plots.neuronseek import (
+    plot_confusion,
+    plot_predictions,
+    plot_stability,
+    plot_term_shares,
+    plot_terms,
+)
 from nsjax.plots.pursuit import (
     plot_balance,
     plot_growth,
@@ -51,6 +58,7 @@ __all__ = [
     "plot_balance_ratio",
     "plot_cascade",
     "plot_circle",
+    "plot_confusion",
     "plot_descent",
     "plot_dominant",
     "plot_error_bands",
@@ -70,12 +78,16 @@ __all__ = [
     "plot_neuron_norms",
     "plot_neuron_residuals",
     "plot_path_length",
+    "plot_predictions",
     "plot_recovery",
     "plot_sample_efficiency",
     "plot_series",
     "plot_shares",
     "plot_sparsity",
     "plot_spectrum",
+    "plot_stability",
+    "plot_term_shares",
+    "plot_terms",
     "plot_used",
     "plot_visits",
     "plot_weights",
