@@ -31,6 +31,7 @@ from nsjax.plots.kkt import (
 from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
 from nsjax.plots.neuronseek import (
     plot_confusion,
+    plot_exactness,
     plot_predictions,
     plot_stability,
     plot_term_shares,
@@ -64,6 +65,7 @@ __all__ = [
     "plot_error_bands",
     "plot_escape",
     "plot_escape_times",
+    "plot_exactness",
     "plot_fourier",
     "plot_growth",
     "plot_imbalance",

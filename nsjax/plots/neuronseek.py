@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors
@@ -287,6 +288,70 @@ def plot_stability(
     return figure
 
 
+def plot_exactness(
+    rows: Mapping[str, Mapping[str, tuple[Any, Any]]],
+    *,
+    label: str = "test error (MSE / variance)",
+    ax: Axes | None = None,
+) -> Figure:
+    """Errors of many tasks, a row each; filled where the structure found is the true one.
+
+    Args:
+        rows: by task and by series, such as a level of noise: values `(S,)` of S seeds, and whether
+            each found the true structure, `(S,)`, or None where there is no truth.
+        label: of the values, on a log axis.
+        ax: where to draw; a new figure with a legend by default.
+
+    Raises:
+        ValueError: if there is no row.
+    """
+    if not rows:
+        raise ValueError("rows must have at least one task, got none")
+    series = list(dict.fromkeys(name for each in rows.values() for name in each))
+    figure, panel = axes(ax, size=(5.2, 1.4 + 0.27 * len(rows) * max(1, len(series) / 3)))
+    step = 0.7 / max(len(series), 1)
+    for place, each in enumerate(rows.values()):
+        if place % 2:
+            panel.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0)
+        for name, (values, exact) in each.items():
+            values = np.maximum(np.asarray(values, float), _LEAST)
+            filled = np.ones(len(values), bool) if exact is None else np.asarray(exact, bool)
+            color = CATEGORIES[series.index(name) % len(CATEGORIES)]
+            marker = "osD^vP"[series.index(name) % 6]
+            at = np.full(len(values), place + step * (series.index(name) - (len(series) - 1) / 2))
+            for which, face in ((filled, color), (~filled, "white")):
+                panel.plot(
+                    values[which],
+                    at[which],
+                    marker,
+                    color=color,
+                    markerfacecolor=face,
+                    markersize=4,
+                    alpha=0.8,
+                    linestyle="",
+                )
+    panel.set_xscale("log")
+    panel.set_xlabel(label)
+    panel.set_yticks(range(len(rows)), [_short(name) for name in rows])
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.grid(False, axis="y")
+    panel.tick_params(axis="y", length=0)
+    if ax is None:
+        handles = [
+            Line2D([], [], color=CATEGORIES[i % len(CATEGORIES)], marker="osD^vP"[i % 6], ls="")
+            for i in range(len(series))
+        ]
+        handles.append(Line2D([], [], color="0.3", marker="o", markerfacecolor="white", ls=""))
+        figure.legend(
+            handles,
+            [*series, "another structure"],
+            loc="outside upper center",
+            ncols=min(4, len(handles)),
+            **_LEGEND,
+        )
+    return figure
+
+
 def _rows(shares: np.ndarray) -> list[int]:
     """Terms to show, in the order in which they first came in."""
     present = shares > 0
@@ -301,7 +366,7 @@ def _rows(shares: np.ndarray) -> list[int]:
 def _is_training(history: Any) -> bool:
     """Whether steps are epochs: a search by candidates says what each of its steps did."""
     actions = tuple(getattr(history, "actions", ()))
-    return bool(actions) and all(str(action).startswith("epoch") for action in actions)
+    return bool(actions) and all("epoch" in str(action) for action in actions)
 
 
 def _errors(ax: Axes, steps: np.ndarray, history: Any) -> None:

@@ -188,3 +188,22 @@ def test_stability_counts_structures():
     for nothing in ({}, [], {"a": []}):
         with pytest.raises(ValueError, match="at least one search"):
             plots.plot_stability(nothing)
+
+
+def test_exactness_fills_what_is_exact():
+    """A row for each task, a colour for each series; all are filled where there is no truth."""
+    rows = {
+        "I2": {"1 %": ([0.1, 0.2], [True, False]), "10 %": ([0.3, 0.0], [True, True])},
+        "I3": {"10 %": ([1e-3], None)},
+    }
+    figure = plots.plot_exactness(rows, label="error")
+    (ax,) = figure.axes
+    assert ticks(ax.get_yticklabels()) == ["I2", "I3"]
+    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "error")
+    points = [line for line in ax.lines if len(line.get_xdata())]
+    open_ones = [line for line in points if line.get_markerfacecolor() == "white"]
+    assert [line.get_xdata().tolist() for line in open_ones] == [[0.2]]
+    assert sorted(x for line in points for x in line.get_xdata()) == [1e-17, 1e-3, 0.1, 0.2, 0.3]
+    assert ticks(figure.legends[0].get_texts()) == ["1 %", "10 %", "another structure"]
+    with pytest.raises(ValueError, match="rows must have at least one task, got none"):
+        plots.plot_exactness({})
