@@ -54,13 +54,13 @@ class Config:
     """Their ranks."""
     target_rank: int = 4
     """Products of order 3 in the target of CP kind of the third part."""
-    target_size: int = 3
+    target_size: int = 4
     """Projections of the target of Tucker kind, whose core of order 3 is random."""
     cp_ranks: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
     """Ranks of the CP terms that are fitted."""
-    tucker_sizes: tuple[int, ...] = (2, 3, 4, 6, 8, 10)
+    tucker_sizes: tuple[int, ...] = (2, 3, 4, 6)
     """Sizes of the Tucker cores that are fitted, at most d."""
-    starts: int = 4
+    starts: int = 3
     """Random starts of each of these fits."""
     seeds: int = 1
     """Number of seeds, from `seed` on: each its own data."""
@@ -72,7 +72,7 @@ class Config:
 
 PRESETS = {
     "quick": Config(),
-    "full": Config(preset="full", seeds=5, starts=8),
+    "full": Config(preset="full", tucker_sizes=(2, 3, 4, 6, 8), seeds=5),
 }
 ORDER = 3
 """Of the terms and cores of the third part."""
