@@ -205,7 +205,7 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
                     [found["over_noise"] for found in members],
                     [found["recovery"]["structure"] for found in members],
                 )
-                for (other, noise), members in groups.items()
+                for (other, noise), members in sorted(groups.items())
                 if other == family
             }
             for family in dict.fromkeys(family for family, _ in groups)

@@ -157,6 +157,8 @@ def target(config: Config, kind: str, seed: int) -> tuple[jax.Array, jax.Array, 
 def fit(config: Config, point: Point) -> dict[str, Any]:
     """Error and cost of one form on one target."""
     form, _, kind = point.kind.partition("-on-")
+    model: Any
+    count: Any
     x, y, clean = target(config, kind, point.seed)
     n, d = config.samples, config.dimension
     if form == "cp":

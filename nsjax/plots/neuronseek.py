@@ -403,7 +403,11 @@ def _scatter(ax: Axes, parts: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> N
     else:
         for (said, true, got), color in zip(parts, CATEGORIES, strict=False):
             alpha = min(1.0, max(0.25, 60 / max(len(true), 1) ** 0.7))
-            style = {"markersize": 5, "markeredgewidth": 0, "rasterized": len(true) > 500}
+            style: dict[str, Any] = {
+                "markersize": 5,
+                "markeredgewidth": 0,
+                "rasterized": len(true) > 500,
+            }
             ax.plot(true, got, ".", color=color, alpha=alpha, label=said, **style)
     ax.set_xlim(low, high)
     ax.set_ylim(low, high)
