@@ -63,11 +63,12 @@ def plot_terms(search: Any, *, ax: Axes | None = None) -> Figure:
     top = float(finite.max()) if finite.size else 1.0
     least = max(float(finite.min()) if finite.size else 0.1, 1e-8 * top)
     # Whole decades, so that the colour bar has labels.
-    norm = LogNorm(10 ** np.floor(np.log10(min(least, top / 3))), 10 ** np.ceil(np.log10(top)))
+    low = float(10 ** np.floor(np.log10(min(least, top / 3))))
+    norm = LogNorm(low, float(10 ** np.ceil(np.log10(top))))
     image = upper.pcolormesh(
         np.append(steps, steps[-1] + 1) - 0.5,
         np.arange(len(rows) + 1) - 0.5,
-        np.maximum(kept, norm.vmin),
+        np.maximum(kept, low),
         norm=norm,
         cmap="viridis_r",
         edgecolors="white" if len(steps) <= _FEW_STEPS else "none",
