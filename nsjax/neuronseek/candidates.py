@@ -8,7 +8,7 @@ import numpy as np
 
 from nsjax.neuronseek import fitting, moments
 from nsjax.neuronseek.model import Model, Pool, Term, design
-from nsjax.neuronseek.workspace import Workspace, sample_losses
+from nsjax.neuronseek.workspace import Workspace
 
 ROWS = 2048
 """Samples that the survivors among the starts see."""
@@ -23,10 +23,13 @@ COLUMNS = 64
 
 
 class Candidate(NamedTuple):
-    """A term and the loss, over samples that judge if there are any, with it beside the model."""
+    """A new term, and the share of the squared residual that it takes away.
+
+    The share is that of the samples that judge, of the term at its best coefficient.
+    """
 
     term: Term
-    loss: float
+    fall: float
 
 
 def propose(
@@ -91,7 +94,7 @@ def _fit_starts(
         coefficients = np.asarray(weights.coefficients[lane])[0]
         term = Term(factors, coefficients, name)
         found.append(Candidate(term, _judged(space, term, r, judge)))
-    return sorted(found, key=lambda candidate: candidate.loss)
+    return sorted(found, key=lambda candidate: -candidate.fall)
 
 
 def _starts(
@@ -161,11 +164,12 @@ def _best(losses: np.ndarray, kinds: int, keep: int) -> np.ndarray:
 
 
 def _judged(space: Workspace, term: Term, r: np.ndarray, judge: np.ndarray) -> float:
-    """Mean squared residual, with the term at its best coefficient."""
+    """Share of the squared residual `(n, c)` that a term takes away where it is judged."""
     rows = np.flatnonzero(space.train)
 
     def columns(at: np.ndarray) -> np.ndarray:
         return np.stack([np.ones(len(at)), term.values(space.x[at])], axis=1)
 
     weights = np.linalg.lstsq(columns(rows), r[rows], rcond=None)[0]
-    return float(np.mean(sample_losses(columns(judge) @ weights, r[judge])))
+    left = r[judge] - columns(judge) @ weights
+    return 1 - float(np.sum(left**2) / np.sum(r[judge] ** 2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nsjax.neuronseek import judging
-from nsjax.neuronseek.growth import Record
+from nsjax.neuronseek.growth import GROWING, Record
 from nsjax.neuronseek.model import Model, monomial_label, power_label
 from nsjax.neuronseek.workspace import Workspace
 
@@ -63,7 +63,7 @@ def eliminate(space: Workspace, model: Model, record: Record) -> Model:
         if model.parameters > SMALL:
             ranked = [pair for pair in ranked[:TRIES] if pair[1] <= NEEDED]
         for block, _ in ranked:
-            reduced = space.fit(without(model, block), tol=1e-6)
+            reduced = space.fit(without(model, block), tol=1e-6, steps=GROWING)
             if judging.harmless(space, model, reduced):
                 record(reduced, f"dropped {_name(model, block)}")
                 model = reduced

@@ -12,6 +12,8 @@ from nsjax.neuronseek import candidates, judging, monomials
 from nsjax.neuronseek.model import Model, Monomial, Term, design, power_label
 from nsjax.neuronseek.workspace import Workspace
 
+GROWING = 25
+"""Steps of a fit with a candidate: one that needs many more is none."""
 Record = Callable[[Model, str], None]
 """Takes a model and what has just been done to it."""
 MOST_COLUMNS = 4000
@@ -106,12 +108,17 @@ def add_product(
         if everywhere and not space.config.subspace < space.inputs <= EVERYWHERE:
             break
         found = candidates.propose(space, model, rng, everywhere=everywhere)
-        found = [each for each in found if _affordable(space, model, each.term)]
+        found = [
+            each
+            for each in found
+            if each.fall > space.config.gain and _affordable(space, model, each.term)
+        ]
         best = None
         for candidate in found[:2]:
-            if candidate.loss > 1.5 * found[0].loss:
+            if 1 - candidate.fall > 1.5 * (1 - found[0].fall):
                 break
-            new = space.fit(model.with_terms((*model.terms, candidate.term)), tol=1e-5)
+            grown = model.with_terms((*model.terms, candidate.term))
+            new = space.fit(grown, tol=1e-5, steps=GROWING)
             if best is None or _loss(space, new) < _loss(space, best):
                 best = new
         if best is not None and judging.better(space, model, best):
