@@ -12,6 +12,7 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
+from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "features",
     "init",
     "pullback",
+    "symmetry_directions",
     "teacher_targets",
 ]

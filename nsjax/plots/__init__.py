@@ -10,6 +10,7 @@ from nsjax.plots.cascade import (
     plot_visits,
 )
 from nsjax.plots.compressed_sensing import plot_recovery
+from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
 from nsjax.plots.diagnostics import (
     plot_balance_panels,
     plot_balance_ratio,
@@ -51,6 +52,7 @@ __all__ = [
     "plot_balance_ratio",
     "plot_cascade",
     "plot_circle",
+    "plot_constants",
     "plot_descent",
     "plot_dominant",
     "plot_error_bands",
@@ -64,12 +66,14 @@ __all__ = [
     "plot_kkt_path",
     "plot_kkt_points",
     "plot_landscape",
+    "plot_length_bounds",
     "plot_lojasiewicz",
     "plot_ncf",
     "plot_neuron_alignment",
     "plot_neuron_norms",
     "plot_neuron_residuals",
     "plot_path_length",
+    "plot_pointwise",
     "plot_recovery",
     "plot_sample_efficiency",
     "plot_series",
