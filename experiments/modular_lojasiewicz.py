@@ -45,8 +45,8 @@ class Config:
     """Shares of all m^2 pairs that are seen."""
     seeds: int = 2
     """Seeds of the split and of everything random."""
-    rounds: tuple[int, ...] = ()
-    """Rounds that are measured, from 1 on, negative ones from the end; all by default."""
+    rounds: tuple[int, ...] = (1, 2, 3, 4, -1)
+    """Rounds that are measured, from 1 on, negative ones from the end; none for all of them."""
     per_round: int = 2
     """Distinct KKT neurons that a round adds."""
     margin: float = 0.5
@@ -95,6 +95,7 @@ PRESETS = {
         preset="full",
         fractions=(0.5, 0.7, 0.9),
         seeds=5,
+        rounds=(),
         envelope=150,
         levels=16,
         envelope_starts=16,
@@ -261,7 +262,8 @@ def measure(
     along = diagnostics.pointwise(flow, limit=end.loss)
     whole = diagnostics.path_length(flow, limit=end.loss)
     values["length"] = {"total": whole.total, "error": whole.error}
-    values["pointwise"] = {"smallest": along.smallest, "at": along.at, "bound": along.bound}
+    parts = ("alpha", "smallest", "at", "bound")
+    values["pointwise"] = {part: getattr(along, part) for part in parts}
     arrays: dict[str, Any] = {"ts": along.ts, "values": along.values, "ratios": along.ratios}
     claims = {"envelope": found if found is not None and found.conclusive else None}
     if known is not None and known.conclusive:
@@ -343,9 +345,9 @@ def main(config: Config) -> Path:
 def summarise(run: runs.Run, config: Config, done: dict[Point, Any]) -> None:
     """Tables, results and figures."""
     show_constants(config, done)
-    show_lengths(config, done)
+    show_lengths(done)
     for fraction in config.fractions:
-        mine = {p: cell for p, cell in done.items() if p.fraction == fraction}
+        mine = {point: cell for point, cell in done.items() if point.fraction == fraction}
         if mine:
             draw(run, mine, fraction, config.seed)
     results = {f"f{p.fraction:g}-s{p.seed}-r{p.number}": values for p, (_, values) in done.items()}
@@ -353,64 +355,42 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, Any]) -> None:
     print(f"results and figures: {run.path}")
 
 
+CONSTANTS = (
+    "fraction|seed|round|neurons|weights|f* / f(0)|right: seen, unseen|gradient|(n-, n0, n+)|"
+    "symmetries|alpha (envelope)|mu (envelope)|mu (Hessian)|Assumption 2"
+)
+LENGTHS = (
+    "fraction|seed|neurons|length|envelope: F / F0|length|bound / length|Hessian: F / F0|length|"
+    "bound / length|smallest constant|at F / F0|bound / length|steps"
+)
+
+
 def show_constants(config: Config, done: dict[Point, Any]) -> None:
     """The critical points, and the constants at each."""
     rows = []
     for point, (_, values) in done.items():
         hessian, envelope = values.get("hessian"), values.get("envelope")
-        alpha, mu, inside = "-", "-", "-"
-        if envelope:
-            inside = {True: "yes", False: "no", None: "open"}[envelope["in_assumption2"]]
-            alpha, mu = (spread(envelope, name) for name in ("alpha", "mu"))
-        rows.append(
-            (
-                f"{point.fraction:g}",
-                point.seed,
-                point.number,
-                values["neurons"],
-                values["weights"],
-                f"{values['share']:.3g}",
-                f"{values['seen']:.2f}, {values['unseen']:.2f}",
-                f"{values['grad_norm']:.0e}{'' if values['at_rest'] else ' (not at rest)'}",
-                str(tuple(hessian["inertia"])) if hessian else "-",
-                hessian["tangents"] if hessian else "-",
-                alpha,
-                mu,
-                f"{hessian['mu']:.4g}" if hessian else "-",
-                inside,
-            )
-        )
+        cells = [f"{point.fraction:g}", *point[1:], values["neurons"], values["weights"]]
+        cells += [f"{values['share']:.3g}", f"{values['seen']:.2f}, {values['unseen']:.2f}"]
+        cells.append(f"{values['grad_norm']:.0e}{'' if values['at_rest'] else ' (not at rest)'}")
+        cells += [str(tuple(hessian["inertia"])), hessian["tangents"]] if hessian else ["-"] * 2
+        cells += [spread(envelope, name) if envelope else "-" for name in ("alpha", "mu")]
+        cells.append(f"{hessian['mu']:.4g}" if hessian else "-")
+        inside = envelope["in_assumption2"] if envelope else "-"
+        rows.append([*cells, {True: "yes", False: "no", None: "open"}.get(inside, inside)])
     runs.print_table(
         f"Critical points, addition modulo {config.modulus} (symmetries: dimensions of the "
         "Hessian's kernel that they explain; with the whole of it, alpha = 1/2 and mu by the "
         "Hessian; Assumption 2: whether the envelope's alpha lies in (0, 3/4))",
-        (
-            "fraction",
-            "seed",
-            "round",
-            "neurons",
-            "weights",
-            "f* / f(0)",
-            "right: seen, unseen",
-            "|grad f|",
-            "(n-, n0, n+)",
-            "symmetries",
-            "alpha (envelope)",
-            "mu (envelope)",
-            "mu (Hessian)",
-            "Assumption 2",
-        ),
+        CONSTANTS.split("|"),
         rows,
     )
-    for message in sorted(
-        {
-            values[name]["message"]
-            for _, values in done.values()
-            for name in ("hessian", "envelope")
-            if name in values
-        }
-    ):
+    found = [values[name] for _, values in done.values() for name in MEASURED if name in values]
+    for message in sorted({each["message"] for each in found}):
         print(f"  {message}")
+
+
+MEASURED = ("envelope", "hessian")
 
 
 def spread(envelope: dict[str, Any], name: str) -> str:
@@ -419,116 +399,76 @@ def spread(envelope: dict[str, Any], name: str) -> str:
     return f"{envelope[name]:.4f} ± {(high - low) / 2:.4f}" if np.isfinite(low) else "inconclusive"
 
 
-def show_lengths(config: Config, done: dict[Point, Any]) -> None:
+def show_lengths(done: dict[Point, Any]) -> None:
     """Lengths of the flows beside their bounds."""
     rows = []
     for point, (_, values) in done.items():
         length, along = values["length"], values["pointwise"]
-        cells: list[str] = []
-        for name in ("envelope", "hessian"):
+        height = values["start"] - values["loss"]
+        cells = [f"{point.fraction:g}", point.seed, values["neurons"]]
+        cells.append(f"{length['total']:.3f} ± {length['error']:.0e}")
+        for name in MEASURED:
             part = length.get(name)
             if part is None or not np.isfinite(part["length"]):
                 cells += ["-", "-", "-"]
                 continue
-            cells += [
-                f"{part['top'] / (values['start'] - values['loss']):.1e}",
-                f"{part['length']:.3g}",
-                f"{part['ratio']:.3f}{'' if part['holds'] else ' (not claimed)'}",
-            ]
-        rows.append(
-            (
-                f"{point.fraction:g}",
-                point.seed,
-                values["neurons"],
-                f"{length['total']:.3f} ± {length['error']:.0e}",
-                *cells,
-                f"{along['smallest']:.2g}",
-                f"{along['at'] / (values['start'] - values['loss']):.1e}",
-                f"{along['bound'] / length['total']:.3g}",
-                f"{values['method']}, {values['steps']}",
-            )
-        )
+            ratio = f"{part['ratio']:.3f}{'' if part['holds'] else ' (not claimed)'}"
+            cells += [f"{part['top'] / height:.1e}", f"{part['length']:.3g}", ratio]
+        cells += [f"{along['smallest']:.2g}", f"{along['at'] / height:.1e}"]
+        cells.append(f"{along['bound'] / length['total']:.3g}")
+        rows.append([*cells, f"{values['method']}, {values['steps']}"])
     runs.print_table(
         "Lengths of the flows (F = f - f*, F0 at the start; envelope: from its highest level on, "
         "with the constant of its radius; Hessian: from where the inequality holds with 0.99 mu; "
-        "whole flow: with the smallest |grad f| / F^(1/2) met on it)",
-        (
-            "fraction",
-            "seed",
-            "neurons",
-            "length",
-            "envelope: F / F0",
-            "length",
-            "bound / length",
-            "Hessian: F / F0",
-            "length",
-            "bound / length",
-            "smallest |grad f| / F^(1/2)",
-            "at F / F0",
-            "bound / length",
-            "steps",
-        ),
+        "last: the whole flow, with the smallest |grad f| / F^(1/2) met on it)",
+        LENGTHS.split("|"),
         rows,
     )
 
 
 def draw(run: runs.Run, done: dict[Point, Any], fraction: float, seed: int) -> None:
-    """Figures of one fraction."""
+    """Figures of one fraction: single flows of one seed, critical points of all."""
     nan = float("nan")
     along, mus, paths = {}, {}, {}
-    for point, (arrays, values) in done.items():
-        if point.seed != seed:
-            continue
+    for arrays, values in (cell for point, cell in done.items() if point.seed == seed):
         name = f"{values['neurons']} neurons"
-        parts = ("smallest", "at", "bound")
         along[name] = diagnostics.Pointwise(
-            *(arrays[part] for part in ("ts", "values", "ratios")),
-            0.5,
-            *(values["pointwise"][part] for part in parts),
+            **{part: arrays[part] for part in ("ts", "values", "ratios")},
+            **values["pointwise"],
         )
         mus[name] = values.get("hessian", {}).get("mu", nan)
         part = values["length"].get("hessian")
         if part is not None:
-            paths[name] = SimpleNamespace(
-                **{key: arrays[f"hessian_{key}"] for key in CURVE},
-                ratio=part["ratio"],
-                holds=part["holds"],
-            )
+            curves = {key: arrays[f"hessian_{key}"] for key in CURVE}
+            paths[name] = SimpleNamespace(**curves, ratio=part["ratio"], holds=part["holds"])
     cells = [values for _, values in done.values()]
-    envelopes = [values.get("envelope", {}) for values in cells]
     neurons = [values["neurons"] for values in cells]
 
-    def column(key: str, empty: Any = nan) -> list[Any]:
-        return [envelope.get(key, empty) for envelope in envelopes]
-
-    def lengths(name: str, key: str) -> list[float]:
-        return [values["length"].get(name, {}).get(key, nan) for values in cells]
+    def column(*keys: str, empty: Any = nan) -> list[Any]:
+        return [dig(values, *keys, empty=empty) for values in cells]
 
     figures = {
         "pointwise": plots.plot_pointwise(along, mus=mus),
         "constants": plots.plot_constants(
             neurons,
-            alpha=column("alpha"),
-            alpha_interval=column("alpha_interval", (nan, nan)),
-            mu=column("mu"),
-            mu_interval=column("mu_interval", (nan, nan)),
-            hessian_mu=[values.get("hessian", {}).get("mu", nan) for values in cells],
+            alpha=column("envelope", "alpha"),
+            alpha_interval=column("envelope", "alpha_interval", empty=(nan, nan)),
+            mu=column("envelope", "mu"),
+            mu_interval=column("envelope", "mu_interval", empty=(nan, nan)),
+            hessian_mu=column("hessian", "mu"),
             largest_alpha=DEGREE / (2 * (DEGREE - 1)),
         ),
         "lengths": plots.plot_length_bounds(
             neurons,
             {
-                "whole flow": (
-                    [values["length"]["total"] for values in cells],
-                    [values["pointwise"]["bound"] for values in cells],
-                ),
+                "whole flow": (column("length", "total"), column("pointwise", "bound")),
                 "from where the Hessian's $\\mu$ holds": (
-                    lengths("hessian", "length"),
-                    lengths("hessian", "bound"),
+                    column("length", "hessian", "length"),
+                    column("length", "hessian", "bound"),
                 ),
                 "within the envelope's radius": (
-                    lengths("envelope", "length"),
-                    lengths("envelope", "bound"),
+                    column("length", "envelope", "length"),
+                    column("length", "envelope", "bound"),
                 ),
             },
         ),
@@ -538,6 +478,13 @@ def draw(run: runs.Run, done: dict[Point, Any], fraction: float, seed: int) -> N
     for name, figure in figures.items():
         run.save_figure(figure, f"{name}-f{fraction:g}")
         plt.close(figure)
+
+
+def dig(values: dict[str, Any], *keys: str, empty: Any) -> Any:
+    """A value of nested ones, `empty` where it was not measured."""
+    for key in keys:
+        values = values.get(key, {})
+    return values or empty
 
 
 if __name__ == "__main__":

@@ -110,9 +110,7 @@ def plot_constants(
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure
 
 
