@@ -431,7 +431,7 @@ def draw(run: runs.Run, done: dict[Point, Any], fraction: float, seed: int) -> N
     nan = float("nan")
     along, mus, paths = {}, {}, {}
     for arrays, values in (cell for point, cell in done.items() if point.seed == seed):
-        name = f"{values['neurons']} neurons"
+        name = f"{values['neurons']} neuron{'s' if values['neurons'] > 1 else ''}"
         along[name] = diagnostics.Pointwise(
             **{part: arrays[part] for part in ("ts", "values", "ratios")},
             **values["pointwise"],
@@ -462,7 +462,7 @@ def draw(run: runs.Run, done: dict[Point, Any], fraction: float, seed: int) -> N
             neurons,
             {
                 "whole flow": (column("length", "total"), column("pointwise", "bound")),
-                "from where the Hessian's $\\mu$ holds": (
+                "where $\\mu$ of the Hessian holds": (
                     column("length", "hessian", "length"),
                     column("length", "hessian", "bound"),
                 ),

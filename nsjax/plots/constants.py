@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors
 
@@ -106,6 +107,9 @@ def plot_constants(
     left.set_ylabel(r"exponent $\alpha$")
     right.plot(x, hessian_mu, "s", **hollow)
     right.set_yscale("log")
+    right.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    right.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylabel(r"constant $\mu$")
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -131,10 +135,14 @@ def plot_length_bounds(
         color = CATEGORIES[index % len(CATEGORIES)]
         lengths, bounds = np.asarray(lengths, float), np.asarray(bounds, float)
         at = x + shift * (index - (len(curves) - 1) / 2)
+        if not np.isfinite(lengths).any():
+            continue
         look: dict[str, Any] = {"linestyle": "none", "color": color, "markersize": 4}
         ax.vlines(at, lengths, bounds, color=color, linewidth=0.6, alpha=0.5)
-        ax.plot(at, lengths, "o", label=f"{name}: measured", **look)
-        ax.plot(at, bounds, "v", markerfacecolor="none", label=f"{name}: bound", **look)
+        ax.plot(at, lengths, "o", label=name, **look)
+        ax.plot(at, bounds, "v", markerfacecolor="none", **look)
+    for marker, fill, label in (("o", "0.4", "measured"), ("v", "none", "bound")):
+        ax.plot([], [], marker, color="0.4", markerfacecolor=fill, markersize=4, label=label)
     ax.set_yscale("log")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("neurons")
