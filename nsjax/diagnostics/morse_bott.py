@@ -100,12 +100,20 @@ class MorseBott(NamedTuple):
         if not self.conclusive:
             raise ValueError(f"up_to needs constants, got none: {self.message}")
         top = _check.positive("top", top)
-        nan = float("nan")
         return Lojasiewicz(
-            *(self.alpha, self.mu, (self.alpha, self.alpha), (self.mu, self.mu)),
-            *(nan, self.mu, top, self.value, None, None, 0),
-            None if degree is None else _check.positive("degree", degree),
-            int(Fitted.FITTED),
+            alpha=self.alpha,
+            mu=self.mu,
+            alpha_interval=(self.alpha, self.alpha),
+            mu_interval=(self.mu, self.mu),
+            radius=float("nan"),
+            ball_mu=self.mu,
+            top=top,
+            value=self.value,
+            above=None,
+            below=None,
+            side=0,
+            degree=None if degree is None else _check.positive("degree", degree),
+            result=int(Fitted.FITTED),
         )
 
 

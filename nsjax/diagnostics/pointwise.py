@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
@@ -68,7 +69,7 @@ def pointwise(flow: Any, *, limit: float, alpha: float = 0.5, floor: float = 0.0
     if not _check.positive("alpha", alpha) < 1:
         raise ValueError(f"alpha must be less than 1, got {alpha!r}")
     floor = _check.non_negative("floor", floor)
-    limit = float(_check.finite("limit", np.asarray(limit, float)))
+    limit = float(_check.finite("limit", jnp.asarray(limit, float)))
     rounding = ROUNDINGS * float(np.finfo(losses.dtype).eps) * abs(limit)
     values = np.asarray(losses, float) - limit
     clear = values > max(rounding, floor)

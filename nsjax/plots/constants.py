@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors
 
@@ -112,7 +112,7 @@ def plot_constants(
     right.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylabel(r"constant $\mu$")
     for ax in (left, right):
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure
@@ -144,7 +144,7 @@ def plot_length_bounds(
     for marker, fill, label in (("o", "0.4", "measured"), ("v", "none", "bound")):
         ax.plot([], [], marker, color="0.4", markerfacecolor=fill, markersize=4, label=label)
     ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("neurons")
     ax.set_ylabel(quantity)
     figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
