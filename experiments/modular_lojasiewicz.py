@@ -105,7 +105,8 @@ ACTIVATION = nsjax.PolyLeakyReLU(2, 1.0)
 LOSS = NetworkLoss(ACTIVATION)
 DEGREE = 3
 """q of a zero block of neurons with t^2."""
-Weights = tuple[np.ndarray, np.ndarray]
+Weights = tuple[Any, Any]
+"""Incoming weights `(k, 2 m)` and outgoing ones `(m, k)`."""
 
 
 class Table(NamedTuple):
@@ -177,7 +178,10 @@ def grow(config: Config, fraction: float, seed: int) -> tuple[dict[str, Any], di
             for padded, weight in zip(params, task.units.into(here), strict=True):
                 padded[: weight.shape[0], : weight.shape[1]] = weight
             state = state._replace(params=tuple(weight[None] for weight in params))
-        new = np.asarray(state.new[0][0])[added], np.asarray(state.new[1][0])[:, added]
+        new: Weights = (
+            np.asarray(state.new[0][0])[added],
+            np.asarray(state.new[1][0])[:, added],
+        )
         arrays |= {f"new{number}_{i}": np.asarray(w) for i, w in enumerate(task.units.back(new))}
         arrays |= {f"end{number}_{i}": np.asarray(w) for i, w in enumerate(here)}
         rounds.append({"neurons": k, "loss": float(LOSS(here, *pairs.seen))})
@@ -218,7 +222,7 @@ def measure(
         "neurons": start[0].shape[0],
         "weights": weights,
         "loss": end.loss,
-        "share": end.loss / float(LOSS(tuple(np.zeros_like(w) for w in start), *pairs.seen)),
+        "share": end.loss / float(LOSS(tuple(jnp.zeros_like(w) for w in start), *pairs.seen)),
         "start": float(flow.losses[0]),
         "grad_norm": end.grad_norm,
         "moved": float(np.sqrt(sum(np.sum(step**2) for step in steps))),
@@ -262,8 +266,7 @@ def measure(
     along = diagnostics.pointwise(flow, limit=end.loss)
     whole = diagnostics.path_length(flow, limit=end.loss)
     values["length"] = {"total": whole.total, "error": whole.error}
-    parts = ("alpha", "smallest", "at", "bound")
-    values["pointwise"] = {part: getattr(along, part) for part in parts}
+    values["pointwise"] = {part: getattr(along, part) for part in POINTWISE}
     arrays: dict[str, Any] = {"ts": along.ts, "values": along.values, "ratios": along.ratios}
     claims = {"envelope": found if found is not None and found.conclusive else None}
     if known is not None and known.conclusive:
@@ -279,6 +282,7 @@ def measure(
     return arrays, values
 
 
+POINTWISE = ("alpha", "smallest", "at", "bound")
 CURVE = ("values", "remaining", "bounds")
 PART = ("length", "bound", "ratio", "holds", "since")
 
@@ -376,8 +380,8 @@ def show_constants(config: Config, done: dict[Point, Any]) -> None:
         cells += [str(tuple(hessian["inertia"])), hessian["tangents"]] if hessian else ["-"] * 2
         cells += [spread(envelope, name) if envelope else "-" for name in ("alpha", "mu")]
         cells.append(f"{hessian['mu']:.4g}" if hessian else "-")
-        inside = envelope["in_assumption2"] if envelope else "-"
-        rows.append([*cells, {True: "yes", False: "no", None: "open"}.get(inside, inside)])
+        words = {True: "yes", False: "no", None: "open"}
+        rows.append([*cells, words[envelope["in_assumption2"]] if envelope else "-"])
     runs.print_table(
         f"Critical points, addition modulo {config.modulus} (symmetries: dimensions of the "
         "Hessian's kernel that they explain; with the whole of it, alpha = 1/2 and mu by the "
