@@ -168,6 +168,8 @@ def grow(config: Config, fraction: float, seed: int) -> tuple[dict[str, Any], di
     rounds: list[dict[str, Any]] = []
     while state.result[0] == pursuit.Stop.GROWING:
         state, info = pursuit.step(task, state)
+        if not info.added[0, 0]:
+            break
         k, number = int(state.counts[0, 0]), len(rounds) + 1
         added = slice(k - int(info.added[0, 0]), k)
         params: Any = tuple(np.array(weight[0]) for weight in state.params)
