@@ -30,7 +30,10 @@ def test_run_and_resume(config, capsys, monkeypatch):
     """The pursuit learns what it has seen; a rerun computes nothing again."""
     folder = modular_addition.main(config)
     results = json.loads((folder / "results.json").read_text())["values"]
-    assert set(results["accuracy"]) == {"neuron pursuit", "Adam, width 8, small init"}
+    assert set(results["accuracy"]) == {
+        "neuron pursuit",
+        "Adam, width 8, small init, weight decay 0.0001",
+    }
     # Every start on the whole centred table comes to the maximum in closed form.
     assert results["full table"]["error"] < 1e-8
     assert results["full table"]["purity"] > 1 - 1e-8
