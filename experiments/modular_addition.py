@@ -75,10 +75,12 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        fractions=(0.2, 0.25, 0.3, 0.4, 0.5, 0.7),
+        fractions=(0.2, 0.25, 0.3, 0.5, 0.7),
         seeds=3,
         widths=(64, 128),
-        decays=(0.0, 1e-4, 1e-3),
+        rates=(1e-2,),
+        decays=(0.0, 1e-3, 3e-3),
+        adam_steps=4000,
     ),
 }
 ACTIVATION = nsjax.PolyLeakyReLU(2, 1.0)
