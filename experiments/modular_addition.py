@@ -47,8 +47,12 @@ class Config:
     """Training loss."""
     per_round: int = 4
     """Distinct KKT neurons that a round of the pursuit adds."""
-    margin: float = 0.5
-    """Neurons that are added once every training pair is right, over those there were."""
+    margin: float | None = None
+    """Neurons that are added once every training pair is right, over those there were; by default
+    0.5, with cross-entropy 3."""
+    l2: tuple[float, ...] | None = None
+    """Weights of `1/2 ||w||^2` in the pursuit's refits, in turn; by default none, with
+    cross-entropy 3e-3 and then 1e-4."""
     steps: int = 200
     """Evaluations of L-BFGS in each round."""
     starts: int = 64
@@ -84,6 +88,12 @@ PRESETS = {
     ),
 }
 ACTIVATION = nsjax.PolyLeakyReLU(2, 1.0)
+DEFAULTS: dict[str, tuple[float, tuple[float, ...]]] = {
+    "square": (0.5, (0.0,)),
+    "cross_entropy": (3.0, (3e-3, 1e-4)),
+}
+"""Margin and penalties of the pursuit by loss. Without a penalty, cross-entropy is brought to zero
+by a few large neurons that are no waves."""
 
 
 class Split(NamedTuple):
@@ -120,6 +130,7 @@ def grow(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and values of one pursuit."""
     table = split(config, fraction, seed)
+    margin, l2 = DEFAULTS[config.loss]
     settings = pursuit.Config(
         rule="ncf",
         lanes=1,
@@ -128,7 +139,7 @@ def grow(
         spread=0.0,
         starts=config.starts,
         steps=config.steps,
-        l2=(0.0,),
+        l2=l2 if config.l2 is None else config.l2,
         rescue=0.0,
         max_rounds=config.max_neurons,
         max_neurons=config.max_neurons,
@@ -136,7 +147,7 @@ def grow(
         attempts=1,
         capacity=32,
         until="accuracy",
-        margin=config.margin,
+        margin=margin if config.margin is None else config.margin,
         tol=1e-12,
         prune=False,
     )
