@@ -137,6 +137,6 @@ def _better(space: Workspace, sparse: Found, dense: Found) -> Found:
 def _finish(space: Workspace, found: Found) -> Found:
     """Refit to all samples."""
     rows = space.train | space.hold
-    model = space.fit(found.model, rows, tol=1e-12)
+    model = space.fit(found.model, rows, tol=1e-12, polish=True)
     found.log(model, "refitted to all samples")
     return found._replace(model=model)

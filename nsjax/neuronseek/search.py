@@ -196,7 +196,7 @@ def _in_units(neuron: CPNeuron, mean: np.ndarray, scale: float) -> CPNeuron:
 
     bias = neuron.bias * scale + mean
     # What is left of the mean where it cancels is rounding.
-    rounding = 64 * np.finfo(jnp.result_type(float)).eps * (np.abs(mean) + scale)
+    rounding = _rounding() * (np.abs(mean) + scale)
     return CPNeuron(
         np.where(np.abs(bias) > rounding, bias, 0.0),
         {k: weights * scale for k, weights in neuron.powers.items()},

@@ -109,13 +109,17 @@ class Workspace:
         *,
         steps: int | None = None,
         tol: float = 1e-8,
+        polish: bool = False,
     ) -> Model:
-        """The model refitted to the samples for training, or to `rows`, boolean `(n,)`."""
+        """The model refitted to the samples for training, or to `rows`, boolean `(n,)`.
+
+        Polished, it does not end where the loss is rounding beside that of a constant.
+        """
         rows = self.train if rows is None else rows
         weights, pooled, samples, used = self._arrays(model, rows)
         size, c = fitting.flat(weights).size, self.y.shape[1]
         penalty = self.config.ridge if self.loss != "square" else 0.0
-        target = self.rounding * self.reference * rows.sum()
+        target = 0.0 if polish else self.rounding * self.reference * rows.sum()
         number = self.x.dtype.type
         limits = fitting.Limits(
             number(penalty), number(target), steps or self.config.steps, number(tol)
