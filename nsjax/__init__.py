@@ -1,10 +1,11 @@
 """nsjax: the theory and dynamics of how neural networks grow, in JAX.
 
-Gradient flow near saddle points, the neural correlation function (NCF), its KKT points and neuron
-pursuit. Every name is reached through its subpackage, `nsjax.networks`, `nsjax.objectives`,
-`nsjax.kkt`, `nsjax.diagnostics`, `nsjax.dynamics`, `nsjax.pursuit`, `nsjax.data`, `nsjax.plots`,
-`nsjax.runs`; each is imported when it is first used, so that `import nsjax` stays light and changes
-no setting of JAX.
+Gradient flow near saddle points, the neural correlation function (NCF), its KKT points, neuron
+pursuit, and task-driven neurons with a readable formula. Every name is reached through its
+subpackage, `nsjax.networks`, `nsjax.objectives`, `nsjax.kkt`, `nsjax.diagnostics`,
+`nsjax.dynamics`, `nsjax.pursuit`, `nsjax.neuronseek`, `nsjax.data`, `nsjax.plots`, `nsjax.runs`;
+each is imported when it is first used, so that `import nsjax` stays light and changes no setting
+of JAX.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         dynamics,
         kkt,
         networks,
+        neuronseek,
         objectives,
         plots,
         pursuit,
@@ -34,6 +36,7 @@ _SUBPACKAGES = (
     "dynamics",
     "kkt",
     "networks",
+    "neuronseek",
     "objectives",
     "plots",
     "pursuit",
@@ -48,6 +51,7 @@ __all__ = [
     "dynamics",
     "kkt",
     "networks",
+    "neuronseek",
     "objectives",
     "plots",
     "pursuit",

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from nsjax import _check
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -33,7 +35,7 @@ class Basis:
     odd: bool | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z]\w{0,31}", self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ValueError(
                 "name must be at most 32 letters, digits and underscores, starting with a letter, "
                 f"got {self.name!r}"
@@ -75,7 +77,7 @@ def basis(name: Any) -> Basis:
     Raises:
         ValueError: if there is none.
     """
-    if name not in BASES:
+    if not isinstance(name, str) or name not in BASES:
         raise ValueError(f"bases must be among {', '.join(BASES)}, or be registered, got {name!r}")
     return BASES[name]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nsjax import _check
 from nsjax.networks.bases import basis
@@ -115,7 +116,7 @@ def init(
         template: which terms it has; the default `Template` if not given.
         x: inputs `(n, d)`, n >= 2, on which the variance of every stream is 1, summed over nothing:
             each output has it. Without them inputs are taken as standard normal, and the variance
-            is 1 on average over the draw.
+            is 1 on average over the draw; for bases, up to the spread of `||u||` around 1.
         dtype: of the arrays; that of x, or JAX's default float, if not given.
 
     Returns:
@@ -136,6 +137,8 @@ def init(
         raise TypeError(f"template must be a Template, got {type(template).__name__}")
     if x is not None:
         x = _check.matrix("x", x, columns=d)
+        if len(x) < 2:
+            raise ValueError(f"x must have at least 2 rows, for a variance, got {len(x)}")
     if dtype is None:
         dtype = jnp.result_type(float) if x is None else x.dtype
     orders = {f"power {k}": k for k in template.powers}
@@ -145,15 +148,15 @@ def init(
     def normal(*shape: int) -> jax.Array:
         return jax.random.normal(next(keys), shape, dtype)
 
-    def terms(order: int) -> CPTerms:
+    def terms(order: int, variance: float) -> CPTerms:
         factors = normal(order, template.rank, d) / math.sqrt(d)
-        return CPTerms(normal(c, template.rank) / math.sqrt(template.rank), factors)
+        return CPTerms(normal(c, template.rank) / math.sqrt(template.rank * variance), factors)
 
     neuron = CPNeuron(
         bias=jnp.zeros(c, dtype),
         powers={k: normal(c, d) / math.sqrt(d * _power_variance(k)) for k in template.powers},
-        interactions={n: terms(n) for n in template.interactions},
-        bases={name: terms(1) for name in template.bases},
+        interactions={n: terms(n, _product_variance(n, d)) for n in template.interactions},
+        bases={name: terms(1, _basis_variance(name)) for name in template.bases},
     )
     return neuron if x is None else _unit_variance(neuron, x.astype(dtype))
 
@@ -254,6 +257,29 @@ def _signed(terms: CPTerms, name: str) -> CPTerms:
 def _power_variance(k: int) -> float:
     """Variance of t^k for a standard normal t."""
     return math.prod(range(1, 2 * k, 2)) - (math.prod(range(1, k, 2)) ** 2 if k % 2 == 0 else 0)
+
+
+def _product_variance(n: int, d: int) -> float:
+    """Variance of a product of n projections of a standard normal x, on average over factors.
+
+    Factors are N(0, 1/d): `E ||x||^(2n) / d^n` is the second moment. For even n the mean is a sum
+    over the pairings of the factors, and two pairings have `d^(cycles of their union) / d^n`.
+    """
+    second = math.prod(1 + 2 * i / d for i in range(n))
+    if n % 2:
+        return second
+    pairings = math.prod(range(1, n, 2))
+    return second - pairings * math.prod((d + 2 * i) / d**2 for i in range(n // 2))
+
+
+def _basis_variance(name: str) -> float:
+    """Variance of a basis of a standard normal projection, by Gauss-Hermite quadrature."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
+    with jax.ensure_compile_time_eval():  # the neuron may be drawn under jit
+        values = np.asarray(basis(name).function(jnp.asarray(nodes)), float)
+    weights = weights / weights.sum()
+    variance = float(weights @ values**2 - (weights @ values) ** 2)
+    return variance if math.isfinite(variance) and variance > 0 else 1.0
 
 
 def _unit_variance(neuron: CPNeuron, x: jax.Array) -> CPNeuron:

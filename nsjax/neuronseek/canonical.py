@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 
 from nsjax.networks.bases import basis
@@ -12,6 +13,7 @@ from nsjax.neuronseek import quadratic
 from nsjax.neuronseek.tensors import diagonal
 
 _PROBES = 64
+_BLOCK = 256
 
 
 def canonical(neuron: CPNeuron, tol: float) -> CPNeuron:
@@ -19,10 +21,10 @@ def canonical(neuron: CPNeuron, tol: float) -> CPNeuron:
     bias = neuron.bias.copy()
     bases = {}
     for name, terms in neuron.bases.items():
-        constant, kept = _merged_basis(name, terms, tol)
+        constant, merged = _merged_basis(name, terms, tol)
         bias = bias + constant
-        if kept.coefficients.shape[1]:
-            bases[name] = kept
+        if merged.coefficients.shape[1]:
+            bases[name] = merged
     powers, interactions = {}, {}
     for order in sorted(neuron.powers.keys() | neuron.interactions.keys()):
         pure = neuron.powers.get(order, np.zeros((len(bias), _inputs(neuron))))
@@ -58,7 +60,7 @@ def equal_bases(a: CPNeuron, b: CPNeuron, tol: float) -> bool:
 
 def cleaned(neuron: CPNeuron, tol: float) -> CPNeuron:
     """Factors of interactions with norm 1, and entries below `tol` zero; terms stay as they are."""
-    powers = {k: _small_to_zero(w, tol * _peaks(w)) for k, w in neuron.powers.items()}
+    powers = {k: _small_to_zero(w, tol * _peaks(w)) for k, w in neuron.powers.items() if np.any(w)}
     interactions = {}
     for n, terms in neuron.interactions.items():
         unit = unit_factors(terms, tol)
@@ -108,7 +110,7 @@ def _canonical_order(
     rank = terms.coefficients.shape[1]
     if order == 2 and len(pure) == 1 and rank:
         form = quadratic.Quadratic(pure[0], terms.coefficients[0], terms.factors)
-        form = quadratic.least(form, tol * float(sizes[0]))
+        form = quadratic.least(form, float(sizes[0]), tol)
         found = unit_factors(CPTerms(form.coefficients[None], form.factors), tol)
         pure, terms = _axes_to_powers(form.pure[None], found)
     return _small_to_zero(pure, tol * sizes[:, None]), _sorted(terms)
@@ -125,7 +127,7 @@ def _merged(terms: CPTerms, tol: float) -> CPTerms:
     """Terms with the same set of factors become one; parallel factors become equal."""
     order, rank, d = terms.factors.shape
     flat = terms.factors.reshape(order * rank, d)
-    places, signs = _directions(flat, np.full(len(flat), tol))
+    places, signs = _directions(flat, tol)
     keys = places.reshape(order, rank)
     coefficients = terms.coefficients * np.prod(signs.reshape(order, rank), axis=0)
     factors = flat[places].reshape(order, rank, d)
@@ -143,34 +145,33 @@ def _merged_basis(name: str, terms: CPTerms, tol: float) -> tuple[np.ndarray, CP
         coefficients = coefficients * (signs[0, :, 0] if odd else 1)
     sizes = np.abs(coefficients).sum(axis=1)
     silent = ~np.any(factors[0] != 0, axis=1)
-    at_zero = float(basis(name).function(np.zeros(()))) if np.any(silent) else 0.0
+    at_zero = float(basis(name).function(jnp.zeros(()))) if np.any(silent) else 0.0
     constant = coefficients[:, silent].sum(axis=1) * at_zero
     kept = _select(CPTerms(coefficients, factors), ~silent)
-    norms = np.linalg.norm(kept.factors[0], axis=1)
-    places, signs = _directions(kept.factors[0], tol * norms, both=odd is not None)
+    places, signs = _directions(kept.factors[0], tol, both=odd is not None)
     coefficients = kept.coefficients * (signs if odd else 1)
-    keys = [(int(place),) for place in places]
+    keys: list[tuple[int, ...]] = [(int(place),) for place in places]
     kept = _summed(keys, coefficients, kept.factors[:, places])
     return constant, _sorted(_nonzero(kept, tol * sizes))
 
 
 def _directions(
-    vectors: np.ndarray, tol: np.ndarray, *, both: bool = True
+    vectors: np.ndarray, tol: float, *, both: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each vector the first one that it equals up to sign, and that sign."""
     places, signs = np.arange(len(vectors)), np.ones(len(vectors))
-    firsts: list[int] = []
     norms = np.linalg.norm(vectors, axis=1)
-    for i, vector in enumerate(vectors):
-        products = vectors[firsts] @ vector
-        near = np.abs(products) > (1 - 1e-6) * norms[firsts] * norms[i]
-        for j in np.array(firsts, int)[near]:
-            sign = 1.0 if vectors[j] @ vector >= 0 or not both else -1.0
-            if np.linalg.norm(vector - sign * vectors[j]) <= tol[i]:
-                places[i], signs[i] = j, sign
-                break
-        else:
-            firsts.append(i)
+    for start in range(0, len(vectors), _BLOCK):
+        stop = min(start + _BLOCK, len(vectors))
+        products = vectors[start:stop] @ vectors[:stop].T
+        for i, row in enumerate(products, start):
+            # Cosines resolve angles above 1e-8 only; the distance then decides.
+            near = np.abs(row[:i]) >= (1 - 1e-6 - tol**2) * norms[:i] * norms[i]
+            for j in np.flatnonzero(near & (places[:i] == np.arange(i))):
+                sign = 1.0 if row[j] >= 0 or not both else -1.0
+                if np.linalg.norm(vectors[i] - sign * vectors[j]) <= tol * norms[i]:
+                    places[i], signs[i] = j, sign
+                    break
     return places, signs
 
 
@@ -181,7 +182,8 @@ def _summed(keys: list[tuple[int, ...]], coefficients: np.ndarray, factors: np.n
         firsts.setdefault(key, r)
     slots = {key: slot for slot, key in enumerate(firsts)}
     total = np.zeros((len(coefficients), len(firsts)))
-    np.add.at(total, (slice(None), np.array([slots[key] for key in keys], int)), coefficients)
+    for key, column in zip(keys, coefficients.T, strict=True):
+        total[:, slots[key]] += column
     return CPTerms(total, factors[:, list(firsts.values())])
 
 

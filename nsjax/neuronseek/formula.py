@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +13,7 @@ import numpy as np
 from nsjax import _check
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
-from nsjax.neuronseek import canonical, parts, printing, schema, symbolic, tensors
+from nsjax.neuronseek import canonical, files, parts, printing, schema, symbolic, tensors
 from nsjax.neuronseek.parts import Structure
 from nsjax.neuronseek.shapes import checked_names, checked_neuron
 
@@ -100,8 +97,9 @@ class Formula:
             return NotImplemented
         if (self.inputs, self.outputs) != (other.inputs, other.outputs):
             return False
-        mine, theirs = jax.tree.flatten(self.neuron), jax.tree.flatten(other.neuron)
-        return mine[1] == theirs[1] and all(map(np.array_equal, mine[0], theirs[0]))
+        if parts.structure(self.neuron) != parts.structure(other.neuron):
+            return False
+        return all(map(np.array_equal, *map(jax.tree.leaves, (self.neuron, other.neuron))))
 
     def __hash__(self) -> int:
         return hash((self.inputs, self.outputs, parts.structure(self.neuron)))
@@ -177,23 +175,12 @@ class Formula:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON to a file, which is whole or not there at all."""
-        path = Path(path)
-        text = self.to_json()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(text)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        files.write_atomic(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Formula:
         """Formula from a file of `save`; errors as `from_json` and of the file system."""
-        with open(path, "rb") as file:
-            text = file.read(schema.MAX_BYTES + 1)
+        text = files.read_bytes(path, schema.MAX_BYTES + 1)
         try:
             return cls.from_json(text)
         except ValueError as error:
@@ -231,16 +218,18 @@ class Formula:
         """
         return self._with(canonical.canonical(self.neuron, _check.positive("tol", tol)))
 
-    def structure(self) -> Structure:
+    def structure(self, *, tol: float = TOL) -> Structure:
         """Orders and streams of the canonical form, with their numbers of terms."""
-        return parts.structure(self.canonical().neuron)
+        return parts.structure(self.canonical(tol=tol).neuron)
 
     def distance(self, other: Formula) -> dict[int, float]:
         """Relative distance of the polynomials, by order; 0 is the bias. Bases do not count.
 
         `||S - T|| / max(||S||, ||T||)` for the symmetric coefficient tensors of an order, all
-        outputs together. Up to 20,000 monomials it is computed from them; above, from inner
-        products of the factors, without any tensor: there distances below about 1e-7 are rounding.
+        outputs together, which are never formed. Up to 20,000 monomials, in the inputs or in an
+        orthonormal basis of all factors, distances are resolved to rounding. Above, they come from
+        inner products of the terms, `||S||^2 - 2 <S, T> + ||T||^2`, and what lies below 1e-7 of the
+        size of the terms is rounding; this goes up to order 12.
 
         Raises:
             TypeError, ValueError: for another number of inputs or outputs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -179,7 +179,7 @@ def _place(base: int | Linear) -> tuple[int, ...]:
     return (1, base) if isinstance(base, int) else (2, *sorted(base.inputs))
 
 
-def _counted(bases: list) -> tuple:  # type: ignore[type-arg]
+def _counted(bases: Sequence[int | Linear]) -> tuple[tuple[int | Linear, int], ...]:
     """Bases with their number of occurrences, in the order in which they come."""
     counts: dict[int | Linear, int] = {}
     for base in bases:

@@ -29,10 +29,11 @@ class Quadratic(NamedTuple):
         """Products, streams and numbers that are not zero: what the fewest of is wanted."""
         rank = len(self.coefficients)
         streams = int(rank > 0) + int(np.any(self.pure))
-        return rank, streams, np.count_nonzero(self.pure) + np.count_nonzero(self.factors)
+        numbers = np.count_nonzero(self.pure) + np.count_nonzero(self.factors)
+        return rank, streams, int(numbers)
 
 
-def least(form: Quadratic, tol: float) -> Quadratic:
+def least(form: Quadratic, size: float, tol: float) -> Quadratic:
     """The same form with the fewest products among three splits into pure and other part.
 
     The pure part is as given, nothing, or the whole diagonal. The other part is a symmetric matrix
@@ -42,20 +43,24 @@ def least(form: Quadratic, tol: float) -> Quadratic:
 
     Args:
         form: with factors of norm 1.
-        tol: eigenvalues below this are zero.
+        size: of what the form adds up, such as the sum of coefficients.
+        tol: eigenvalues and entries of the matrix below `tol * size` are zero, and entries of a
+            factor below `tol` times its largest.
     """
     candidates = [form]
     own_diagonal = form.coefficients @ np.prod(form.factors, axis=0)
-    own_diagonal[np.abs(own_diagonal) <= tol] = 0
+    own_diagonal[np.abs(own_diagonal) <= tol * size] = 0
     for shift in (np.zeros_like(form.pure), form.pure, -own_diagonal):
         # More entries than this have too large a rank to save a product.
         if np.count_nonzero(shift) <= 4 * len(form.coefficients):
             pure = np.where(shift == form.pure, 0, form.pure - shift)
-            candidates.append(_products(pure, shift, form, tol))
+            candidates.append(_products(pure, shift, form, size, tol))
     return min(candidates, key=lambda each: each.cost)
 
 
-def _products(pure: np.ndarray, shift: np.ndarray, form: Quadratic, tol: float) -> Quadratic:
+def _products(
+    pure: np.ndarray, shift: np.ndarray, form: Quadratic, size: float, tol: float
+) -> Quadratic:
     """Least products of the form's own matrix plus diag(shift)."""
     active = np.flatnonzero(np.any(form.factors != 0, axis=(0, 1)) | (shift != 0))
     left, right = form.factors[:, :, active]
@@ -63,7 +68,7 @@ def _products(pure: np.ndarray, shift: np.ndarray, form: Quadratic, tol: float) 
     if len(active) <= _DENSE:
         matrix = half @ right
         matrix = (matrix + matrix.T) / 2 + np.diag(shift[active])
-        matrix[np.abs(matrix) <= tol] = 0
+        matrix[np.abs(matrix) <= tol * size] = 0
         count, block = connected_components(matrix != 0, directed=False)
         parts = [np.flatnonzero(block == b) for b in range(count)]
         blocks = [(part, *np.linalg.eigh(matrix[np.ix_(part, part)])) for part in parts]
@@ -78,8 +83,8 @@ def _products(pure: np.ndarray, shift: np.ndarray, form: Quadratic, tol: float) 
         scaled = np.zeros((len(values), form.pure.size))
         scaled[:, active[part]] = (vectors * np.sqrt(np.abs(values))).T
         descending = np.argsort(-np.abs(values), kind="stable")
-        plus = [scaled[i] for i in descending if values[i] > tol]
-        minus = [scaled[i] for i in descending if values[i] < -tol]
+        plus = [scaled[i] for i in descending if values[i] > tol * size]
+        minus = [scaled[i] for i in descending if values[i] < -tol * size]
         pairs = min(len(plus), len(minus))
         factors += [(a + b, a - b) for a, b in zip(plus[:pairs], minus[:pairs], strict=True)]
         positive += plus[pairs:]

@@ -107,7 +107,10 @@ class _Reader:
     def power(self, where: str, value: Any) -> tuple[int, np.ndarray]:
         fields = _object(where, value, ("order", "weights"))
         order = _integer(f"order of {where}", fields["order"], 1, MAX_ORDER)
-        return order, self.rows(f"weights of {where}", fields["weights"], self.c)
+        self.count(self.c * self.d)
+        weights = np.empty((self.c, self.d))
+        self.fill(weights, f"weights of {where}", fields["weights"])
+        return order, weights
 
     def interaction(self, where: str, value: Any) -> tuple[int, CPTerms]:
         fields = _object(where, value, ("order", "coefficients", "factors"))
@@ -129,13 +132,14 @@ class _Reader:
         stacks = _list(name, fields["factors"], order)
         # Before anything is allocated: short texts can stand for long rows of zeros.
         self.count(order * rank * self.d)
-        factors = [self.rows(f"{name}[{m}]", stack, rank, 0) for m, stack in enumerate(stacks)]
-        return CPTerms(np.stack(coefficients), np.stack(factors))
+        factors = np.empty((order, rank, self.d))
+        for m, stack in enumerate(stacks):
+            self.fill(factors[m], f"{name}[{m}]", stack)
+        return CPTerms(np.stack(coefficients), factors)
 
-    def rows(self, where: str, value: Any, size: int, counted: int = 1) -> np.ndarray:
-        rows = _list(where, value, size)
-        self.count(counted * size * self.d)
-        return np.stack([self.row(f"{where}[{i}]", row) for i, row in enumerate(rows)])
+    def fill(self, rows: np.ndarray, where: str, value: Any) -> None:
+        for i, row in enumerate(_list(where, value, len(rows))):
+            rows[i] = self.row(f"{where}[{i}]", row)
 
     def row(self, where: str, value: Any) -> np.ndarray:
         if not isinstance(value, dict):

@@ -19,8 +19,8 @@ MAX_INPUTS = 1_000_000
 MAX_OUTPUTS = 10_000
 MAX_ORDER = 64
 MAX_RANK = 100_000
-MAX_ENTRIES = 2**26
-"""Numbers in all arrays of one formula, half a gibibyte."""
+MAX_ENTRIES = 2**25
+"""Numbers in all arrays of one formula, a quarter of a gibibyte."""
 MAX_NAME = 64
 
 _NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}")

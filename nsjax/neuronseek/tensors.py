@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,7 @@ Monomial = tuple[tuple[int, int], ...]
 EXPANDED = 20_000
 """Up to so many monomials an order is compared by its monomials."""
 _MAX_PERMANENT = 12
+_BLOCK = 64
 
 
 def monomials(neuron: CPNeuron, max_terms: int) -> dict[Monomial, np.ndarray]:
@@ -24,10 +27,16 @@ def monomials(neuron: CPNeuron, max_terms: int) -> dict[Monomial, np.ndarray]:
     Raises:
         ValueError: if there are more than `max_terms`.
     """
-    found = {(): neuron.bias} if np.any(neuron.bias) else {}
+    found: dict[Monomial, np.ndarray] = {(): neuron.bias} if np.any(neuron.bias) else {}
     for order in orders(neuron):
-        found |= of_order(neuron, order, max_terms - len(found))
-    return dict(sorted(found.items(), key=lambda item: (sum(e for _, e in item[0]), item[0])))
+        form = _form(neuron, order)
+        if form is not None:
+            found |= of_order(*form, max_terms - len(found))
+    return dict(sorted(found.items(), key=lambda item: (_degree(item[0]), item[0])))
+
+
+def _degree(key: Monomial) -> int:
+    return sum(exponent for _, exponent in key)
 
 
 def orders(neuron: CPNeuron) -> list[int]:
@@ -35,24 +44,29 @@ def orders(neuron: CPNeuron) -> list[int]:
     return sorted(neuron.powers.keys() | neuron.interactions.keys())
 
 
-def of_order(neuron: CPNeuron, order: int, max_terms: int) -> dict[Monomial, np.ndarray]:
-    """Coefficients of the monomials of one order; those that cancel exactly are left out."""
+def of_order(pure: np.ndarray, terms: CPTerms, max_terms: int) -> dict[Monomial, np.ndarray]:
+    """Coefficients of the monomials of one order; those that cancel exactly are left out.
+
+    Args:
+        pure: weights of the powers, `(c, d)`.
+        terms: products of the same order.
+        max_terms: how many there may be.
+
+    Raises:
+        ValueError: if there are more.
+    """
+    order = len(terms.factors)
     sums: dict[tuple[int, ...], np.ndarray] = {}
 
     def add(key: tuple[int, ...], value: np.ndarray) -> None:
         sums[key] = sums[key] + value if key in sums else value
         limited("monomials", len(sums), max_terms, least=0)
 
-    if order in neuron.powers:
-        weights = neuron.powers[order]
-        for j in np.flatnonzero(np.any(weights != 0, axis=0)):
-            add((int(j),) * order, weights[:, j])
-    if order in neuron.interactions:
-        terms = neuron.interactions[order]
-        for r, coefficients in enumerate(terms.coefficients.T):
-            if np.any(coefficients):
-                for key, value in _product(terms.factors[:, r], max_terms).items():
-                    add(key, coefficients * value)
+    for j in np.flatnonzero(np.any(pure != 0, axis=0)):
+        add((int(j),) * order, pure[:, j])
+    for r in np.flatnonzero(np.any(terms.coefficients != 0, axis=0)):
+        for key, value in _product(terms.factors[:, r], max_terms).items():
+            add(key, terms.coefficients[:, r] * value)
     counted = ((tuple(sorted(Counter(key).items())), value) for key, value in sums.items())
     return {key: value for key, value in counted if np.any(value)}
 
@@ -74,74 +88,101 @@ def _product(factors: np.ndarray, max_terms: int) -> dict[tuple[int, ...], float
 
 def distances(a: CPNeuron, b: CPNeuron) -> dict[int, float]:
     """Relative distance of two polynomials of the same inputs and outputs, by order."""
-    size = _larger(a.bias, b.bias)
-    found = {0: float(np.linalg.norm(a.bias - b.bias)) / size if size > 0 else 0.0}
+    return {order: gap / size if size > 0 else 0.0 for order, (gap, size) in gaps(a, b).items()}
+
+
+def equal_polynomials(a: CPNeuron, b: CPNeuron, tol: float) -> bool:
+    """Whether every order differs by at most `tol`, or by rounding of the largest coefficients."""
+    found = gaps(a, b).values()
+    rounding = 1e-13 * max(size for _, size in found)
+    return all(gap <= max(tol * size, rounding) for gap, size in found)
+
+
+def gaps(a: CPNeuron, b: CPNeuron) -> dict[int, tuple[float, float]]:
+    """By order, the distance of the symmetric tensors of all outputs and the larger norm."""
+    norms = [float(np.linalg.norm(bias)) for bias in (a.bias - b.bias, a.bias, b.bias)]
+    found = {0: (norms[0], max(norms[1:]))}
     for order in sorted({*orders(a), *orders(b)}):
-        difference, size, _ = order_distance(a, b, order)
-        found[order] = difference / size if size > 0 else 0.0
+        first, second = (_form(each, order) for each in (a, b))
+        # An order that one of them lacks is zero there.
+        norms = [_norm(each) for each in (_minus(first, second), first, second) if each is not None]
+        found[order] = (norms[0], max(norms[1:]))
     return found
 
 
-def order_distance(a: CPNeuron, b: CPNeuron, order: int) -> tuple[float, float, bool]:
-    """Frobenius distance of the symmetric coefficient tensors, all outputs together.
+class _Form(NamedTuple):
+    """Polynomial of one order: weights of powers `(c, d)`, and products."""
 
-    Returns:
-        The distance, the larger of the two norms, and whether it was taken from the monomials:
-        without them distances below some 1e-7 of the terms' sizes are not resolved.
+    pure: np.ndarray
+    terms: CPTerms
+
+
+def _form(neuron: CPNeuron, order: int) -> _Form | None:
+    pure, terms = neuron.powers.get(order), neuron.interactions.get(order)
+    if terms is None:
+        if pure is None:
+            return None
+        terms = CPTerms(np.zeros((len(pure), 0)), np.zeros((order, 0, pure.shape[1])))
+    if pure is None:
+        pure = np.zeros((len(neuron.bias), terms.factors.shape[2]))
+    return _Form(pure, terms)
+
+
+def _minus(a: _Form | None, b: _Form | None) -> _Form | None:
+    if a is None or b is None:
+        return a or b
+    coefficients = np.concatenate([a.terms.coefficients, -b.terms.coefficients], axis=1)
+    factors = np.concatenate([a.terms.factors, b.terms.factors], axis=1)
+    return _Form(a.pure - b.pure, CPTerms(coefficients, factors))
+
+
+def _norm(form: _Form) -> float:
+    """Norm of the symmetric tensors.
+
+    From the monomials if they are few. Else the products are first turned into an orthonormal basis
+    of their factors: norms stay, and few directions have few monomials. Only where these are many
+    as well does the norm come from inner products of terms, which cancel.
     """
+    with contextlib.suppress(ValueError):
+        return math.sqrt(_square(form))
+    square = float(np.sum(form.pure**2) + 2 * np.sum(form.pure * diagonal(form.terms)))
+    order, rank, d = form.terms.factors.shape
     try:
-        first, second = of_order(a, order, EXPANDED), of_order(b, order, EXPANDED)
+        _, triangle = np.linalg.qr(form.terms.factors.reshape(order * rank, d).T)
+        turned = CPTerms(form.terms.coefficients, triangle.T.reshape(order, rank, -1))
+        square += _square(_Form(np.zeros((len(form.pure), len(triangle))), turned))
     except ValueError:
-        pass
-    else:
-        zero = np.zeros_like(a.bias)
-        difference = {
-            key: first.get(key, zero) - second.get(key, zero) for key in {**first, **second}
-        }
-        sizes = max(_norm(first, order), _norm(second, order))
-        return _norm(difference, order), sizes, True
-    aa, bb = inner(a, a, order), inner(b, b, order)
-    square = aa - 2 * inner(a, b, order) + bb
-    return math.sqrt(max(square, 0.0)), math.sqrt(max(aa, bb, 0.0)), False
+        square += inner(form.terms, form.terms)
+    return math.sqrt(max(square, 0.0))
 
 
-def _norm(coefficients: dict[Monomial, np.ndarray], order: int) -> float:
-    """Norm of the symmetric tensor: a coefficient is shared by so many equal entries."""
-    return math.sqrt(
-        sum(float(value @ value) / _multinomial(key, order) for key, value in coefficients.items())
-    )
+def _square(form: _Form) -> float:
+    """Squared norm from the monomials, of which a coefficient is shared by equal entries."""
+    order = len(form.terms.factors)
+    found = of_order(form.pure, form.terms, EXPANDED)
+    return sum(float(value @ value) / _multinomial(key, order) for key, value in found.items())
 
 
 def _multinomial(key: Monomial, order: int) -> int:
     return math.factorial(order) // math.prod(math.factorial(exponent) for _, exponent in key)
 
 
-def inner(a: CPNeuron, b: CPNeuron, order: int) -> float:
-    """Inner product of the symmetric coefficient tensors of one order, summed over outputs.
+def inner(a: CPTerms, b: CPTerms) -> float:
+    """Inner product of the symmetric tensors of two sums of products, summed over outputs.
 
-    No tensor is formed: `<sym(u_1 o ... o u_n), sym(v_1 o ... o v_n)> = perm(u_i . v_j) / n!`, and
-    a power's tensor is diagonal.
+    No tensor is formed: `<sym(u_1 o ... o u_n), sym(v_1 o ... o v_n)> = perm(u_i . v_j) / n!`.
 
     Raises:
-        ValueError: for interactions of an order above 12, whose permanents are too long.
+        ValueError: for an order above 12, whose permanents are too long.
     """
-    nothing = CPTerms(np.zeros((len(a.bias), 0)), np.zeros((order, 0, 1)))
-    pure_a, pure_b = a.powers.get(order), b.powers.get(order)
-    terms_a = a.interactions.get(order, nothing)
-    terms_b = b.interactions.get(order, nothing)
+    order = len(a.factors)
+    limited("orders of interactions to compare", order, _MAX_PERMANENT)
     total = 0.0
-    if pure_a is not None and pure_b is not None:
-        total += float(np.sum(pure_a * pure_b))
-    if pure_a is not None and terms_b.coefficients.size:
-        total += float(np.sum(pure_a * diagonal(terms_b)))
-    if pure_b is not None and terms_a.coefficients.size:
-        total += float(np.sum(pure_b * diagonal(terms_a)))
-    if terms_a.coefficients.size and terms_b.coefficients.size:
-        limited("orders of interactions to compare", order, _MAX_PERMANENT)
-        grams = np.einsum("mrd,ksd->mkrs", terms_a.factors, terms_b.factors, optimize=True)
+    for start in range(0, a.coefficients.shape[1], _BLOCK):
+        block = slice(start, start + _BLOCK)
+        grams = np.einsum("mrd,ksd->mkrs", a.factors[:, block], b.factors, optimize=True)
         products = _permanents(grams) / math.factorial(order)
-        outputs = np.einsum("cr,cs->rs", terms_a.coefficients, terms_b.coefficients)
-        total += float(np.sum(products * outputs))
+        total += float(np.sum((a.coefficients[:, block].T @ b.coefficients) * products))
     return total
 
 
@@ -159,15 +200,3 @@ def _permanents(matrices: np.ndarray) -> np.ndarray:
         rows = np.prod(np.tensordot(flips, matrices, axes=(0, 0)), axis=0)
         total += np.prod(flips) * rows
     return total / 2 ** (n - 1)
-
-
-def equal_polynomials(a: CPNeuron, b: CPNeuron, tol: float) -> bool:
-    """Whether every order differs by at most `tol`, or by rounding of the largest coefficients."""
-    gaps = [(float(np.linalg.norm(a.bias - b.bias)), _larger(a.bias, b.bias))]
-    gaps += [order_distance(a, b, order)[:2] for order in sorted({*orders(a), *orders(b)})]
-    rounding = 1e-13 * max(size for _, size in gaps)
-    return all(gap <= max(tol * size, rounding) for gap, size in gaps)
-
-
-def _larger(a: np.ndarray, b: np.ndarray) -> float:
-    return max(float(np.linalg.norm(a)), float(np.linalg.norm(b)))

@@ -1,0 +1,21 @@
+"""Task-driven neurons: search for a polynomial neuron that fits, as a readable formula."""
+
+from nsjax.neuronseek.config import Config
+from nsjax.neuronseek.formula import Formula
+from nsjax.neuronseek.parts import Structure
+from nsjax.neuronseek.results import MESSAGES, History, Search
+from nsjax.neuronseek.search import search
+from nsjax.neuronseek.signatures import over_seeds
+from nsjax.neuronseek.training import Training
+
+__all__ = [
+    "MESSAGES",
+    "Config",
+    "Formula",
+    "History",
+    "Search",
+    "Structure",
+    "Training",
+    "over_seeds",
+    "search",
+]

@@ -1,0 +1,57 @@
+"""Whether a change of the model is better than chance: paired tests on held-out samples."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nsjax.neuronseek.model import Model
+from nsjax.neuronseek.workspace import Workspace
+
+
+class Comparison(NamedTuple):
+    """Two models on the samples that judge, or on those for training if there are none.
+
+    Attributes:
+        old, new: mean relative losses.
+        z: by how many standard errors the new one is better, samples paired.
+    """
+
+    old: float
+    new: float
+    z: float
+
+
+def judge(space: Workspace) -> np.ndarray:
+    """The samples that judge, boolean `(n,)`."""
+    return space.hold if space.judged else space.train
+
+
+def compare(space: Workspace, old: Model, new: Model) -> Comparison:
+    """Compare two models."""
+    rows = judge(space)
+    before, after = space.losses(old, rows), space.losses(new, rows)
+    fall = before - after
+    error = float(np.std(fall)) / np.sqrt(len(fall))
+    mean = float(np.mean(fall))
+    z = mean / error if error > 0 else np.inf * np.sign(mean) if mean else 0.0
+    return Comparison(float(np.mean(before)), float(np.mean(after)), z)
+
+
+def better(space: Workspace, old: Model, new: Model) -> bool:
+    """Whether the new model is better than chance, by enough to be worth its terms."""
+    found = compare(space, old, new)
+    if not np.isfinite(found.new) or found.old <= space.rounding:
+        return False
+    halved = found.new < 0.5 * found.old
+    gained = found.old - found.new > space.config.gain * found.old
+    return gained and (found.z > space.config.z or (halved and found.z > 2))
+
+
+def harmless(space: Workspace, whole: Model, reduced: Model) -> bool:
+    """Whether the reduced model does as well, as far as can be told."""
+    found = compare(space, reduced, whole)
+    if found.old <= space.rounding:
+        return True
+    return np.isfinite(found.old) and not better(space, reduced, whole)

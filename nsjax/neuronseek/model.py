@@ -1,0 +1,291 @@
+"""A neuron while it is searched for: linear columns, and products out of one pool of factors.
+
+Every product term takes its factors from one pool `(K, d)`, whatever their orders: orders are data,
+and a program is compiled for sizes, not for structures. Unused places of the pools are padding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsjax.networks.bases import basis
+from nsjax.networks.cp import CPNeuron, CPTerms
+
+Monomial = tuple[int, ...]
+"""Inputs of a monomial, sorted, each as often as its exponent says: `(0, 0, 3)` is `x0^2 x3`."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A product `c prod_m (u_m . x)`, or a basis of one projection.
+
+    Attributes:
+        factors: `u`, `(order, d)`.
+        coefficients: c, `(outputs,)`.
+        basis: name of the basis; None for a product.
+        free: which entries of the factors are not held at zero, `(order, d)`; None for all.
+        label: what a history calls it.
+    """
+
+    factors: np.ndarray
+    coefficients: np.ndarray
+    basis: str | None = None
+    free: np.ndarray | None = None
+    label: str = ""
+
+    @property
+    def order(self) -> int:
+        """Number of factors."""
+        return len(self.factors)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """`free`, written out."""
+        return np.ones(self.factors.shape, bool) if self.free is None else self.free
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """The product or basis, without coefficients, `(n,)`."""
+        projections = x @ self.factors.T
+        if self.basis is None:
+            return np.prod(projections, axis=1)
+        return np.asarray(basis(self.basis).function(projections))[:, 0]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A neuron with separate linear columns.
+
+    Attributes:
+        powers: for every order k of the pure stream, which inputs it has, boolean `(d,)`.
+        monomials: products of inputs.
+        terms: products of projections, and bases.
+        weights: of the columns: the bias, the powers by order and input, the monomials,
+            `(q, outputs)`.
+    """
+
+    powers: dict[int, np.ndarray]
+    monomials: tuple[Monomial, ...]
+    terms: tuple[Term, ...]
+    weights: np.ndarray
+
+    @property
+    def columns(self) -> int:
+        """Number q of linear columns, the bias among them."""
+        return 1 + sum(int(mask.sum()) for mask in self.powers.values()) + len(self.monomials)
+
+    @property
+    def factors(self) -> int:
+        """Number K of factors of all terms."""
+        return sum(term.order for term in self.terms)
+
+    @property
+    def parameters(self) -> int:
+        """Free numbers, those of the gauge not counted."""
+        outputs = self.weights.shape[1]
+        products = sum(
+            int(term.mask.sum()) - (term.order if term.basis is None else 0) + outputs
+            for term in self.terms
+        )
+        return self.columns * outputs + products
+
+    def blocks(self) -> list[tuple[str, np.ndarray]]:
+        """Linear columns by what they belong to: `("power", k)` or `("monomial", i)`."""
+        at, found = 1, []
+        for k in sorted(self.powers):
+            size = int(self.powers[k].sum())
+            found.append((("power", k), np.arange(at, at + size)))
+            at += size
+        for i in range(len(self.monomials)):
+            found.append((("monomial", i), np.arange(at, at + 1)))
+            at += 1
+        return found  # type: ignore[return-value]
+
+    def with_columns(self, powers: dict[int, np.ndarray], monomials: tuple[Monomial, ...]) -> Model:
+        """The same with other linear columns; weights of columns that stay are kept."""
+        new = dataclasses.replace(
+            self, powers=powers, monomials=monomials, weights=np.zeros((1, self.weights.shape[1]))
+        )
+        old = dict(zip(_names(self), self.weights, strict=True))
+        zero = np.zeros(self.weights.shape[1])
+        weights = np.array([old.get(name, zero) for name in _names(new)])
+        return dataclasses.replace(new, weights=weights)
+
+    def with_terms(self, terms: tuple[Term, ...]) -> Model:
+        """The same with other terms."""
+        return dataclasses.replace(self, terms=terms)
+
+
+def empty(outputs: int) -> Model:
+    """The model that is a bias alone."""
+    return Model({}, (), (), np.zeros((1, outputs)))
+
+
+def _names(model: Model) -> list[Any]:
+    names: list[Any] = ["bias"]
+    for k in sorted(model.powers):
+        names += [(k, int(j)) for j in np.flatnonzero(model.powers[k])]
+    return names + list(model.monomials)
+
+
+def design(model: Model, x: np.ndarray) -> np.ndarray:
+    """Linear columns, `(n, q)`: ones, powers, monomials."""
+    parts = [np.ones((len(x), 1), x.dtype)]
+    for k in sorted(model.powers):
+        parts.append(x[:, model.powers[k]] ** k)
+    parts += [column(monomial, x)[:, None] for monomial in model.monomials]
+    return np.concatenate(parts, axis=1)
+
+
+def column(monomial: Monomial, x: np.ndarray) -> np.ndarray:
+    """Values of a monomial, `(n,)`."""
+    return np.prod(x[:, list(monomial)], axis=1)
+
+
+class Pool(NamedTuple):
+    """Terms as arrays of fixed size, with padding.
+
+    Attributes:
+        coefficients: `(T, outputs)`.
+        factors: `(K, d)`.
+        term: which term each factor belongs to, `(K,)`; T for padding.
+        kind: what is done with the projection: 0 nothing, i the i-th basis, `(K,)`.
+        free: which entries of the factors move, `(K, d)`.
+        used: which terms there are, `(T,)`.
+    """
+
+    coefficients: Any
+    factors: Any
+    term: Any
+    kind: Any
+    free: Any
+    used: Any
+
+
+def pool(
+    terms: tuple[Term, ...], sizes: tuple[int, int], d: int, outputs: int, bases: tuple[str, ...]
+) -> Pool:
+    """Terms in a pool of `sizes`, T terms and K factors."""
+    most, room = sizes
+    coefficients, factors = np.zeros((most, outputs)), np.zeros((room, d))
+    term, kind = np.full(room, most, np.int32), np.zeros(room, np.int32)
+    free, used = np.zeros((room, d), bool), np.zeros(most, bool)
+    at = 0
+    for i, each in enumerate(terms):
+        part = slice(at, at + each.order)
+        coefficients[i], factors[part], free[part] = each.coefficients, each.factors, each.mask
+        term[part], used[i] = i, True
+        kind[part] = 0 if each.basis is None else 1 + bases.index(each.basis)
+        at += each.order
+    return Pool(coefficients, factors, term, kind, free, used)
+
+
+def unpool(terms: tuple[Term, ...], coefficients: Any, factors: Any) -> tuple[Term, ...]:
+    """Terms with the coefficients and factors of a pool."""
+    coefficients, factors = np.asarray(coefficients), np.asarray(factors)
+    at, new = 0, []
+    for i, each in enumerate(terms):
+        new.append(
+            dataclasses.replace(
+                each, coefficients=coefficients[i], factors=factors[at : at + each.order]
+            )
+        )
+        at += each.order
+    return tuple(new)
+
+
+def products(pooled: Pool, x: jax.Array, bases: tuple[str, ...]) -> tuple[jax.Array, jax.Array]:
+    """Values of all terms `(n, T)`, and of each term over one of its factors' projections.
+
+    Returns:
+        The terms without coefficients, `(n, T)`, zero where there is none; and their derivatives
+        in the projection of every factor, `(n, K)`, zero for padding.
+    """
+    most = len(pooled.used)
+    z = x @ pooled.factors.T
+    value, slope = z, jnp.ones_like(z)
+    for i, name in enumerate(bases, start=1):
+        there, rise = jax.jvp(basis(name).function, (z,), (jnp.ones_like(z),))
+        value = jnp.where(pooled.kind == i, there, value)
+        slope = jnp.where(pooled.kind == i, rise, slope)
+    real = pooled.term < most
+    value, slope = jnp.where(real, value, 1), jnp.where(real, slope, 0)
+    mine = pooled.term[None, :] == jnp.arange(most)[:, None]
+    terms = jnp.prod(jnp.where(mine[None], value[:, None, :], 1), axis=2) * pooled.used
+    same = pooled.term[None, :] == pooled.term[:, None]
+    others = same & ~jnp.eye(len(pooled.term), dtype=bool)
+    rest = jnp.prod(jnp.where(others[None], value[:, None, :], 1), axis=2)
+    return terms, rest * slope
+
+
+def outputs(model: Model, x: np.ndarray) -> np.ndarray:
+    """Outputs of a model, `(n, c)`."""
+    h = design(model, x) @ model.weights
+    for term in model.terms:
+        h = h + term.values(x)[:, None] * term.coefficients
+    return h
+
+
+def contributions(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What every power, monomial and term adds to the outputs, `(n, c)`, by its label."""
+    columns, found = design(model, x), {}
+    for (kind, which), at in model.blocks():  # type: ignore[misc]
+        label = power_label(which) if kind == "power" else monomial_label(model.monomials[which])
+        found[label] = columns[:, at] @ model.weights[at]
+    for term in model.terms:
+        found[term.label] = term.values(x)[:, None] * term.coefficients
+    return found
+
+
+def power_label(k: int) -> str:
+    """How a history calls a power of the pure stream."""
+    return "x" if k == 1 else f"x^{k}"
+
+
+def monomial_label(monomial: Monomial) -> str:
+    """The same for a monomial."""
+    powers = ((i, monomial.count(i)) for i in dict.fromkeys(monomial))
+    return " ".join(f"x{i}" if k == 1 else f"x{i}^{k}" for i, k in powers)
+
+
+def to_neuron(model: Model, d: int) -> CPNeuron:
+    """The model as a CP-polynomial neuron: monomials become interactions or powers."""
+    outputs = model.weights.shape[1]
+    powers = {k: np.zeros((outputs, d)) for k in sorted(model.powers)}
+    interactions: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for (kind, which), columns in model.blocks():  # type: ignore[misc]
+        weights = model.weights[columns]
+        if kind == "power":
+            powers[which][:, model.powers[which]] = weights.T
+            continue
+        monomial = model.monomials[which]
+        if len(set(monomial)) == 1:
+            order = powers.setdefault(len(monomial), np.zeros((outputs, d)))
+            order[:, monomial[0]] += weights[0]
+        else:
+            interactions.setdefault(len(monomial), []).append(
+                (weights[0], np.eye(d)[list(monomial)])
+            )
+    bases: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for term in model.terms:
+        pair = (term.coefficients, term.factors)
+        if term.basis is None:
+            interactions.setdefault(term.order, []).append(pair)
+        else:
+            bases.setdefault(term.basis, []).append(pair)
+    return CPNeuron(
+        model.weights[0],
+        powers,
+        {order: _stack(pairs) for order, pairs in sorted(interactions.items())},
+        {name: _stack(pairs) for name, pairs in bases.items()},
+    )
+
+
+def _stack(pairs: list[tuple[np.ndarray, np.ndarray]]) -> CPTerms:
+    coefficients, factors = zip(*pairs, strict=True)
+    return CPTerms(np.stack(coefficients, axis=1), np.stack(factors, axis=1))

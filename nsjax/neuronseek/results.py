@@ -1,0 +1,80 @@
+"""What a search for a task-driven neuron returns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nsjax.networks.cp import CPNeuron
+from nsjax.neuronseek.formula import Formula
+
+MESSAGES = {
+    0: "the formula explains the targets to rounding",
+    1: "no further term is better than chance on held-out samples",
+    2: "a bound on terms or rounds was reached",
+    3: "training ran all its epochs",
+    4: "training became unstable: the loss is not finite or rose",
+    5: "every term was pruned",
+}
+"""Why a search stopped, by `Search.result`."""
+
+
+class History(NamedTuple):
+    """Terms entering and leaving: m steps of a search by candidates, or m epochs of training.
+
+    Attributes:
+        labels: names of all terms that were ever part of the neuron, L of them, such as `"x^2"`,
+            `"x0 x3"`, `"I3.1"` (the first interaction of order 3) or `"sine.1"`.
+        shares: of each term, the variance of what it adds to the outputs over that of the targets,
+            summed over outputs; 0 where it is not part, `(m, L)`.
+        train: relative training loss after each step, `(m,)`: for the square loss the share of the
+            targets' variance that is left.
+        validation: the same on held-out samples; NaN without, `(m,)`.
+        actions: what each step did, in words, m of them.
+    """
+
+    labels: tuple[str, ...]
+    shares: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    actions: tuple[str, ...]
+
+
+class Search(NamedTuple):
+    """Result of a search.
+
+    Attributes:
+        formula: the neuron as a formula, in canonical form.
+        neuron: its parameters as they were fitted, gauge fixed.
+        history: terms entering and leaving.
+        result: int code, a key of `MESSAGES`; `message` is its text.
+        train_error: on all samples given: mean squared error over the variance of the targets, or
+            the share of wrong classes.
+        validation_error: the same on the samples held out during the search; NaN without.
+        test_error: the same on `test`; NaN without.
+        parameters: free numbers of the formula.
+        warnings: failure signatures with what to try, in words.
+        evaluations: residuals with their Jacobian, or gradients, over the search.
+        resolution: share of the targets' variance below which a term cannot be told from noise
+            with these samples, as an order of magnitude: the larger of what the held-out test sees,
+            `4 z^2 / m` of the noise, and what the moments see of a product of dense projections,
+            `20 d / n` of it. NaN for gradient training.
+    """
+
+    formula: Formula
+    neuron: CPNeuron
+    history: History
+    result: int
+    train_error: float
+    validation_error: float
+    test_error: float
+    parameters: int
+    warnings: tuple[str, ...]
+    evaluations: int
+    resolution: float
+
+    @property
+    def message(self) -> str:
+        """Why it stopped, in words."""
+        return MESSAGES[int(self.result)]
