@@ -1,28 +1,49 @@
 """Data sets, generated or bundled."""
 
 from nsjax.data.modular import modular_addition
+from nsjax.data.polynomials import (
+    FAMILIES,
+    POLYNOMIALS,
+    Polynomial,
+    PolynomialData,
+    Recipe,
+    interaction_task,
+    polynomial_classes,
+    polynomial_task,
+)
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
 from nsjax.data.sensing import compressed_sensing
 from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.splits import split
-from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere
-from nsjax.data.tabular import BUNDLED, bundled, read_npz, standardised
+from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere, uniform
+from nsjax.data.tabular import BUNDLED, CLASSES, bundled, column_names, read_npz, standardised
 
 __all__ = [
     "AGGREGATES",
     "BUNDLED",
+    "CLASSES",
+    "FAMILIES",
     "INPUTS",
+    "POLYNOMIALS",
     "SPARSE",
+    "Polynomial",
+    "PolynomialData",
+    "Recipe",
     "Target",
     "bundled",
+    "column_names",
     "compressed_sensing",
     "gaussian",
     "hypercube",
+    "interaction_task",
     "modular_addition",
     "pointer_value_retrieval",
+    "polynomial_classes",
+    "polynomial_task",
     "read_npz",
     "sparse_task",
     "sphere",
     "split",
     "standardised",
+    "uniform",
 ]

@@ -45,8 +45,17 @@ def gaussian(
     return jax.random.normal(key, (samples, dimension), dtype)
 
 
+def uniform(
+    key: jax.Array, samples: int, dimension: int, *, dtype: Any = None
+) -> Float[Array, "n d"]:
+    """Inputs with independent entries, uniform on [-1, 1], so of variance 1/3."""
+    _sizes(samples, dimension)
+    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    return jax.random.uniform(key, (samples, dimension), dtype, -1, 1)
+
+
 INPUTS = {"sphere": sphere, "hypercube": hypercube, "gaussian": gaussian}
-"""Input laws by name."""
+"""Input laws by name, of variance 1."""
 
 
 def _sizes(samples: int, dimension: int) -> None:

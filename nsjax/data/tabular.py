@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BUNDLED = ("diabetes", "linnerud")
 """Regression sets that come with scikit-learn, without a download."""
+CLASSES = ("breast_cancer", "digits", "iris", "wine")
+"""Classification sets that come with scikit-learn, without a download."""
 
 
 def standardised(name: str, table: Any) -> Float[Array, "n k"]:
@@ -45,28 +47,62 @@ def standardised(name: str, table: Any) -> Float[Array, "n k"]:
 
 
 def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
-    """A regression set of scikit-learn, inputs and targets standardised.
+    """A set of scikit-learn, its inputs standardised.
 
     Args:
-        name: one of `BUNDLED`: "diabetes" (442 samples, 10 inputs, 1 target) or "linnerud" (20
-            samples, 3 inputs, 3 targets).
+        name: one of `BUNDLED`, whose targets are standardised too: "diabetes" (442 samples, 10
+            inputs, 1 target) or "linnerud" (20 samples, 3 inputs, 3 targets). Or one of `CLASSES`:
+            "breast_cancer" (569 samples, 30 inputs), whose labels are -1 (malignant) and 1, one
+            column, "digits" (1797, 61 pixels that vary, 10 classes), "iris" (150, 4, 3) and "wine"
+            (178, 13, 3), whose labels are one-hot rows.
         dtype: of both arrays; JAX's default float if not given.
 
     Raises:
         ValueError: for any other name.
         ImportError: if scikit-learn is not installed.
     """
-    _check.choice("name", name, BUNDLED)
+    table = _loaded(name)
+    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    x = standardised("x", jnp.asarray(table.data[:, _varies(table.data)], dtype))
+    if name in BUNDLED:
+        return x, standardised("y", jnp.asarray(table.target.reshape(len(x), -1), dtype))
+    if len(table.target_names) == 2:
+        return x, jnp.asarray(2 * table.target[:, None] - 1, dtype)
+    return x, jax.nn.one_hot(jnp.asarray(table.target), len(table.target_names), dtype=dtype)
+
+
+def column_names(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names that scikit-learn has for the inputs of a bundled set, and for its targets or classes.
+
+    Args:
+        name: one of `BUNDLED` or `CLASSES`.
+
+    Raises:
+        ValueError, ImportError: as `bundled` does.
+
+    >>> column_names("diabetes")[0][:4]
+    ('age', 'sex', 'bmi', 'bp')
+    """
+    table = _loaded(name)
+    kept = np.flatnonzero(_varies(table.data))
+    targets = table.get("target_names", (name,))
+    return tuple(str(table.feature_names[i]) for i in kept), tuple(map(str, targets))
+
+
+def _loaded(name: str) -> Any:
+    _check.choice("name", name, (*BUNDLED, *CLASSES))
     try:
         from sklearn import datasets
     except ImportError as error:
         raise ImportError(
             f"the data set {name!r} needs scikit-learn: pip install 'nsjax[run]'"
         ) from error
-    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    x, y = (jnp.asarray(table.reshape(len(table), -1), dtype) for table in (x, y))
-    return standardised("x", x), standardised("y", y)
+    return getattr(datasets, f"load_{name}")()
+
+
+def _varies(table: np.ndarray) -> np.ndarray:
+    """Which columns vary: pixels at the edge of the digits do not."""
+    return np.ptp(table, axis=0) > 0
 
 
 def read_npz(

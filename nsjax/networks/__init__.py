@@ -1,6 +1,6 @@
-"""Homogeneous networks, tuples of weight matrices, and the CP-polynomial neuron (`cp`)."""
+"""Homogeneous networks, tuples of weight matrices, and polynomial neurons (`cp`, `tucker`)."""
 
-from nsjax.networks import cp
+from nsjax.networks import cp, tucker
 from nsjax.networks.activations import PolyLeakyReLU
 from nsjax.networks.balance import balance
 from nsjax.networks.bases import BASES, Basis, register_basis
@@ -33,4 +33,5 @@ __all__ = [
     "pullback",
     "register_basis",
     "teacher_targets",
+    "tucker",
 ]

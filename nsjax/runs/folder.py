@@ -102,6 +102,28 @@ class Run:
         write_atomic(pdf, partial(figure.savefig, format="pdf"))
         return png
 
+    def save_text(self, text: str, name: str) -> Path:
+        """Writes a text as `texts/NAME`, in UTF-8.
+
+        Args:
+            text: what the file is to hold, such as JSON of the script's own.
+            name: of the file with its ending, such as `"formula.json"`.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: for a bad name.
+            TypeError: if `text` is no string.
+        """
+        check_name("text", name)
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a string, got {type(text).__name__}")
+        path = self.path / "texts" / name
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, lambda file: file.write(text.encode()))
+        return path
+
     def log(self, message: str, *, echo: bool = False) -> None:
         """Appends a line with the time (UTC) to `log.txt`, and with `echo` to stderr as well."""
         with open(self.path / "log.txt", "a", encoding="utf-8") as file:

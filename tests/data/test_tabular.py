@@ -103,10 +103,46 @@ def test_bundled_sets_are_standardised(name, shapes):
         np.testing.assert_allclose(table.std(axis=0), 1, rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("breast_cancer", ((569, 30), (569, 1))),
+        ("digits", ((1797, 61), (1797, 10))),
+        ("iris", ((150, 4), (150, 3))),
+        ("wine", ((178, 13), (178, 3))),
+    ],
+)
+def test_bundled_classes(name, shapes):
+    """Inputs that vary are standardised; labels are -1 and 1, or one-hot."""
+    x, y = data.bundled(name)
+    assert (x.shape, y.shape) == shapes
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(x.std(axis=0), 1, rtol=1e-12)
+    inputs, classes = data.column_names(name)
+    assert len(inputs) == x.shape[1]
+    if y.shape[1] == 1:
+        assert set(np.asarray(y).ravel()) == {-1, 1}
+        assert classes[int(y[0, 0] > 0)] == "malignant"
+    else:
+        np.testing.assert_array_equal(np.sort(y, axis=1)[:, -2:], [[0, 1]] * len(y))
+        assert len(classes) == y.shape[1]
+        assert y[0, 0] == 1
+    assert set(data.CLASSES).isdisjoint(data.BUNDLED)
+
+
+def test_names_of_columns():
+    """As scikit-learn has them; a single target is named after the set."""
+    inputs, targets = data.column_names("diabetes")
+    assert inputs[2] == "bmi"
+    assert targets == ("diabetes",)
+    assert data.column_names("linnerud")[1] == ("Weight", "Waist", "Pulse")
+    assert data.column_names("digits")[0][:2] == ("pixel_0_1", "pixel_0_2")
+
+
 def test_unknown_bundled_set_and_missing_package(monkeypatch):
     """The names that there are; how to install what is missing."""
-    with pytest.raises(ValueError, match="name must be one of 'diabetes', 'linnerud', got 'iris'"):
-        data.bundled("iris")
+    with pytest.raises(ValueError, match=r"name must be one of 'diabetes', .*, got 'boston'"):
+        data.bundled("boston")
     plain = builtins.__import__
 
     def without_sklearn(name, *rest):

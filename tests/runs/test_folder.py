@@ -377,3 +377,17 @@ def test_commit_of_a_checkout(tmp_path, monkeypatch):
     assert provenance.commit() == {"commit": found["commit"], "dirty": True}
     monkeypatch.setenv("PATH", "")
     assert provenance.commit() is None
+
+
+def test_texts_are_kept_beside_the_figures(tmp_path):
+    """As they are, in UTF-8, and again if saved again; never outside their folder."""
+    with opened(tmp_path) as run:
+        path = run.save_text('{"π": 1}', "formula.json")
+        assert path == run.path / "texts" / "formula.json"
+        run.save_text("two\nlines", "formula.json")
+        assert path.read_bytes() == b"two\nlines"
+        with pytest.raises(ValueError, match=r"text name '../manifest.json'"):
+            run.save_text("", "../manifest.json")
+        with pytest.raises(TypeError, match="text must be a string, got bytes"):
+            run.save_text(b"", "formula.json")
+        assert [file.name for file in path.parent.iterdir()] == ["formula.json"]

@@ -1,0 +1,92 @@
+"""Whether a formula is the one that made the data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nsjax import _check
+from nsjax.data import Polynomial
+from nsjax.networks.bases import BASES
+from nsjax.networks.cp import CPNeuron, CPTerms
+from nsjax.neuronseek.formula import Formula
+
+
+class Recovery(NamedTuple):
+    """How near a formula is to the truth.
+
+    Attributes:
+        structure: whether both canonical forms have the same orders and bases with as many terms.
+        distance: largest relative distance between the coefficient tensors of an order, of the
+            polynomial part; the bias, which is zero up to noise in many, does not count.
+        exact: whether they are the same function up to `tol`, and of the same structure.
+    """
+
+    structure: bool
+    distance: float
+    exact: bool
+
+
+def true_formula(
+    truth: Polynomial,
+    *,
+    inputs: tuple[str, ...] | None = None,
+    outputs: tuple[str, ...] | None = None,
+) -> Formula:
+    """The polynomial of generated data as a formula.
+
+    Args:
+        truth: a `data.Polynomial`.
+        inputs, outputs: names, as in `Formula`.
+
+    Raises:
+        TypeError: for what is no polynomial.
+        ValueError: if it has a function that no basis is registered for, such as a step.
+
+    >>> import jax
+    >>> from nsjax import data
+    >>> truth = data.polynomial_task(jax.random.key(0), "sparse", 5, 4).truth
+    >>> print(true_formula(truth))
+    y = 2.5 x0 + 3 x1^2 - 1.2 x2^3
+    """
+    if not isinstance(truth, Polynomial):
+        raise TypeError(f"truth must be a data.Polynomial, got {type(truth).__name__}")
+    if not has_formula(truth):
+        raise ValueError(
+            f"truth must have functions among {', '.join(BASES)}, got {', '.join(truth.bases)}"
+        )
+    neuron = CPNeuron(
+        truth.bias,
+        dict(truth.powers),
+        {n: CPTerms(*terms) for n, terms in truth.interactions.items()},
+        {name: CPTerms(*terms) for name, terms in truth.bases.items()},
+    )
+    return Formula.of(neuron, inputs=inputs, outputs=outputs)
+
+
+def has_formula(truth: Polynomial) -> bool:
+    """Whether every function of the polynomial is a registered basis."""
+    return set(truth.bases) <= set(BASES)
+
+
+def recovery(formula: Formula, truth: Polynomial, *, tol: float = 1e-6) -> Recovery:
+    """Compare a formula with the polynomial that made the data.
+
+    Args:
+        formula: what was found.
+        truth: a `data.Polynomial` of as many inputs and outputs.
+        tol: relative distance up to which coefficients are equal.
+
+    Raises:
+        TypeError, ValueError: as `true_formula`, and for sizes that do not fit.
+    """
+    tol = _check.positive("tol", tol)
+    if not isinstance(formula, Formula):
+        raise TypeError(f"formula must be a Formula, got {type(formula).__name__}")
+    wanted = true_formula(truth, inputs=formula.inputs, outputs=formula.outputs)
+    same = formula.structure() == wanted.structure()
+    apart = [gap for order, gap in formula.distance(wanted).items() if order > 0]
+    return Recovery(
+        structure=same,
+        distance=max(apart, default=0.0),
+        exact=same and formula.equivalent(wanted, tol),
+    )
