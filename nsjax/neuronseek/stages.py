@@ -75,7 +75,8 @@ class Stages:
         dtype = jnp.dtype(config.dtype or x.dtype)
         self.program = penalties.Program(
             template=config.template,
-            rule=config.rule,
+            # The two are trained alike.
+            rule="paper" if config.rule == "contribution" else config.rule,
             grouping=config.grouping,
             loss=loss,
             inputs=x.shape[1],
