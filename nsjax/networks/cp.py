@@ -241,8 +241,13 @@ def _signs(factors: jax.Array) -> jax.Array:
 def _unit_factors(terms: CPTerms) -> CPTerms:
     norms = jnp.linalg.norm(terms.factors, axis=-1, keepdims=True)
     sizes = norms * _signs(terms.factors)
-    factors = terms.factors / jnp.where(norms > 0, sizes, 1) + 0.0  # no negative zeros
-    return CPTerms(terms.coefficients * jnp.prod(sizes[..., 0], axis=0), factors)
+    factors = terms.factors / jnp.where(norms > 0, sizes, 1)
+    return CPTerms(terms.coefficients * jnp.prod(sizes[..., 0], axis=0), _plain_zeros(factors))
+
+
+def _plain_zeros(array: jax.Array) -> jax.Array:
+    """Negative zeros made positive; XLA would take away the addition of a zero."""
+    return jnp.where(array == 0, 0, array)
 
 
 def _signed(terms: CPTerms, name: str) -> CPTerms:
@@ -251,7 +256,7 @@ def _signed(terms: CPTerms, name: str) -> CPTerms:
         return terms
     signs = _signs(terms.factors)
     coefficients = terms.coefficients * (signs[0, :, 0] if odd else 1)
-    return CPTerms(coefficients, terms.factors * signs)
+    return CPTerms(coefficients, _plain_zeros(terms.factors * signs))
 
 
 def _power_variance(k: int) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +15,14 @@ from nsjax import _check
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import canonical, files, parts, printing, schema, symbolic, tensors
-from nsjax.neuronseek.parts import Structure
+from nsjax.neuronseek.parts import Structure, Term
 from nsjax.neuronseek.shapes import checked_names, checked_neuron
 
 TOL = 1e-10
 """What counts as zero beside the largest number of its kind, in a canonical form."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Formula:
     """A CP-polynomial neuron with the names of its inputs and outputs.
 
@@ -107,6 +108,9 @@ class Formula:
     def __str__(self) -> str:
         return self.to_text()
 
+    def __repr__(self) -> str:
+        return f"Formula({textwrap.shorten(self.to_text(), 200, placeholder=' ...')!r})"
+
     @property
     def d(self) -> int:
         """Number of inputs."""
@@ -133,7 +137,8 @@ class Formula:
         >>> Formula(neuron, inputs=("a", "b")).to_text()
         'y = a - 0.25 b + 2 sin(3 a + b)'
         """
-        return self._lines(printing.text_style(_digits(digits)), max_entries, tol)
+        style = printing.text_style(digits)
+        return "\n".join(printing.lines(*self._parts, style, max_entries=max_entries, tol=tol))
 
     def to_latex(self, digits: int = 4, *, max_entries: int = 8, tol: float = 1e-6) -> str:
         r"""LaTeX for math mode, as `to_text`; several outputs are joined by a line break.
@@ -141,7 +146,9 @@ class Formula:
         >>> Formula(CPNeuron([0.0], {2: [[1e-7, 0.5]]}, {}, {})).to_latex()
         'y = 0.5 x_{1}^{2}'
         """
-        return self._lines(printing.latex_style(_digits(digits)), max_entries, tol, " \\\\\n")
+        style = printing.latex_style(digits)
+        lines = printing.lines(*self._parts, style, max_entries=max_entries, tol=tol)
+        return " \\\\\n".join(lines)
 
     def to_sympy(self) -> tuple[Any, ...]:
         """One sympy expression for every output, in symbols named as the inputs.
@@ -160,7 +167,7 @@ class Formula:
         Raises:
             ValueError: if the text would have more than 64 MB.
         """
-        return schema.write(self.neuron, self.inputs, self.outputs)
+        return schema.write(*self._parts)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Formula:
@@ -208,10 +215,11 @@ class Formula:
         """The same function in one form: pure powers first, few interactions, terms sorted.
 
         Factors of interactions have norm 1 and a positive largest entry. Terms of one input are
-        powers, terms with the same factors are one, an order whose tensor is diagonal is a power,
-        and for one output order 2 has the fewest products of all splits into powers, nothing or the
-        whole diagonal on one side and a matrix of least rank on the other. Higher orders keep their
-        number of terms otherwise: their least rank is hard to find.
+        powers, terms with the same factors are one, and an order whose tensor is diagonal is a
+        power. For one output, order 2 has the fewest products of three splits: its powers as they
+        are, none, or its whole diagonal, and a matrix of least rank; equal counts go to fewer
+        streams. In higher orders `x_j^(n-1) (u . x)` gives its power of x_j to the pure stream, and
+        terms that differ in one factor become one; a least rank is not promised there.
 
         Args:
             tol: numbers below this, beside the sum of coefficients of their order, are zero.
@@ -269,11 +277,13 @@ class Formula:
             to 1.
         """
         x = _check.matrix("x", x, columns=self.d)
-        whole = float(jnp.sum(jnp.var(self(x), axis=0)))
-        found = {
-            term.label: float(jnp.sum(jnp.var(term.formula(x), axis=0))) for term in self.terms()
-        }
-        return {label: share / whole if whole > 0 else 0.0 for label, share in found.items()}
+        whole = jnp.sum(jnp.var(self(x), axis=0))
+        parts = {each.label: jnp.sum(jnp.var(each.formula(x), axis=0)) for each in self.terms()}
+        return {label: float(part / whole) if whole > 0 else 0.0 for label, part in parts.items()}
+
+    @property
+    def _parts(self) -> tuple[CPNeuron, tuple[str, ...], tuple[str, ...]]:
+        return self.neuron, self.inputs, self.outputs
 
     def _with(self, neuron: CPNeuron) -> Formula:
         return Formula(neuron, self.inputs, self.outputs)
@@ -286,35 +296,3 @@ class Formula:
                 f"other must have {self.d} inputs and {self.c} outputs, got {other.d} and {other.c}"
             )
         return other
-
-    def _lines(self, style: printing.Style, max_entries: int, tol: float, joint: str = "\n") -> str:
-        return joint.join(
-            printing.lines(
-                self.neuron,
-                self.inputs,
-                self.outputs,
-                style,
-                max_entries=_check.positive_integer("max_entries", max_entries),
-                tol=_check.non_negative("tol", tol),
-            )
-        )
-
-
-class Term(NamedTuple):
-    """One term of a formula.
-
-    Attributes:
-        label: `"x^2"`, `"x3^2"` where it is one input, `"x0 x3"`, `"I3.1"` for the first
-            interaction of order 3, or `"sine.1"`.
-        formula: that term alone, without bias.
-    """
-
-    label: str
-    formula: Formula
-
-
-def _digits(digits: int) -> int:
-    digits = _check.positive_integer("digits", digits)
-    if digits > 17:
-        raise ValueError(f"digits must be at most 17, all that a float has, got {digits}")
-    return digits

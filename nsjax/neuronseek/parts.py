@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,19 @@ class Structure(NamedTuple):
         named = [(f"I{order}", rank) for order, rank in self.interactions] + list(self.bases)
         names += [name if rank == 1 else f"{rank} {name}" for name, rank in named]
         return " + ".join(names) or "constant"
+
+
+class Term(NamedTuple):
+    """One term of a formula.
+
+    Attributes:
+        label: `"x^2"`, `"x3^2"` where it is one input, `"x0 x3"`, `"I3.1"` for the first
+            interaction of order 3, or `"sine.1"`.
+        formula: that term alone, a `Formula` without bias.
+    """
+
+    label: str
+    formula: Any
 
 
 def structure(neuron: CPNeuron) -> Structure:

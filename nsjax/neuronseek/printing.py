@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nsjax import _check
 from nsjax.networks.bases import Basis, basis
 from nsjax.networks.cp import CPNeuron, CPTerms
 
@@ -41,6 +42,7 @@ class Style:
 
 def text_style(digits: int) -> Style:
     """Plain text, numbers with so many significant digits."""
+    _digits(digits)
     return Style(
         number=lambda value: f"{value:.{digits}g}",
         name=lambda name: name,
@@ -52,7 +54,8 @@ def text_style(digits: int) -> Style:
 
 
 def latex_style(digits: int) -> Style:
-    """LaTeX for math mode."""
+    """LaTeX for math mode, numbers with so many significant digits."""
+    _digits(digits)
 
     def number(value: float) -> str:
         mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
@@ -66,6 +69,11 @@ def latex_style(digits: int) -> Style:
         basis=lambda each: each.latex,
         more=r"\cdots \text{{ ({} more)}}",
     )
+
+
+def _digits(digits: int) -> None:
+    if _check.positive_integer("digits", digits) > 17:
+        raise ValueError(f"digits must be at most 17, all that a float has, got {digits}")
 
 
 def latex_name(name: str) -> str:
@@ -90,7 +98,13 @@ def lines(
     max_entries: int,
     tol: float,
 ) -> list[str]:
-    """One line `name = sum` for every output."""
+    """One line `name = sum` for every output.
+
+    Raises:
+        TypeError, ValueError: for `max_entries` below 1 or a negative `tol`.
+    """
+    _check.positive_integer("max_entries", max_entries)
+    _check.non_negative("tol", tol)
     names = [style.name(name) for name in inputs]
     return [
         f"{style.name(output)} = {_sum(_sums(neuron, o, tol), names, style, max_entries)}"

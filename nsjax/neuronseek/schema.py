@@ -24,6 +24,8 @@ FORMAT = "nsjax formula"
 VERSION = 1
 MAX_BYTES = 64_000_000
 MAX_DEPTH = 8
+MAX_PARTS = 3_000_000
+"""Lists and objects of one text."""
 _MAX_DIGITS = 25
 
 
@@ -63,8 +65,7 @@ def write(neuron: CPNeuron, inputs: tuple[str, ...], outputs: tuple[str, ...]) -
         ],
     }
     text = json.dumps(whole, allow_nan=False)
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"formula must fit {MAX_BYTES} bytes of JSON, got {len(text)}")
+    _bounded("formula", text.encode())
     return text
 
 
@@ -173,13 +174,13 @@ def _row(row: np.ndarray) -> Any:
 def _parsed(text: Any) -> Any:
     if not isinstance(text, str | bytes):
         raise TypeError(f"text must be str or bytes, got {type(text).__name__}")
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"text must have at most {MAX_BYTES} bytes, got {len(text)}")
+    _bounded("text", text)
     try:
         raw = text.encode("ascii") if isinstance(text, str) else text
         text = raw.decode("ascii")
     except UnicodeError:
         raise ValueError("text must be ASCII, got other characters") from None
+    _bounded("text", raw)
     _shallow(raw)
     try:
         return json.loads(
@@ -190,6 +191,16 @@ def _parsed(text: Any) -> Any:
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"text must be JSON, got {error.msg} at character {error.pos}") from None
+
+
+def _bounded(name: str, text: str | bytes) -> None:
+    """Refuse long texts, and many empty containers, which take far more memory than their text."""
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"{name} must fit {MAX_BYTES} bytes of JSON, got {len(text)}")
+    if isinstance(text, bytes):
+        limited(
+            f"lists and objects of {name}", text.count(b"[") + text.count(b"{"), MAX_PARTS, least=0
+        )
 
 
 def _shallow(raw: bytes) -> None:

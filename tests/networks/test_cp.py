@@ -103,29 +103,20 @@ def test_gradients_by_finite_differences(neuron, x):
 def test_every_stream_has_unit_variance_on_given_inputs():
     """For each output, whatever the scale of the inputs, on those inputs."""
     x = np.array([5.0, 0.1, 1.0]) * np.random.default_rng(2).standard_normal((50, 3)) + 1
-    template = Template(powers=(3,), interactions=(2,), rank=3, bases=("exponential",))
+    template = Template(powers=(), interactions=(2,), rank=3, bases=("exponential",))
     drawn = init(jax.random.key(3), 3, 2, template=template, x=x)
     for part in streams(drawn, x).values():
         np.testing.assert_allclose(jnp.std(part, axis=0), 1, rtol=1e-9)
     assert drawn.bias.tolist() == [0, 0]
 
 
-def test_every_stream_has_unit_variance_on_average():
-    """Without inputs, for standard normal ones: a mean over draws, within four standard errors."""
-    template = Template(powers=(2,), interactions=(2,), rank=2)
-
-    @jax.jit
-    @jax.vmap
-    def variances(key):
-        first, second = jax.random.split(key)
-        x = jax.random.normal(second, (20, 3))
-        found = cp.streams(cp.init(first, 3, template=template), x)
-        return jnp.stack([jnp.var(part, ddof=1) for part in found.values()])
-
-    found = variances(jax.random.split(jax.random.key(4), 4000))
-    errors = np.std(found, axis=0) / math.sqrt(len(found))
-    np.testing.assert_array_less(np.abs(np.mean(found, axis=0) - 1), 4 * errors)
-    assert np.all(errors < 0.1)
+def test_every_stream_has_unit_variance_without_inputs():
+    """On standard normal ones: wide enough that one draw stands for the average."""
+    template = Template(powers=(2,), interactions=(2,), rank=300, bases=("sine",))
+    drawn = init(jax.random.key(4), 50, 40, template=template)
+    x = np.random.default_rng(4).standard_normal((4000, 50))
+    for part in streams(drawn, x).values():
+        assert float(jnp.mean(jnp.var(part, axis=0))) == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize(("n", "d"), [(2, 1), (4, 1), (3, 2), (4, 3), (5, 2)])

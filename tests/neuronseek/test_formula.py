@@ -257,6 +257,11 @@ def test_monomials():
         Formula(CPNeuron([0.0], {}, {8: dense}, {})).monomials()
 
 
+def test_its_repr_is_short():
+    assert repr(formula(2, powers={1: [1, 2]})) == "Formula('y = x0 + 2 x1')"
+    assert len(repr(formula(500, powers={k: np.ones(500) for k in range(1, 40)}))) < 220
+
+
 def test_structures_are_small_and_hashable():
     assert EXAMPLE.structure() == EXAMPLE.canonical().structure()
     assert len({EXAMPLE.structure(), EXAMPLE.structure()}) == 1

@@ -106,7 +106,8 @@ TEXTS = [
     (json.dumps(GOOD) + "x", "must be JSON, got Extra data"),
     ("[" * 3000 + "]" * 3000, "nest at most 8 deep"),
     ('{"a":' * 3000 + "1" + "}" * 3000, "nest at most 8 deep"),
-    ("[" * 5_000_000, "nest at most 8 deep"),
+    ("[" * 2_000_000, "nest at most 8 deep"),
+    ("[" + "{}," * 3_000_000 + "{}]", "lists and objects of text must be between 0 and 3000000"),
     ("null", "formula must be an object, got None"),
     ("[]", "formula must be an object"),
     ("3", "formula must be an object"),
@@ -125,7 +126,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), TEXTS)
+@pytest.mark.parametrize(("text", "said"), TEXTS, ids=map(str, range(len(TEXTS))))
 def test_texts_that_are_no_formula(text, said):
     """The reason is said, and briefly."""
     with pytest.raises(ValueError, match=said) as caught:
@@ -259,7 +260,7 @@ def test_short_texts_cannot_ask_for_much_memory():
 def test_sizes_are_bounded(monkeypatch):
     """The text, and what would be written."""
     monkeypatch.setattr(schema, "MAX_BYTES", 300)
-    with pytest.raises(ValueError, match="text must have at most 300 bytes, got 400"):
+    with pytest.raises(ValueError, match="text must fit 300 bytes of JSON, got 400"):
         Formula.from_json(" " * 400)
     with pytest.raises(ValueError, match="formula must fit 300 bytes of JSON, got"):
         formula(60, powers={1: np.ones(60)}).to_json()
@@ -267,11 +268,11 @@ def test_sizes_are_bounded(monkeypatch):
 
 def test_refusing_takes_no_longer_than_reading():
     """Texts that would be slow for a scan that starts again at every quote."""
-    start = time.perf_counter()
+    start = time.process_time()
     for text in ('"' * 2_000_001, '"' + "a" * 2_000_000, "[]" * 1_000_000, " " * 2_000_000):
         with pytest.raises(ValueError, match="must be JSON"):
             Formula.from_json(text)
     keys = ", ".join(f'"k{i}": 0' for i in range(50_000))
     with pytest.raises(ValueError, match="formula must have keys"):
         Formula.from_json("{" + keys + "}")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
