@@ -285,7 +285,8 @@ def grow(config: Config) -> list[dict[str, Any]]:
         for _, size in line:
             program, state, others = program_of(size, config.seed)
             compiled = epochs.advance.lower(program, 2, state, *others).compile()
-            memory.append(compiled.memory_analysis().temp_size_in_bytes)
+            analysis: Any = compiled.memory_analysis()
+            memory.append(analysis.temp_size_in_bytes)
         scales = np.log([scale for scale, _ in line])
         rows.append(
             {

@@ -45,9 +45,7 @@ def test_families(tmp_path, capsys, monkeypatch):
     assert (folder / "figures" / "families.png").stat().st_size > 5000
     monkeypatch.delattr(neuron_families.neuronseek, "search")
     assert neuron_families.main(config) == folder
-    with pytest.raises(
-        SystemExit, match=r"families must be among family-x2, .*, got sparse"
-    ):
+    with pytest.raises(SystemExit, match=r"families must be among family-x2, .*, got sparse"):
         neuron_families.main(dataclasses.replace(config, families=("sparse",)))
     assert len(neuron_families.PRESETS["quick"].families) == 16
 

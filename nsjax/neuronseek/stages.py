@@ -246,13 +246,15 @@ class Stages:
         nothing = signatures.everything_pruned(neuron)
         linear = None if nothing else signatures.near_linear(x, terms.outputs(neuron, x).T)
         count = cp.parameters(self.program.shape)
-        few = signatures.few_samples(count, *x.shape, y.shape[1])
+        few = signatures.few_samples(count, len(x), x.shape[1], y.shape[1])
         dtype = self.dtype
         return Trained(
             jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), neuron),
             History(self.labels, shares, losses, held, tuple(self.actions[seed])),
             UNSTABLE if broken else PRUNED if nothing else TRAINED,
-            *(self._error(neuron, name) for name in self.pairs),
+            self._error(neuron, "train"),
+            self._error(neuron, "validation"),
+            self._error(neuron, "test"),
             terms.free_numbers(neuron),
             signatures.collect(broken, nothing, self.negative[seed], linear, few),
             self.evaluations,

@@ -104,8 +104,8 @@ def selected(neuron: CPNeuron, keep: Bool[np.ndarray, " L"]) -> CPNeuron:
     return CPNeuron(neuron.bias, powers, families["interaction"], families["basis"])
 
 
-def outputs(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, "c n"]:
-    """Outputs with the samples last: one matrix product for the projections of all orders.
+def outputs(neuron: CPNeuron, x: Any) -> Float[Array, "c n"]:
+    """Outputs for x `(n, d)`, samples last: one matrix product for projections of all orders.
 
     The same as `cp.apply` transposed, in the layout that training is fastest in.
     """
@@ -116,8 +116,8 @@ def outputs(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, "c n"]:
     return xp.concatenate(weights, axis=1) @ xp.concatenate(features) + neuron.bias[:, None]
 
 
-def contributions(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, " L"]:
-    """Standard deviation over the data of what each term adds to the outputs.
+def contributions(neuron: CPNeuron, x: Any) -> Float[Array, " L"]:
+    """Standard deviation over data x `(n, d)` of what each term adds to the outputs.
 
     Variances are summed over outputs, so that a square over the targets' variance is a share of it.
     """
@@ -132,8 +132,8 @@ def contributions(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, " L"
     return xp.sqrt(xp.concatenate(variances))
 
 
-def stream_variances(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, " streams"]:
-    """Variance over the data of what each stream adds to the outputs, summed over outputs."""
+def stream_variances(neuron: CPNeuron, x: Any) -> Float[Array, " streams"]:
+    """Variance over data x `(n, d)` of what each stream adds, summed over outputs."""
     xp = _module(x)
     return xp.stack(
         [
