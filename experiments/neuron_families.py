@@ -153,7 +153,7 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         interval = binomtest(hits, len(members)).proportion_ci(method="wilson")
         relative = [found["over_noise"] for found in members]
         compiled = [found["cold_seconds"] for found in members if found["compiled"]]
-        seconds = [found["warm_seconds"] for found in members]
+        seconds = [t for t in (found["warm_seconds"] for found in members) if math.isfinite(t)]
         rows.append(
             (
                 data.POLYNOMIALS[family].formula,
@@ -163,7 +163,7 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
                 f"{np.median([found['test_error'] for found in members]):.1e}",
                 f"{np.median(relative):.2g}",
                 f"{np.max(relative):.2g}",
-                f"{np.median(seconds):.1f}",
+                f"{np.median(seconds):.1f}" if seconds else "-",
                 f"{np.max(compiled):.1f}" if compiled else "-",
             )
         )

@@ -17,6 +17,7 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -197,7 +198,9 @@ def settings(config: Config, method: str) -> Any:
     return neuronseek.Training(rule=method, template=template, epochs=config.epochs)
 
 
-def search(config: Config, method: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def search(
+    config: Config, method: str, seed: int, say: Callable[[str], None] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and values of one search, as stored."""
     samples = prepare(config, seed)
     begun = time.process_time()
@@ -208,10 +211,11 @@ def search(config: Config, method: str, seed: int) -> tuple[dict[str, Any], dict
         config=settings(config, method),
         loss=samples.loss,
         test=samples.test,
+        inputs=samples.inputs,
+        targets=samples.outputs,
+        on_step=say,
     )
     seconds = time.process_time() - begun
-    neuron = found.formula.neuron
-    formula = Formula.of(neuron, inputs=samples.inputs, outputs=samples.outputs).canonical()
     history = found.history
     arrays = {
         name: np.asarray(getattr(history, name)) for name in ("shares", "train", "validation")
@@ -219,7 +223,7 @@ def search(config: Config, method: str, seed: int) -> tuple[dict[str, Any], dict
     values = {
         "labels": [named(label, samples.inputs) for label in history.labels],
         "actions": list(history.actions),
-        "formula": formula.to_json(),
+        "formula": found.formula.to_json(),
         "result": int(found.result),
         "message": found.message,
         "train_error": float(found.train_error),
@@ -228,10 +232,11 @@ def search(config: Config, method: str, seed: int) -> tuple[dict[str, Any], dict
         "parameters": int(found.parameters),
         "warnings": list(found.warnings),
         "evaluations": int(found.evaluations),
+        "resolution": float(found.resolution),
         "cpu_seconds": seconds,
     }
     if samples.truth is not None and has_formula(samples.truth):
-        values["recovery"] = recovery(formula, samples.truth)._asdict()
+        values["recovery"] = recovery(found.formula, samples.truth)._asdict()
     return arrays, values
 
 
@@ -266,7 +271,7 @@ def main(config: Config) -> Path:
             cell = run.cell(f"{method}-seed{seed}")
             if not cell.finished:
                 try:
-                    cell.save(*search(config, method, seed))
+                    cell.save(*search(config, method, seed, partial(tell, run, method, seed)))
                 except (TypeError, ValueError) as error:
                     raise SystemExit(f"error: {error}") from error
             done[method, seed] = found = stored(cell)
@@ -274,12 +279,14 @@ def main(config: Config) -> Path:
             run.save_text(formula.to_json(), f"{name}.json")
             latex = formula.to_latex(config.digits)
             run.save_text(f"{formula.to_text(config.digits)}\n\n{latex}\n", f"{name}.txt")
-            run.log(
-                f"{method}, seed {seed}: {found.message}; test error {found.test_error:.1e}",
-                echo=True,
-            )
+            tell(run, method, seed, f"{found.message}; test error {found.test_error:.1e}")
         summarise(run, config, done)
     return run.path
+
+
+def tell(run: runs.Run, method: str, seed: int, line: str) -> None:
+    """A line of the log, also on the terminal."""
+    run.log(f"{method}, seed {seed}: {line}", echo=True)
 
 
 def summarise(run: runs.Run, config: Config, done: dict[Any, SimpleNamespace]) -> None:

@@ -103,10 +103,9 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        windows=(1, 2),
-        activations=("relu", "x2"),
+        activations=("relu", "relu2", "x2"),
         depths=(2, 3),
-        samples=(512, 768),
+        samples=(512,),
     ),
 }
 

@@ -8,7 +8,7 @@ from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.results import History, Search
 
 
-def search(key, x, y, *, config=None, loss="square", validation=None, test=None):
+def search(key, x, y, *, test=None, inputs=None, targets=None, **_):
     """Result of the real search's type; refuses constant targets as that does."""
     x, y = np.asarray(x), np.asarray(y)
     if y.std() == 0:
@@ -18,7 +18,7 @@ def search(key, x, y, *, config=None, loss="square", validation=None, test=None)
     weights = np.linalg.lstsq(table, y, rcond=None)[0]
     weights[np.abs(weights) < 1e-9] = 0
     powers = {k: weights[1 + (k - 1) * d : 1 + k * d].T for k in (1, 2, 3)}
-    formula = Formula(CPNeuron(weights[0], powers, {}, {}))
+    formula = Formula(CPNeuron(weights[0], powers, {}, {}), inputs, targets)
 
     def error(pair):
         if pair is None:
@@ -43,4 +43,5 @@ def search(key, x, y, *, config=None, loss="square", validation=None, test=None)
         parameters=cp.parameters(formula.neuron),
         warnings=("near-linear: try higher orders",),
         evaluations=1,
+        resolution=1e-6,
     )

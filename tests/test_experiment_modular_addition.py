@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from experiments import modular_addition
+from nsjax import runs
 
 
 @pytest.fixture
@@ -30,7 +31,10 @@ def test_run_and_resume(config, capsys, monkeypatch):
     """The pursuit learns what it has seen; a rerun computes nothing again."""
     folder = modular_addition.main(config)
     results = json.loads((folder / "results.json").read_text())["values"]
-    assert set(results["accuracy"]) == {"neuron pursuit", "Adam, width 8, small init"}
+    assert set(results["accuracy"]) == {
+        "neuron pursuit",
+        "Adam, width 8, small init, weight decay 0.0001",
+    }
     # Every start on the whole centred table comes to the maximum in closed form.
     assert results["full table"]["error"] < 1e-8
     assert results["full table"]["purity"] > 1 - 1e-8
@@ -43,6 +47,28 @@ def test_run_and_resume(config, capsys, monkeypatch):
     monkeypatch.delattr(modular_addition.pursuit, "run")
     assert modular_addition.main(config) == folder
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("changes", "margin", "l2"),
+    [
+        ({}, 0.5, (0.0,)),
+        ({"loss": "cross_entropy"}, 3.0, (3e-3, 1e-4)),
+        ({"loss": "cross_entropy", "margin": 1.0, "l2": (1e-3,)}, 1.0, (1e-3,)),
+    ],
+)
+def test_margin_and_penalties_follow_the_loss(config, monkeypatch, changes, margin, l2):
+    """Their defaults are those of the loss, and give way to what is asked for."""
+
+    def run(*_, config, **__):
+        raise StopIteration(config)
+
+    monkeypatch.setattr(modular_addition.pursuit, "run", run)
+    config = dataclasses.replace(config, **changes)
+    with pytest.raises(StopIteration) as stop:
+        modular_addition.grow(config, 0.7, 0, runs.Compilations())
+    settings = stop.value.value
+    assert (settings.margin, settings.l2) == (margin, l2)
 
 
 def test_a_split_without_pairs_is_refused(config):

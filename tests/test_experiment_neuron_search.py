@@ -117,3 +117,13 @@ def test_presets_and_the_command_line():
     assert (config.method, config.orders) == (("pursuit", "paper"), (1, 2))
     assert neuron_search.known_as("low-rank") == "synthetic-low-rank"
     assert set(data.FAMILIES) < {neuron_search.known_as(name) for name in data.POLYNOMIALS}
+
+
+def test_the_real_search_finds_the_sparse_target(config, capsys, monkeypatch):
+    """Exact, with its steps in the log."""
+    monkeypatch.undo()
+    folder = neuron_search.main(dataclasses.replace(config, samples=150, seeds=1))
+    results = json.loads((folder / "results.json").read_text())["values"]
+    assert results["pursuit-seed0"]["recovery"]["exact"]
+    assert results["pursuit-seed0"]["test_error"] < 1e-15
+    assert "added x0" in (folder / "log.txt").read_text()

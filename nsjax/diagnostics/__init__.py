@@ -14,6 +14,8 @@ from nsjax.diagnostics.fourier import FourierModes, fourier_modes
 from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
+from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
+from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sparsity import (
     WeightSparsity,
@@ -30,10 +32,13 @@ __all__ = [
     "HessianSpectrum",
     "KeptSparsity",
     "Lojasiewicz",
+    "MorseBott",
     "NeuronActivity",
     "PathLength",
+    "Pointwise",
     "PowerLaw",
     "Trajectory",
+    "Valley",
     "WeightSparsity",
     "active_neurons",
     "alignment",
@@ -46,10 +51,12 @@ __all__ = [
     "imbalance",
     "kept_sparsity",
     "lojasiewicz",
+    "morse_bott",
     "neuron_activity",
     "neuron_norms",
     "neuron_size",
     "path_length",
+    "pointwise",
     "power_law",
     "weight_sparsity",
 ]

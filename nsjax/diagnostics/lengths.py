@@ -103,7 +103,7 @@ def path_length(
     >>> round(found.length, 6)
     1.0
     """
-    ts, losses, grad_norms = _arrays(flow)
+    ts, losses, grad_norms = trajectory_arrays(flow)
     if lojasiewicz is not None and not isinstance(lojasiewicz, Lojasiewicz):
         raise TypeError(f"lojasiewicz must be a Lojasiewicz, got {type(lojasiewicz).__name__}")
     known = lojasiewicz is not None and lojasiewicz.conclusive
@@ -183,7 +183,8 @@ def _pieces(
     return np.where(usable, by_value, by_time)
 
 
-def _arrays(flow: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def trajectory_arrays(flow: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, losses and gradient norms of a flow, checked, on the host."""
     names = ("ts", "losses", "grad_norms")
     for name in names:
         if not hasattr(flow, name):

@@ -14,6 +14,7 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
+from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "init",
     "pullback",
     "register_basis",
+    "symmetry_directions",
     "teacher_targets",
     "tucker",
 ]

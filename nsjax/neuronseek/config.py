@@ -32,7 +32,7 @@ class Config:
     elementwise power of all inputs; `"products"` of projections, and bases."""
     max_terms: int = 16
     """Most products of projections and bases."""
-    max_monomials: int = 24
+    max_monomials: int = 64
     """Most monomials."""
     holdout: float = 0.25
     """Share of the samples on which candidates are judged, unless validation data are given."""

@@ -54,7 +54,8 @@ def add_powers(space: Workspace, model: Model, record: Record) -> Model | None:
         # A power of one input is among those of all.
         rest = tuple(m for m in model.monomials if len(set(m)) > 1 or len(m) not in orders)
         new = space.fit(model.with_columns(powers, rest), tol=1e-6)
-        if best is None or _loss(space, new) < _loss(space, best[0]):
+        # Of subsets that held-out samples cannot tell apart, the first one.
+        if best is None or judging.better(space, best[0], new):
             best = new, orders
     if best is None or not judging.better(space, model, best[0]):
         return None
@@ -167,8 +168,11 @@ def with_monomials(model: Model, chosen: tuple[Monomial, ...]) -> Model:
     return model.with_columns(powers, (*model.monomials, *mixed))
 
 
-def pursue(space: Workspace, model: Model, rng: np.random.Generator) -> monomials.Greedy:
+def pursue(
+    space: Workspace, model: Model, rng: np.random.Generator, most: int | None = None
+) -> monomials.Greedy:
     """Monomials beside a model, by orthogonal matching pursuit on the samples for training."""
+    most = space.config.max_monomials if most is None else min(most, space.config.max_monomials)
     rows = np.flatnonzero(space.train)
     columns, x = design(model, space.x)[rows], space.x[rows]
     if space.loss == "square":
@@ -183,7 +187,7 @@ def pursue(space: Workspace, model: Model, rng: np.random.Generator) -> monomial
         columns,
         refits,
         order=space.config.order,
-        most=min(space.config.max_monomials, max(1, len(rows) * space.y.shape[1] // 4)),
+        most=min(most, max(1, len(rows) * space.y.shape[1] // 4)),
         rng=rng,
     )
 

@@ -15,7 +15,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         old, new: mean relative losses.
-        z: by how many standard errors the new one is better, samples paired.
+        z: by how many standard errors the roots of the losses are lower under the new one, samples
+            paired. Products have heavy tails: a few samples decide a mean of squares.
     """
 
     old: float
@@ -32,7 +33,7 @@ def compare(space: Workspace, old: Model, new: Model) -> Comparison:
     """Compare two models."""
     rows = judge(space)
     before, after = space.losses(old, rows), space.losses(new, rows)
-    fall = before - after
+    fall = np.sqrt(np.maximum(before, 0)) - np.sqrt(np.maximum(after, 0))
     error = float(np.std(fall)) / np.sqrt(len(fall))
     mean = float(np.mean(fall))
     z = mean / error if error > 0 else np.inf * np.sign(mean) if mean else 0.0

@@ -29,9 +29,9 @@ WORK = 8e9
 LARGEST_CUBE = 640
 """Inputs up to which all monomials of order three are scored; above, extensions of the best
 products of two."""
-PACE = 0.5
-"""Over `most`: share of the residual that every monomial so far has to explain on average, or few
-will not do."""
+PACE = 0.5 / 24
+"""Share of the residual that each of the first 24 monomials has to explain on average, or few will
+not do."""
 PROJECTED = 32
 """Columns already in the model up to which scores project them out; refits always do."""
 
@@ -273,7 +273,7 @@ def greedy(
             break
         refits.choose((*refits.chosen, options[best]))
         explained = 1 - float(np.sum(refits.residual**2)) / start
-        if explained < PACE * (count + 1) / most:
+        if explained < PACE * min(count + 1, 24):
             return Greedy((), True)
         scores.add(column(options[best], x[rows])[:, None])
     while refits.chosen:

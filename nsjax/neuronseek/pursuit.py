@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,12 @@ from nsjax.neuronseek.growth import grow, pursue, with_monomials
 from nsjax.neuronseek.model import Model, contributions, empty
 from nsjax.neuronseek.workspace import Workspace
 
+AS_GOOD = 0.01
+"""Relative difference of held-out losses up to which the smaller model is preferred."""
+FIRST = 24
+"""Monomials that are tried before whole streams are; more only if those do not explain all."""
+FEW = 8
+"""Monomials that are the formula, if they are exact."""
 SAMPLED = 2000
 """Samples on which shares are measured."""
 
@@ -25,8 +31,8 @@ class Log:
     shares: list[dict[str, float]] = field(default_factory=list)
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
-    errors: list[float] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
+    judged: tuple[float, float] = (np.nan, np.nan)
 
     def __call__(self, model: Model, action: str) -> None:
         """Record a model and what has just been done to it."""
@@ -40,41 +46,60 @@ class Log:
         self.train.append(float(np.mean(space.losses(model, space.train))))
         judged = float(np.mean(space.losses(model, space.hold))) if space.judged else np.nan
         self.validation.append(judged)
-        self.errors.append(space.error(model))
+        self.judged = (judged, space.error(model))
         self.actions.append(action)
         if space.on_step is not None:
             space.on_step(f"{action}: training loss {self.train[-1]:.2e}, held out {judged:.2e}")
 
 
 class Found(NamedTuple):
-    """A model, how it came to be, and a code of `results.MESSAGES`."""
+    """A model, how it came to be, and a code of `results.MESSAGES`.
+
+    Attributes:
+        model: the model.
+        log: its history.
+        result: the code.
+        judged: relative loss and error on the held-out samples, before they too are fitted; NaN
+            without.
+    """
 
     model: Model
     log: Log
     result: int
+    judged: tuple[float, float]
 
 
 def search(space: Workspace, rng: np.random.Generator) -> Found:
     """The better of two ways to grow: few monomials first, or whole streams first."""
-    sparse = _sparse(space, rng)
-    if sparse is not None and _exact(space, sparse.model):
+    sparse = _sparse(space, rng, FIRST)
+    if sparse is not None and len(sparse.model.monomials) <= FEW and _exact(space, sparse.model):
         return _finish(space, sparse)
     log = Log(space)
     log(empty(space.y.shape[1]), "began with a constant")
     model = grow(space, space.fit(empty(space.y.shape[1])), rng, log)
     if model.powers or model.terms:
         model = sparsify(space, eliminate(space, model, log), log)
-    dense = Found(model, log, _code(space, model))
-    if sparse is None:
+    dense = Found(model, log, _code(space, model), log.judged)
+    if sparse is not None and sparse.result == 2 and dense.result != 0:
+        sparse = _sparse(space, rng)
+    if sparse is None or _better(space, sparse, dense) is dense:
         return _finish(space, dense)
-    return _finish(space, _better(space, sparse, dense))
+    if space.judged and sparse.result != 0:
+        # The criterion needs no held-out samples: now they help to choose the monomials.
+        everything = replace(
+            space, train=space.train | space.hold, hold=~(space.train | space.hold)
+        )
+        again = _sparse(everything, rng)
+        sparse = sparse if again is None else again
+        space.evaluations = everything.evaluations
+    return _finish(space, sparse)
 
 
-def _sparse(space: Workspace, rng: np.random.Generator) -> Found | None:
+def _sparse(space: Workspace, rng: np.random.Generator, most: int | None = None) -> Found | None:
     if "monomials" not in space.config.sources:
         return None
     start = space.fit(empty(space.y.shape[1]))
-    chosen = pursue(space, start, rng)
+    chosen = pursue(space, start, rng, most)
     if not chosen.monomials:
         return None
     log = Log(space)
@@ -83,7 +108,7 @@ def _sparse(space: Workspace, rng: np.random.Generator) -> Found | None:
     for count in range(1, len(chosen.monomials) + 1):
         model = space.fit(with_monomials(start, chosen.monomials[:count]), tol=1e-6)
         log(model, f"added {' '.join(f'x{i}' for i in chosen.monomials[count - 1])}")
-    return Found(model, log, 2 if chosen.full else _code(space, model))
+    return Found(model, log, 2 if chosen.full else _code(space, model), log.judged)
 
 
 def _exact(space: Workspace, model: Model) -> bool:
@@ -97,15 +122,16 @@ def _code(space: Workspace, model: Model) -> int:
 
 
 def _better(space: Workspace, sparse: Found, dense: Found) -> Found:
-    """The one with the lower held-out loss; if they cannot be told apart, the smaller one."""
+    """The one with the lower held-out loss; if they are as good, the smaller one."""
     compared = judging.compare(space, sparse.model, dense.model)
+    level = max(compared.old, compared.new) <= (1 + AS_GOOD) * min(compared.old, compared.new)
     exact = [_exact(space, found.model) for found in (sparse, dense)]
     if any(exact) and not all(exact):
         return sparse if exact[0] else dense
-    if all(exact) or abs(compared.z) < 2:
+    if all(exact) or level:
         fewer = dense.model.parameters < sparse.model.parameters
         return dense if fewer else sparse
-    return dense if compared.z > 0 else sparse
+    return dense if compared.new < compared.old else sparse
 
 
 def _finish(space: Workspace, found: Found) -> Found:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from nsjax import _check
 from nsjax.data import Polynomial
 from nsjax.networks.bases import BASES
@@ -17,8 +19,9 @@ class Recovery(NamedTuple):
     Attributes:
         structure: whether both canonical forms have the same orders and bases with as many terms.
         distance: largest relative distance between the coefficient tensors of an order, of the
-            polynomial part; the bias, which is zero up to noise in many, does not count.
-        exact: whether they are the same function up to `tol`, and of the same structure.
+            polynomial part without the bias.
+        exact: whether they are the same function up to `tol`, and of the same structure. The bias
+            counts beside the largest coefficient: it may be zero.
     """
 
     structure: bool
@@ -85,8 +88,20 @@ def recovery(formula: Formula, truth: Polynomial, *, tol: float = 1e-6) -> Recov
     wanted = true_formula(truth, inputs=formula.inputs, outputs=formula.outputs)
     same = formula.structure() == wanted.structure()
     apart = [gap for order, gap in formula.distance(wanted).items() if order > 0]
-    return Recovery(
-        structure=same,
-        distance=max(apart, default=0.0),
-        exact=same and formula.equivalent(wanted, tol),
+    shift = np.max(np.abs(formula.neuron.bias - wanted.neuron.bias))
+    alike = shift <= tol * _largest(wanted) and _without_bias(formula).equivalent(
+        _without_bias(wanted), tol
     )
+    return Recovery(structure=same, distance=max(apart, default=0.0), exact=bool(same and alike))
+
+
+def _without_bias(formula: Formula) -> Formula:
+    neuron = formula.canonical().neuron
+    return Formula.of(neuron._replace(bias=np.zeros_like(neuron.bias)))
+
+
+def _largest(formula: Formula) -> float:
+    neuron = formula.canonical().neuron
+    terms = [*neuron.interactions.values(), *neuron.bases.values()]
+    arrays = [*neuron.powers.values(), *(each.coefficients for each in terms), neuron.bias]
+    return max(float(np.max(np.abs(array), initial=0.0)) for array in arrays)

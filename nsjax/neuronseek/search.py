@@ -86,8 +86,9 @@ def search(
     shape = (train[0].shape[1], train[1].shape[1])
     held = None if validation is None else _pair("validation", None, *validation, loss, shape)
     fresh = None if test is None else _pair("test", None, *test, loss, shape)
-    names = {"inputs": inputs, "outputs": targets}
-    Formula.of(_nothing(*shape), **names)  # bad names are refused before any work
+    # Bad names are refused before any work.
+    blank = Formula.of(_nothing(*shape), inputs=inputs, outputs=targets)
+    names = {"inputs": blank.inputs, "outputs": blank.outputs}
     if isinstance(config, Training):
         trained = training.run(
             keys,
@@ -99,7 +100,9 @@ def search(
             on_epochs=None if on_step is None else lambda count, _: on_step(f"epoch {count}"),
         )
         found = [
-            Search(Formula.of(each.neuron, **names).canonical(), *each, resolution=float("nan"))
+            Search(
+                Formula.of(each.neuron, **names, tol=_rounding()), *each, resolution=float("nan")
+            )
             for each in trained
         ]
     else:
@@ -136,8 +139,8 @@ def _by_candidates(
     space = Workspace(x, (y - mean) / scale, loss, config, ~hold, hold, on_step=on_step)
     found = pursuit.search(space, rng)
     neuron = _in_units(to_neuron(found.model, x.shape[1]), mean, scale)
-    formula = Formula.of(neuron, **names).canonical()
-    noise = found.log.validation[-2] if space.judged else found.log.train[-1]
+    formula = Formula.of(neuron, **names, tol=_rounding())
+    noise = found.judged[0] if space.judged else found.log.train[-1]
     resolution = noise * max(
         4 * config.z**2 / max(int(hold.sum()), 1), 20 * x.shape[1] / int((~hold).sum())
     )
@@ -147,7 +150,7 @@ def _by_candidates(
         _history(found.log),
         found.result,
         _error(formula, train, loss),
-        found.log.errors[-2] if space.judged else float("nan"),
+        found.judged[1],
         float("nan") if test is None else _error(formula, test, loss),
         found.model.parameters,
         _warnings(formula, found, train, config),
@@ -200,6 +203,11 @@ def _in_units(neuron: CPNeuron, mean: np.ndarray, scale: float) -> CPNeuron:
         {n: scaled(terms) for n, terms in neuron.interactions.items()},
         {name: scaled(terms) for name, terms in neuron.bases.items()},
     )
+
+
+def _rounding() -> float:
+    """Share of the largest number of its kind below which a fitted one is zero."""
+    return 1e4 * float(jnp.finfo(jnp.result_type(float)).eps)
 
 
 def _nothing(d: int, c: int) -> CPNeuron:

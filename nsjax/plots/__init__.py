@@ -10,6 +10,7 @@ from nsjax.plots.cascade import (
     plot_visits,
 )
 from nsjax.plots.compressed_sensing import plot_recovery
+from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
 from nsjax.plots.diagnostics import (
     plot_balance_panels,
     plot_balance_ratio,
@@ -60,6 +61,7 @@ __all__ = [
     "plot_cascade",
     "plot_circle",
     "plot_confusion",
+    "plot_constants",
     "plot_descent",
     "plot_dominant",
     "plot_error_bands",
@@ -74,12 +76,14 @@ __all__ = [
     "plot_kkt_path",
     "plot_kkt_points",
     "plot_landscape",
+    "plot_length_bounds",
     "plot_lojasiewicz",
     "plot_ncf",
     "plot_neuron_alignment",
     "plot_neuron_norms",
     "plot_neuron_residuals",
     "plot_path_length",
+    "plot_pointwise",
     "plot_predictions",
     "plot_recovery",
     "plot_sample_efficiency",

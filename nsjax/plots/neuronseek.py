@@ -266,6 +266,7 @@ def plot_stability(
             height=0.6,
         )
         said = "all alike" if len(counts) == 1 else f"{len(counts)} distinct"
+        said = said if len(each) > 1 else ""
         right.annotate(
             said,
             (sum(counts), row),

@@ -44,6 +44,8 @@ def test_other_numbers_and_other_terms_are_not_exact():
     assert (found.structure, found.exact) == (True, False)
     np.testing.assert_allclose(found.distance, 0.01 / 1.01, rtol=1e-6)
     assert recovery(Formula(near), truth, tol=0.1).exact
+    for bias, exact in ((1e-9, True), (1e-3, False)):
+        assert recovery(Formula(neuron._replace(bias=np.array([bias]))), truth).exact == exact
     more = neuron._replace(powers=neuron.powers | {4: [[1e-3, 0, 0, 0]]})
     found = recovery(Formula(more), truth)
     assert (found.structure, found.exact) == (False, False)
