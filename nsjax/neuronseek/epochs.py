@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import terms, thresholds
 from nsjax.neuronseek.penalties import (
@@ -31,9 +30,18 @@ from nsjax.objectives import LOSSES
 
 
 class State(NamedTuple):
-    """State of one seed's training."""
+    """State of one seed's training.
+
+    Attributes:
+        weights: all parameters, flat.
+        safe: weights from which the last epoch that did not break began.
+        moments: of Adam.
+        step: gradient steps so far.
+        key: PRNG key.
+    """
 
     weights: jax.Array
+    safe: jax.Array
     moments: Any
     step: jax.Array
     key: jax.Array
@@ -50,38 +58,51 @@ class Records(NamedTuple):
 _ADAM = optax.scale_by_adam()
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(1, 2))
+def _draw(keys: jax.Array, size: int, dtype: str) -> tuple[jax.Array, jax.Array]:
+    """Standard normal numbers for every key, and keys to go on with."""
+    # One draw for all arrays: one for each would take seconds to compile.
+    parts = jax.vmap(jax.random.split)(keys)
+    return jax.vmap(lambda key: jax.random.normal(key, (size,), dtype))(parts[:, 0]), parts[:, 1]
+
+
 def start(program: Program, keys: jax.Array, data: Data) -> State:
-    """Draw parameters for every key: streams of equal variance, 1 together, and gates 1 or open."""
-    layout, groups = program.layout, program.groups
-    kinds = terms.orders(program.shape)
+    """Draw parameters for every key: streams of equal variance, 1 together, and gates 1 or open.
 
-    def one(key: jax.Array) -> State:
-        draw, shuffle = jax.random.split(key)
-        # One draw for all arrays: one for each would take seconds to compile.
-        normal = layout.tree(jax.random.normal(draw, (layout.size,), data.x.dtype)).neuron
-        factor = program.inputs**-0.5
+    Factors of projections have entries N(0, 1/d) first, as in `cp.init`.
+    """
+    layout, kinds, x = program.layout, terms.orders(program.shape), np.asarray(data.probe)
+    normal, after = _draw(keys, layout.size, program.dtype)
+    small = program.inputs**-0.5
+    first = thresholds.OPEN if program.rule == "hard_concrete" else 1.0
+    rows = []
+    for row in np.asarray(normal):
+        drawn = layout.tree(row).neuron
         neuron = CPNeuron(
-            jnp.zeros_like(normal.bias),
-            normal.powers,
-            {
-                n: each._replace(factors=each.factors * factor)
-                for n, each in normal.interactions.items()
-            },
-            {
-                name: each._replace(factors=each.factors * factor)
-                for name, each in normal.bases.items()
-            },
+            np.zeros_like(drawn.bias),
+            drawn.powers,
+            {n: t._replace(factors=t.factors * small) for n, t in drawn.interactions.items()},
+            {name: t._replace(factors=t.factors * small) for name, t in drawn.bases.items()},
         )
-        variances = terms.stream_variances(neuron, data.probe)
-        scale = jnp.where(variances > 0, variances * len(variances), 1) ** -0.5
+        variances = terms.stream_variances(neuron, x)
+        scale = np.where(variances > 0, variances * len(variances), 1) ** -0.5
         neuron = terms.scaled(neuron, scale[kinds])
-        first = thresholds.OPEN if program.rule == "hard_concrete" else 1.0
-        gates = jnp.full(int(groups[-1]) + 1, first, data.x.dtype)
-        weights = layout.flat(Parameters(neuron, gates))
-        return State(weights, _ADAM.init(weights), jnp.zeros((), jnp.int32), shuffle)
+        rows.append(flat(Parameters(neuron, np.full(program.gates, first))))
+    return fresh(np.array(rows, program.dtype), after)
 
-    return jax.vmap(one)(keys)
+
+def flat(parameters: Parameters) -> np.ndarray:
+    """All parameters in a row, on the host."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(parameters)])
+
+
+def fresh(weights: np.ndarray, keys: jax.Array) -> State:
+    """State of all seeds `(seeds, P)` with an optimiser that has seen nothing."""
+    # Copies, as their memory is given away.
+    zeros = [jnp.array(np.zeros_like(weights)) for _ in range(2)]
+    counts = [jnp.array(np.zeros(len(weights), np.int32)) for _ in range(2)]
+    moments = optax.ScaleByAdamState(counts[0], *zeros)
+    return State(jnp.array(weights), jnp.array(weights), moments, counts[1], keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
@@ -122,20 +143,24 @@ def _epoch(
     def batch_step(state: State, rows: tuple) -> tuple[State, jax.Array]:
         return _step(program, state, keep, data, strengths, *rows)
 
-    before = state._replace(key=key)
     which = batches(shuffle, len(data.x), program.batch)
     steps = program.steps(len(data.x))
     noises = jax.random.split(noise, steps) if program.rule == "hard_concrete" else None
-    after, losses = jax.lax.scan(batch_step, before, (which, noises), length=steps)
+    after, losses = jax.lax.scan(batch_step, state, (which, noises), length=steps)
     train = jnp.mean(losses)
-    # An epoch that breaks is undone: what comes back at the end can still be looked at.
+    # An epoch that breaks is undone, with the one before, whose last step may be to blame: what
+    # comes back at the end can still be looked at.
     whole = jnp.isfinite(train) & jnp.all(jnp.isfinite(after.weights))
-    state = jax.tree.map(
-        lambda new, old: jax.lax.select(jnp.broadcast_to(whole, jnp.shape(new)), new, old),
-        after._replace(key=jax.random.key_data(key)),
-        before._replace(key=jax.random.key_data(key), step=after.step),
+    moments = jax.tree.map(
+        lambda new, old: jnp.where(whole, new, old), after.moments, state.moments
     )
-    state = state._replace(key=key)
+    state = State(
+        jnp.where(whole, after.weights, state.safe),
+        jnp.where(whole, state.weights, state.safe),
+        moments,
+        after.step,
+        key,
+    )
     neuron = effective(program, state.weights, keep, strengths)
     if len(data.held_x):
         outputs = terms.outputs(neuron, data.held_x).T
@@ -194,48 +219,4 @@ def _step(
         factors = thresholds.shrinkage(norms, by.astype(norms.dtype))
         neuron = terms.scaled(parameters.neuron, factors, factors=True)
         weights = program.layout.flat(parameters._replace(neuron=neuron))
-    return State(weights, moments, state.step + 1, state.key), loss
-
-
-class Judged(NamedTuple):
-    """What thresholds go by, for every seed.
-
-    Attributes:
-        neuron: gauge fixed, gates inside.
-        gates: as they were trained.
-        contributions: standard deviation of each term over all samples, `(L,)`.
-        outputs: on all samples, `(n, c)`.
-    """
-
-    neuron: CPNeuron
-    gates: jax.Array
-    contributions: jax.Array
-    outputs: jax.Array
-
-
-@partial(jax.jit, static_argnums=0)
-def judge(
-    program: Program, weights: jax.Array, keep: jax.Array, data: Data, strengths: Strengths
-) -> Judged:
-    """Measure every seed's terms."""
-
-    def one(flat: jax.Array, mask: jax.Array) -> Judged:
-        neuron = cp.normalize(effective(program, flat, mask, strengths))
-        outputs = terms.outputs(neuron, data.x).T
-        gates = program.layout.tree(flat).gates
-        return Judged(neuron, gates, terms.contributions(neuron, data.x), outputs)
-
-    return jax.vmap(one)(weights, keep)
-
-
-@partial(jax.jit, static_argnums=0)
-def restart(program: Program, states: State, keep: jax.Array, strengths: Strengths) -> State:
-    """Begin a refit: gates go into the coefficients, and the optimiser forgets."""
-
-    def one(state: State, mask: jax.Array) -> State:
-        neuron = effective(program, state.weights, mask, strengths)
-        gates = jnp.ones(int(program.groups[-1]) + 1, state.weights.dtype)
-        weights = program.layout.flat(Parameters(neuron, gates))
-        return State(weights, _ADAM.init(weights), jnp.zeros((), jnp.int32), state.key)
-
-    return jax.vmap(one)(states, keep)
+    return state._replace(weights=weights, moments=moments, step=state.step + 1), loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -83,7 +84,7 @@ class Program:
     """Samples of a minibatch; the number of samples for full batches."""
     dtype: str
 
-    @property
+    @cached_property
     def shape(self) -> CPNeuron:
         """The neuron without its numbers."""
         return jax.eval_shape(
@@ -93,16 +94,21 @@ class Program:
             jax.random.key(0),
         )
 
-    @property
+    @cached_property
     def groups(self) -> np.ndarray:
         """Index of the gate of every term, `(L,)`."""
         streams = terms.orders(self.shape)
         return streams if self.grouping == "order" else np.arange(len(streams))
 
-    @property
+    @cached_property
+    def gates(self) -> int:
+        """Number of gates."""
+        return int(self.groups[-1]) + 1
+
+    @cached_property
     def layout(self) -> Layout:
         """How a flat vector becomes `Parameters`."""
-        gates = jax.ShapeDtypeStruct((int(self.groups[-1]) + 1,), jnp.dtype(self.dtype))
+        gates = jax.ShapeDtypeStruct((self.gates,), jnp.dtype(self.dtype))
         return Layout.of(Parameters(self.shape, gates))
 
     def steps(self, samples: int) -> int:
@@ -129,7 +135,9 @@ def gated(
         gates = jnp.where(strengths.gated > 0, drawn, 1)
     elif program.rule == "group_lasso":
         gates = jnp.ones_like(gates)
-    return terms.scaled(parameters.neuron, gates[program.groups] * keep)
+    if program.grouping == "order":
+        gates = gates[program.groups]
+    return terms.scaled(parameters.neuron, gates * keep)
 
 
 def effective(
@@ -156,7 +164,9 @@ def penalty(
     if program.rule == "stridge":
         norms, _ = terms.block_norms(neuron)
         return strengths.penalty * jnp.sum(keep * norms**2)
-    alive = jnp.zeros_like(gates).at[program.groups].max(keep)
+    alive = keep
+    if program.grouping == "order":
+        alive = jnp.zeros_like(gates).at[program.groups].max(keep)
     factors = sum(k**2 * jnp.mean(jnp.abs(weights)) for k, weights in neuron.powers.items()) + sum(
         n**2 * (jnp.mean(jnp.abs(each.factors)) + jnp.mean(jnp.abs(each.coefficients)))
         for n, each in [

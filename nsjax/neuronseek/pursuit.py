@@ -86,12 +86,11 @@ def search(space: Workspace, rng: np.random.Generator) -> Found:
         return _finish(space, dense)
     if space.judged and sparse.result != 0:
         # The criterion needs no held-out samples: now they help to choose the monomials.
-        everything = replace(
-            space, train=space.train | space.hold, hold=~(space.train | space.hold)
-        )
+        everything = replace(space, train=space.last, hold=np.zeros_like(space.hold))
         again = _sparse(everything, rng)
-        sparse = sparse if again is None else again
         space.evaluations = everything.evaluations
+        if again is not None:
+            sparse = again._replace(judged=sparse.judged)
     return _finish(space, sparse)
 
 
@@ -135,8 +134,7 @@ def _better(space: Workspace, sparse: Found, dense: Found) -> Found:
 
 
 def _finish(space: Workspace, found: Found) -> Found:
-    """Refit to all samples."""
-    rows = space.train | space.hold
-    model = space.fit(found.model, rows, tol=1e-12, polish=True)
+    """Refit to all samples that the last fit may see."""
+    model = space.fit(found.model, space.last, tol=1e-12, polish=True)
     found.log(model, "refitted to all samples")
     return found._replace(model=model)

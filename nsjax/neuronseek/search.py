@@ -55,8 +55,8 @@ def search(
             classes from 0.
         config: settings, and with them which search; `Config()` if not given.
         loss: `"square"`, `"logistic"` with labels -1 and 1, or `"cross_entropy"`.
-        validation: samples `(x, y)` that judge candidates, in place of a share of the samples
-            given.
+        validation: samples `(x, y)` that judge candidates, and are never fitted, in place of a
+            share of the samples given.
         test: samples `(x, y)` for the error at the end alone.
         inputs: names of the inputs, for the formula.
         targets: names of the targets.
@@ -136,7 +136,9 @@ def _by_candidates(
     mean, scale = np.zeros(y.shape[1]), 1.0
     if loss == "square":
         mean, scale = y[~hold].mean(axis=0), float(np.sqrt(np.mean(np.var(y[~hold], axis=0))))
-    space = Workspace(x, (y - mean) / scale, loss, config, ~hold, hold, on_step=on_step)
+    # A share of the samples given comes back for the last fit; validation data do not.
+    last = np.arange(len(x)) < n
+    space = Workspace(x, (y - mean) / scale, loss, config, ~hold, hold, last, on_step=on_step)
     found = pursuit.search(space, rng)
     neuron = _in_units(to_neuron(found.model, x.shape[1]), mean, scale)
     formula = Formula.of(neuron, **names, tol=_rounding())

@@ -12,6 +12,7 @@ import numpy as np
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import epochs, penalties, signatures, terms, thresholds
+from nsjax.neuronseek.canonical import unit_factors
 from nsjax.neuronseek.results import History
 from nsjax.pursuit.problem import prediction_error, reference_loss
 
@@ -65,11 +66,17 @@ class Stages:
         on_epochs: Callable[[int, np.ndarray], None] | None,
     ) -> None:
         self.config, self.loss, self.on_epochs = config, loss, on_epochs
-        self.pairs = {"train": (x, y), "validation": validation, "test": test}
+        pairs = {"train": (x, y), "validation": validation, "test": test}
+        self.dtype = x.dtype
+        self.pairs: dict[str, Any] = {
+            name: pair and tuple(np.asarray(each, np.float64) for each in pair)
+            for name, pair in pairs.items()
+        }
         dtype = jnp.dtype(config.dtype or x.dtype)
         self.program = penalties.Program(
             template=config.template,
-            rule=config.rule,
+            # The two are trained alike.
+            rule="paper" if config.rule == "contribution" else config.rule,
             grouping=config.grouping,
             loss=loss,
             inputs=x.shape[1],
@@ -82,10 +89,11 @@ class Stages:
         if loss == "square":
             self.offset = values.mean(axis=0)
             self.size = float(np.sqrt(np.sum(values.var(axis=0))))
-        self.data = self._prepare(x, y, validation, dtype)
+        self.data = self._prepare(dtype)
         self.labels = terms.labels(self.program.shape)
         self.keep = np.ones((len(keys), len(self.labels)), bool)
         self.states = epochs.start(self.program, keys, self.data)
+        self.weights = np.array(self.states.weights)
         self.strengths = self._strengths(config.epochs, penalised=True)
         self.records: list[epochs.Records] = []
         self.actions: list[list[str]] = [[] for _ in keys]
@@ -93,23 +101,21 @@ class Stages:
         self.negative: list[str | None] = [None] * len(keys)
         self.evaluations = 0
 
-    def _prepare(self, x: jax.Array, y: jax.Array, held: Any, dtype: Any) -> penalties.Data:
-        def units(targets: Any) -> np.ndarray:
-            return (np.asarray(targets, np.float64) - self.offset) / self.size
-
-        inner = units(y)
-        held_x, held_y = (x[:0], inner[:0]) if held is None else (held[0], units(held[1]))
+    def _prepare(self, dtype: Any) -> penalties.Data:
+        x, y = self.pairs["train"]
+        inner = (y - self.offset) / self.size
+        held_x, held_y = self.pairs["validation"] or (x[:0], y[:0])
+        held = (held_y - self.offset) / self.size
         # Of a held-out constant the variance is 0: its loss then counts as it is.
-        held_reference = float(reference_loss(self.loss, held_y)) if len(held_y) else 1.0
-        probe = np.asarray(x)[:: -(-len(x) // _PROBE)]
+        held_reference = float(reference_loss(self.loss, held)) if len(held) else 1.0
         values = (
             x,
             inner,
             reference_loss(self.loss, inner),
             held_x,
-            held_y,
+            held,
             held_reference or 1.0,
-            probe,
+            x[:: -(-len(x) // _PROBE)],
             np.sum(inner.var(axis=0)),
         )
         return penalties.Data(*(jnp.asarray(np.asarray(value, dtype)) for value in values))
@@ -127,26 +133,36 @@ class Stages:
         )
         return penalties.Strengths(*(jnp.asarray(each, self.data.x.dtype) for each in numbers))
 
+    def _chunk(self) -> int:
+        """Epochs of one call, the same in all stages: few calls, and few epochs too many."""
+        config = self.config
+        stages = [config.epochs, config.refit_epochs]
+
+        def cost(length: int) -> int:
+            calls = [-(-count // length) for count in stages]
+            return sum(calls) * length + sum(calls)
+
+        return min(range(1, min(_CHUNK, max(stages)) + 1), key=cost)
+
     def train(self, count: int, what: str, *, penalised: bool) -> None:
         """Train all seeds for so many epochs; after the first time, as a refit."""
         if count == 0:
             return
-        mask = jnp.asarray(self.keep, self.data.x.dtype)
         if self.records:
-            self.states = epochs.restart(self.program, self.states, mask, self.strengths)
+            rows = [self._flat(i) for i in range(len(self.keep))]
+            self.states = epochs.fresh(np.array(rows, self.program.dtype), self.states.key)
         self.strengths = self._strengths(count, penalised=penalised)
-        # Chunks of one length; what goes beyond changes nothing, and is cut off.
-        chunks = -(-count // _CHUNK)
-        length = -(-count // chunks)
-        parts = []
-        for chunk in range(chunks):
+        # What goes beyond the last epoch changes nothing, and is cut off.
+        mask, length, parts = jnp.asarray(self.keep, self.data.x.dtype), self._chunk(), []
+        for done in range(length, count + length, length):
             self.states, records = epochs.advance(
                 self.program, length, self.states, mask, self.data, self.strengths
             )
             parts.append(jax.tree.map(np.asarray, records))
             if self.on_epochs is not None:
-                done = min((chunk + 1) * length, count)
-                self.on_epochs(done, parts[-1].train[:, (done - 1) % length])
+                last = min(done, count)
+                self.on_epochs(last, parts[-1].train[:, (last - 1) % length])
+        self._settle()
         self.records.append(
             jax.tree.map(lambda *each: np.concatenate(each, axis=1)[:, :count], *parts)
         )
@@ -154,37 +170,55 @@ class Stages:
             actions += [f"{pruned}{what} 1", *(f"{what} {i + 1}" for i in range(1, count))]
         self.evaluations += count * self.program.steps(len(self.data.x))
 
+    def _parameters(self, seed: int) -> penalties.Parameters:
+        return self.program.layout.tree(self.weights[seed])
+
+    def _settle(self) -> None:
+        """Take the weights that there are, or those before if their last step broke them."""
+        self.weights = np.array(self.states.weights)
+        for seed, safe in enumerate(np.asarray(self.states.safe)):
+            with np.errstate(all="ignore"):
+                outputs = terms.outputs(self._neuron(seed), np.asarray(self.data.probe))
+                whole = np.all(np.isfinite(outputs.astype(self.program.dtype)))
+            if not whole:
+                self.weights[seed] = safe
+
+    def _neuron(self, seed: int) -> CPNeuron:
+        """One seed's neuron as it is, gates and mask in its coefficients, in double precision."""
+        parameters = self._parameters(seed)
+        neuron = penalties.gated(
+            self.program, parameters, self.keep[seed].astype(float), self.strengths, None
+        )
+        return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), neuron)
+
+    def _flat(self, seed: int) -> np.ndarray:
+        gates = np.ones(self.program.gates)
+        return epochs.flat(penalties.Parameters(self._neuron(seed), gates))
+
     def prune(self) -> None:
         """Take out terms by the rule."""
-        judged = self.judge()
-        before = self.keep.copy()
-        for i in range(len(before)):
-            mine = epochs.Judged(*jax.tree.map(lambda a, i=i: a[i], tuple(judged)))
-            self.keep[i] &= self._kept(mine, i)
-        for i, lost in enumerate(before & ~self.keep):
+        for i, before in enumerate(self.keep.copy()):
+            self.keep[i] &= self._kept(i)
+            lost = before & ~self.keep[i]
             gone = [label for label, out in zip(self.labels, lost, strict=True) if out]
             self.pruned[i] = f"pruned {', '.join(gone)}; " if gone else ""
 
-    def judge(self) -> epochs.Judged:
-        """All seeds' terms as they are, on the host."""
-        mask = jnp.asarray(self.keep, self.data.x.dtype)
-        judged = epochs.judge(self.program, self.states.weights, mask, self.data, self.strengths)
-        return jax.tree.map(np.asarray, judged)
-
-    def _kept(self, judged: epochs.Judged, seed: int) -> np.ndarray:
-        rule, groups, alive = self.config.rule, self.program.groups, self.keep[seed]
+    def _kept(self, seed: int) -> np.ndarray:
+        rule, groups = self.config.rule, self.program.groups
+        gates = self._parameters(seed).gates
         if rule == "hard_concrete":
-            return np.asarray(thresholds.gate_open(judged.gates) > 0.5)[groups]
+            return np.asarray(thresholds.gate_open(gates) > 0.5)[groups]
+        neuron = self._neuron(seed)
         if rule == "group_lasso":
-            values = thresholds.grouped(judged.contributions, groups)
-            return (values > 0)[groups]
+            return thresholds.grouped(terms.block_norms(neuron)[0], groups)[groups] > 0
         if rule == "paper" and self.config.gauge == "free":
-            values = np.abs(np.asarray(judged.gates, np.float64))
+            values = np.abs(np.asarray(gates, np.float64))
         elif rule == "paper":
-            values = thresholds.grouped(terms.sizes(judged.neuron), groups)
+            values = thresholds.grouped(terms.sizes(_gauge_fixed(neuron)), groups)
         else:
-            values = thresholds.grouped(judged.contributions, groups)
-        present = np.bincount(groups, weights=alive) > 0
+            each = terms.contributions(neuron, np.asarray(self.data.x))
+            values = thresholds.grouped(each, groups)
+        present = np.bincount(groups, weights=self.keep[seed]) > 0
         statistic = self.config.threshold
         if statistic is None:
             statistic = 0.05 if rule == "stridge" else "mean_minus_std"
@@ -195,51 +229,49 @@ class Stages:
 
     def results(self) -> list[Trained]:
         """What every seed gave."""
-        judged = self.judge()
-        records = jax.tree.map(lambda *each: np.concatenate(each, axis=1), *self.records)
-        x, y = (np.asarray(each) for each in self.pairs["train"])
-        dtype = self.pairs["train"][0].dtype
-        parameters = cp.parameters(self.program.shape)
-        found = []
-        for i, keep in enumerate(self.keep):
-            neuron = jax.tree.map(lambda a, i=i: np.asarray(a[i], np.float64), judged.neuron)
-            neuron = terms.scaled(neuron, np.full(len(keep), self.size))
-            neuron = neuron._replace(bias=neuron.bias * self.size + self.offset)
-            neuron = jax.tree.map(lambda a: jnp.asarray(a, dtype), terms.selected(neuron, keep))
-            losses = records.train[i]
-            first = signatures.unstable(losses[: self.config.epochs])
-            broken = first or signatures.unstable(losses[self.config.epochs :])
-            nothing = signatures.everything_pruned(neuron)
-            errors = {name: self._error(neuron, name) for name in self.pairs}
-            found.append(
-                Trained(
-                    neuron,
-                    History(
-                        self.labels,
-                        records.shares[i],
-                        losses,
-                        records.validation[i],
-                        tuple(self.actions[i]),
-                    ),
-                    UNSTABLE if broken else PRUNED if nothing else TRAINED,
-                    errors["train"],
-                    errors["validation"],
-                    errors["test"],
-                    terms.free_numbers(neuron),
-                    signatures.collect(
-                        broken,
-                        nothing,
-                        self.negative[i],
-                        None if nothing else signatures.near_linear(x, judged.outputs[i]),
-                        signatures.few_samples(parameters, len(x), x.shape[1], y.shape[1]),
-                    ),
-                    self.evaluations,
-                )
-            )
-        return found
+        return [self._result(seed) for seed in range(len(self.keep))]
+
+    def _result(self, seed: int) -> Trained:
+        neuron = terms.selected(_gauge_fixed(self._neuron(seed)), self.keep[seed])
+        neuron = terms.scaled(neuron, np.full(len(terms.labels(neuron)), self.size))
+        neuron = neuron._replace(bias=neuron.bias * self.size + self.offset)
+        x, y = self.pairs["train"]
+        losses, held, shares = (
+            np.concatenate([part[seed] for part in parts])
+            for parts in zip(*self.records, strict=True)
+        )
+        # Each stage by itself: pruning may raise the loss.
+        ends = np.cumsum([part.train.shape[1] for part in self.records])[:-1]
+        broken = next(filter(None, map(signatures.unstable, np.split(losses, ends))), None)
+        nothing = signatures.everything_pruned(neuron)
+        linear = None if nothing else signatures.near_linear(x, terms.outputs(neuron, x).T)
+        count = cp.parameters(self.program.shape)
+        few = signatures.few_samples(count, len(x), x.shape[1], y.shape[1])
+        dtype = self.dtype
+        return Trained(
+            jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), neuron),
+            History(self.labels, shares, losses, held, tuple(self.actions[seed])),
+            UNSTABLE if broken else PRUNED if nothing else TRAINED,
+            self._error(neuron, "train"),
+            self._error(neuron, "validation"),
+            self._error(neuron, "test"),
+            terms.free_numbers(neuron),
+            signatures.collect(broken, nothing, self.negative[seed], linear, few),
+            self.evaluations,
+        )
 
     def _error(self, neuron: CPNeuron, name: str) -> float:
-        pair = self.pairs[name]
-        if pair is None:
+        if self.pairs[name] is None:
             return float("nan")
-        return float(prediction_error(self.loss, terms.outputs(neuron, pair[0]).T, pair[1]))
+        x, y = self.pairs[name]
+        return float(prediction_error(self.loss, terms.outputs(neuron, x).T, y))
+
+
+def _gauge_fixed(neuron: CPNeuron) -> CPNeuron:
+    """`cp.normalize` on the host."""
+    bases = neuron.bases
+    if bases:
+        alone = cp.normalize(CPNeuron(neuron.bias, {}, {}, bases)).bases
+        bases = jax.tree.map(np.asarray, alone)
+    interactions = {n: unit_factors(each, 0.0) for n, each in neuron.interactions.items()}
+    return neuron._replace(interactions=interactions, bases=bases)

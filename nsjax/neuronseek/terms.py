@@ -2,7 +2,8 @@
 
 A term is a power of the pure stream with all its weights, one product of projections of the
 interaction stream, or one basis function of a projection. Arrays over the L terms of a neuron go
-through powers, then interactions by order, then bases by name.
+through powers, then interactions by order, then bases by name. Functions take neurons of NumPy or
+of JAX arrays, and answer alike: on the host nothing needs to be compiled.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def scaled(neuron: CPNeuron, by: ArrayLike, *, factors: bool = False) -> CPNeuro
     """
     at, numbers = 0, {}
     for kind, which, count in streams(neuron):
-        numbers[kind, which] = jnp.asarray(by)[at : at + count]
+        numbers[kind, which] = by[at : at + count]  # type: ignore[index]
         at += count
 
     def times(kind: str, family: dict[Any, CPTerms]) -> dict[Any, CPTerms]:
@@ -98,44 +99,45 @@ def selected(neuron: CPNeuron, keep: Bool[np.ndarray, " L"]) -> CPNeuron:
         elif len(kept):
             terms = (neuron.interactions if kind == "interaction" else neuron.bases)[which]
             families[kind][which] = CPTerms(
-                jnp.asarray(np.asarray(terms.coefficients)[:, kept]),
-                jnp.asarray(np.asarray(terms.factors)[:, kept]),
+                np.asarray(terms.coefficients)[:, kept], np.asarray(terms.factors)[:, kept]
             )
     return CPNeuron(neuron.bias, powers, families["interaction"], families["basis"])
 
 
-def outputs(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, "c n"]:
-    """Outputs with the samples last: one matrix product for the projections of all orders.
+def outputs(neuron: CPNeuron, x: Any) -> Float[Array, "c n"]:
+    """Outputs for x `(n, d)`, samples last: one matrix product for projections of all orders.
 
     The same as `cp.apply` transposed, in the layout that training is fastest in.
     """
     features, weights = _features(neuron, x)
     if not features:
-        return neuron.bias[:, None] + jnp.zeros((1, len(x)), x.dtype)
-    return jnp.concatenate(weights, axis=1) @ jnp.concatenate(features) + neuron.bias[:, None]
+        return neuron.bias[:, None] + _module(x).zeros((1, len(x)), x.dtype)
+    xp = _module(x)
+    return xp.concatenate(weights, axis=1) @ xp.concatenate(features) + neuron.bias[:, None]
 
 
-def contributions(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, " L"]:
-    """Standard deviation over the data of what each term adds to the outputs.
+def contributions(neuron: CPNeuron, x: Any) -> Float[Array, " L"]:
+    """Standard deviation over data x `(n, d)` of what each term adds to the outputs.
 
     Variances are summed over outputs, so that a square over the targets' variance is a share of it.
     """
     features, weights = _features(neuron, x)
-    variances = []
+    xp, variances = _module(x), []
     for (kind, _, _), rows, weight in zip(streams(neuron), features, weights, strict=True):
-        centred = rows - jnp.mean(rows, axis=1, keepdims=True)
+        centred = rows - xp.mean(rows, axis=1, keepdims=True)
         if kind == "power":
-            variances.append(jnp.sum(jnp.mean((weight @ centred) ** 2, axis=1))[None])
+            variances.append(xp.sum(xp.mean((weight @ centred) ** 2, axis=1))[None])
         else:
-            variances.append(jnp.mean(centred**2, axis=1) * jnp.sum(weight**2, axis=0))
-    return jnp.sqrt(jnp.concatenate(variances))
+            variances.append(xp.mean(centred**2, axis=1) * xp.sum(weight**2, axis=0))
+    return xp.sqrt(xp.concatenate(variances))
 
 
-def stream_variances(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, " streams"]:
-    """Variance over the data of what each stream adds to the outputs, summed over outputs."""
-    return jnp.stack(
+def stream_variances(neuron: CPNeuron, x: Any) -> Float[Array, " streams"]:
+    """Variance over data x `(n, d)` of what each stream adds, summed over outputs."""
+    xp = _module(x)
+    return xp.stack(
         [
-            jnp.sum(jnp.var(weight @ rows, axis=1))
+            xp.sum(xp.var(weight @ rows, axis=1))
             for rows, weight in zip(*_features(neuron, x), strict=True)
         ]
     )
@@ -146,27 +148,28 @@ def sizes(neuron: CPNeuron) -> Float[Array, " L"]:
 
     Only in the gauge of `cp.normalize` do they mean anything for interactions.
     """
-    return jnp.concatenate(
+    xp = _module(neuron.bias)
+    return xp.concatenate(
         [
-            *(jnp.linalg.norm(neuron.powers[k])[None] for k in sorted(neuron.powers)),
-            *(jnp.linalg.norm(each.coefficients, axis=0) for _, each in _products(neuron)),
+            *(xp.linalg.norm(neuron.powers[k])[None] for k in sorted(neuron.powers)),
+            *(xp.linalg.norm(each.coefficients, axis=0) for _, each in _products(neuron)),
         ]
     )
 
 
 def block_norms(neuron: CPNeuron) -> tuple[Float[Array, " L"], Int[np.ndarray, " L"]]:
     """Norm of all weights of each term, factors too, and how many they are."""
-    squares, counts = [], []
+    xp, squares, counts = _module(neuron.bias), [], []
     for k in sorted(neuron.powers):
-        squares.append(jnp.sum(neuron.powers[k] ** 2)[None])
+        squares.append(xp.sum(neuron.powers[k] ** 2)[None])
         counts.append(neuron.powers[k].size)
     for _, each in _products(neuron):
         rank = each.factors.shape[1]
-        squares.append(jnp.sum(each.coefficients**2, axis=0) + jnp.sum(each.factors**2, (0, 2)))
+        squares.append(xp.sum(each.coefficients**2, axis=0) + xp.sum(each.factors**2, (0, 2)))
         counts += [(each.coefficients.size + each.factors.size) // rank] * rank
-    total = jnp.concatenate(squares)
+    total = xp.concatenate(squares)
     # The square root has no derivative at 0, and a block that is 0 stays there.
-    return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1)), 0), np.array(counts)
+    return xp.where(total > 0, xp.sqrt(xp.where(total > 0, total, 1)), 0), np.array(counts)
 
 
 def free_numbers(neuron: CPNeuron) -> int:
@@ -191,14 +194,15 @@ def structure(neuron: CPNeuron) -> Counter[str]:
 
 def _features(neuron: CPNeuron, x: Float[Array, "n d"]) -> tuple[list[jax.Array], list[jax.Array]]:
     """Powers of the inputs and products of projections, samples last, with their weights."""
-    features, weights, transposed = [], [], x.T
+    xp, transposed = _module(x), x.T
+    features, weights = [], []
     for k in sorted(neuron.powers):
-        features.append(jax.lax.integer_pow(transposed, k))
+        features.append(transposed**k)
         weights.append(neuron.powers[k])
     terms = _products(neuron)
     if not terms:
         return features, weights
-    rows = jnp.concatenate([each.factors.reshape(-1, x.shape[1]) for _, each in terms])
+    rows = xp.concatenate([each.factors.reshape(-1, x.shape[1]) for _, each in terms])
     projections, at = rows @ transposed, 0
     for name, each in terms:
         order, rank, _ = each.factors.shape
@@ -207,7 +211,7 @@ def _features(neuron: CPNeuron, x: Float[Array, "n d"]) -> tuple[list[jax.Array]
         for m in range(1, order):
             value = value * projections[at + m * rank : at + (m + 1) * rank]
         at += order * rank
-        features.append(value if name is None else basis(name).function(value))
+        features.append(value if name is None else xp.asarray(basis(name).function(value)))
         weights.append(each.coefficients)
     return features, weights
 
@@ -218,3 +222,7 @@ def _products(neuron: CPNeuron) -> list[tuple[str | None, CPTerms]]:
         *((None, neuron.interactions[n]) for n in sorted(neuron.interactions)),
         *((name, neuron.bases[name]) for name in sorted(neuron.bases)),
     ]
+
+
+def _module(array: Any) -> Any:
+    return np if isinstance(array, np.ndarray) else jnp

@@ -31,6 +31,7 @@ class Workspace:
         config: settings.
         train: samples that fits see, boolean `(n,)`.
         hold: samples that judge candidates, boolean `(n,)`; none of them if there are too few.
+        last: samples that the last fit sees, boolean `(n,)`.
         on_step: called with words on every step.
         evaluations: of normal equations or gradients so far.
         labels: how many terms of each kind there have been.
@@ -42,6 +43,7 @@ class Workspace:
     config: Config
     train: np.ndarray
     hold: np.ndarray
+    last: np.ndarray
     on_step: Callable[[str], None] | None = None
     evaluations: int = 0
     labels: collections.Counter[str] = field(default_factory=collections.Counter)

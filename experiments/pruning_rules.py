@@ -1,0 +1,293 @@
+"""Pruning rules: how often training with each of them finds the terms that made the data.
+
+A CP-polynomial neuron with powers 1 to 3 and several interactions of orders 2 and 3 is trained on
+polynomials of known terms, without noise, and pruned: by the threshold of NeuronSeek (arXiv
+2506.15715) on the coefficients, with their gauge free, as it was published, or fixed; by what terms
+contribute to the outputs; by L0 gates; by a group lasso; by a ridge penalty and thresholds in turn.
+Of each rule the penalty of a small grid counts that finds most structures, and says so. Beside
+them stands the search over candidate terms. A term is a power with all its weights, or one product;
+a structure is exact, or has all terms and more, or misses some. A rerun goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from nsjax import data, neuronseek, runs
+from nsjax.networks import cp
+from nsjax.neuronseek import Training, terms
+from nsjax.neuronseek.recovery import true_formula
+from nsjax.plots.style import CATEGORIES, RC
+
+KINDS = ("exact", "more", "missing")
+PURSUIT = "candidates"
+"""Name of the search over candidate terms."""
+
+
+class Rule(NamedTuple):
+    """A rule with the penalties that are tried."""
+
+    config: Training
+    field: str
+    grid: tuple[float, ...]
+
+
+_PAPER = Training()
+_L1 = (1e-4, 1e-3, 1e-2)
+RULES = {
+    "C by order, gauge free": Rule(replace(_PAPER, grouping="order", gauge="free"), "lam", _L1),
+    "C, mean - std": Rule(_PAPER, "lam", _L1),
+    "C, mean": Rule(replace(_PAPER, threshold="mean"), "lam", _L1),
+    "contribution, mean - std": Rule(replace(_PAPER, rule="contribution"), "lam", _L1),
+    "contribution, mean": Rule(replace(_PAPER, rule="contribution", threshold="mean"), "lam", _L1),
+    "hard-concrete gates": Rule(
+        replace(_PAPER, rule="hard_concrete"), "penalty", (0.01, 0.03, 0.1)
+    ),
+    "group lasso": Rule(replace(_PAPER, rule="group_lasso"), "penalty", (0.1, 0.3, 1.0)),
+    "ridge and thresholds": Rule(replace(_PAPER, rule="stridge"), "penalty", (1e-3, 1e-2, 3e-2)),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the comparison of pruning rules."""
+
+    preset: Literal["quick", "full"] = "quick"
+    """Which set of defaults the other settings start from."""
+    rules: tuple[str, ...] = (*RULES, PURSUIT)
+    """Rules that are compared."""
+    targets: tuple[str, ...] = ("sparse", "low-rank", "dense")
+    """Polynomials, names of `data.POLYNOMIALS`."""
+    dimensions: tuple[int, ...] = (5, 10)
+    """Input dimensions d."""
+    samples: int = 1000
+    """Training samples."""
+    test: int = 1000
+    """Fresh samples for the test error."""
+    noise: float = 0.0
+    """Noise of the targets, as a share of their standard deviation."""
+    seeds: int = 2
+    """Seeds of data, starts and shuffling."""
+    rank: int = 5
+    """Products of each order to begin with."""
+    epochs: int = 300
+    """Epochs before terms are pruned."""
+    refit_epochs: int = 100
+    """Epochs afterwards."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision of the training."""
+    seed: int = 0
+    """First seed."""
+    root: Path = field(default=Path("runs"), compare=False)
+    """Where run folders go."""
+
+
+PRESETS = {"quick": Config(), "full": Config(preset="full", seeds=10)}
+
+
+class Point(NamedTuple):
+    """One data set and one rule."""
+
+    rule: str
+    target: str
+    dimension: int
+    seed: int
+
+
+def points(config: Config) -> list[Point]:
+    return [
+        Point(rule, target, d, seed)
+        for rule in config.rules
+        for d in config.dimensions
+        for target in config.targets
+        for seed in range(config.seed, config.seed + config.seeds)
+    ]
+
+
+def settings(config: Config, rule: str) -> dict[str, Any]:
+    """Settings of every penalty that is tried."""
+    if rule == PURSUIT:
+        return {"-": None}
+    base, name, grid = RULES[rule]
+    base = replace(
+        base,
+        template=cp.Template(rank=config.rank),
+        epochs=config.epochs,
+        refit_epochs=config.refit_epochs,
+        dtype=config.dtype,
+    )
+    names = ("lam_c", "lam_u") if name == "lam" else (name,)
+    changes: list[dict[str, Any]] = [dict.fromkeys(names, value) for value in grid]
+    return {f"{v:g}": replace(base, **change) for v, change in zip(grid, changes, strict=True)}
+
+
+def kind(found: Counter[str], truth: Counter[str]) -> str:
+    """What a structure is, beside the true one.
+
+    >>> kind(Counter(x=1, I2=2), Counter(x=1, I2=1)), kind(Counter(x=1, I3=1), Counter(x=1, I2=1))
+    ('more', 'missing')
+    """
+    if truth - found:
+        return "missing"
+    return "more" if found - truth else "exact"
+
+
+def examine(config: Config, point: Point) -> dict[str, Any]:
+    """One search for every penalty, on one data set."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(point.seed), point.dimension))
+    task = data.polynomial_task(
+        keys[0],
+        point.target,
+        config.samples + config.test,
+        point.dimension,
+        noise=config.noise,
+    )
+    n = config.samples
+    truth = terms.structure(true_formula(task.truth).neuron)
+    found = {}
+    for name, each in settings(config, point.rule).items():
+        begun = time.process_time()
+        result = neuronseek.search(
+            keys[1], task.x[:n], task.y[:n], config=each, test=(task.x[n:], task.clean[n:])
+        )
+        kept = terms.structure(result.neuron)
+        found[name] = {
+            "kind": kind(kept, truth),
+            "terms": dict(kept),
+            "extra": sum((kept - truth).values()),
+            "missing": sum((truth - kept).values()),
+            "test_error": result.test_error,
+            "warnings": list(result.warnings),
+            "seconds": time.process_time() - begun,
+        }
+    return found
+
+
+def summarise(config: Config, done: dict[Point, dict[str, Any]]) -> dict[str, Any]:
+    """Of every rule its best penalty, and for every target the kinds of structures with it."""
+    summary = {}
+    for rule in config.rules:
+        mine = {point: found for point, found in done.items() if point.rule == rule}
+
+        def score(name: str, mine: dict = mine) -> tuple[float, float]:
+            members = [found[name] for found in mine.values()]
+            exact = sum(member["kind"] == "exact" for member in members)
+            return exact, -float(np.median([member["test_error"] for member in members]))
+
+        best = max(next(iter(mine.values())), key=score)
+        rows = {}
+        for d in config.dimensions:
+            for target in config.targets:
+                members = [
+                    found[best]
+                    for point, found in mine.items()
+                    if (point.target, point.dimension) == (target, d)
+                ]
+                errors = [member["test_error"] for member in members]
+                rows[f"{target}, d = {d}"] = {
+                    **{k: sum(member["kind"] == k for member in members) for k in KINDS},
+                    "extra": float(np.mean([member["extra"] for member in members])),
+                    "missing terms": float(np.mean([member["missing"] for member in members])),
+                    "median error": float(np.median(errors)),
+                    "worst error": float(np.max(errors)),
+                    "seconds": float(np.median([member["seconds"] for member in members])),
+                }
+        summary[rule] = {"penalty": best, "targets": rows}
+    return summary
+
+
+def draw(config: Config, summary: dict[str, Any]) -> Figure:
+    """Shares of exact structures, of those with more terms, and of those that miss some."""
+    names = [f"{target}, d = {d}" for d in config.dimensions for target in config.targets]
+    with plt.rc_context(RC):
+        figure, panels = plt.subplots(
+            1,
+            len(names),
+            sharey=True,
+            squeeze=False,
+            figsize=(1.6 + 1.15 * len(names), 1.2 + 0.26 * len(summary)),
+        )
+        colors = dict(zip(KINDS, (CATEGORIES[2], CATEGORIES[5], CATEGORIES[1]), strict=True))
+        labels = {"exact": "exact", "more": "all terms and more", "missing": "terms missing"}
+        for panel, name in zip(panels[0], names, strict=True):
+            left = np.zeros(len(summary))
+            for k in KINDS:
+                counts = np.array([row["targets"][name][k] for row in summary.values()])
+                bars = counts / config.seeds
+                panel.barh(list(summary), bars, left=left, color=colors[k], label=labels[k])
+                left += bars
+            panel.set(xlim=(0, 1), xticks=(0, 1), title=name.replace(", ", "\n"))
+            panel.grid(visible=False)
+        panels[0, 0].invert_yaxis()
+        figure.supxlabel("share of seeds", fontsize=RC["axes.labelsize"])
+        handles, texts = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, texts, loc="outside upper center", ncols=3)
+    return figure
+
+
+def main(config: Config) -> Path:
+    """Run the experiment; returns the run's folder."""
+    runs.setup()
+    unknown = set(config.rules) - {*RULES, PURSUIT}
+    if unknown:
+        raise SystemExit(
+            f"error: rules must be among {', '.join([*RULES, PURSUIT])}, got {unknown}"
+        )
+    if set(config.targets) - set(data.POLYNOMIALS):
+        raise SystemExit(
+            f"error: targets must be among {', '.join(data.POLYNOMIALS)}, got {config.targets}"
+        )
+    with runs.open_run(config.root, "pruning_rules", config, seed=config.seed) as run:
+        done = {}
+        for point in runs.progress(points(config), description="searches"):
+            place = "".join(c if c.isalnum() else "-" for c in point.rule)
+            cell = run.cell(f"{place}-{point.target}-d{point.dimension}-s{point.seed}")
+            if not cell.finished:
+                cell.save({}, examine(config, point))
+            done[point] = cell.load()[1]
+        summary = summarise(config, done)
+        run.save_results({}, {"summary": summary})
+        run.save_figure(draw(config, summary), "pruning-rules")
+        runs.print_table(
+            f"Structures found, {config.seeds} seeds, n = {config.samples}, noise {config.noise:g} "
+            "(terms too many and missing: means; CPU seconds: medians over all seeds, "
+            "compilation in the first)",
+            (
+                "rule",
+                "penalty",
+                "target",
+                *("exact", "more", "missing"),
+                "terms too many",
+                "terms missing",
+                "test error: median",
+                "worst",
+                "CPU s",
+            ),
+            [
+                (rule, row["penalty"], name, *found.values())
+                for rule, row in summary.items()
+                for name, found in row["targets"].items()
+            ],
+        )
+        print("penalty: the one of these that gave most exact structures, over all targets:")
+        for rule in config.rules:
+            print(f"  {rule}: {', '.join(settings(config, rule))}")
+        print(f"results and figures: {run.path}")
+    return run.path
+
+
+if __name__ == "__main__":
+    matplotlib.use("Agg")
+    main(runs.parse(Config, PRESETS, description=__doc__))
+    sys.exit(0)
