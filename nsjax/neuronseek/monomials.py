@@ -235,7 +235,8 @@ def greedy(
     """Choose monomials one by one, then drop those that the criterion does without.
 
     The criterion is the extended Bayesian one with gamma = 1 (Chen and Chen 2008): deviance, plus
-    `log n` for each monomial, plus twice the log of the number of monomials of its order.
+    `log n` for each coefficient, one an output, plus, for each monomial, twice the log of the
+    number of monomials of its order.
 
     Args:
         x: inputs `(n, d)`.
@@ -248,7 +249,7 @@ def greedy(
     Returns:
         The monomials chosen.
     """
-    n, d = x.shape
+    (n, d), outputs = x.shape, refits.residual.shape[1]
     rows = np.arange(n)
     if order > 2 and n * d**3 > WORK and d <= LARGEST_CUBE:
         rows = np.sort(rng.choice(n, max(256, min(n, int(WORK / d**3))), replace=False))
@@ -257,7 +258,7 @@ def greedy(
 
     def price(monomial: Monomial) -> float:
         k = len(monomial)
-        return math.log(n) + 2 * math.log(math.comb(d + k - 1, k))
+        return outputs * math.log(n) + 2 * math.log(math.comb(d + k - 1, k))
 
     full = True
     for count in range(most):
