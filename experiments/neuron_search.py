@@ -361,8 +361,12 @@ def show(config: Config, method: str, members: list[SimpleNamespace]) -> None:
         print(f"  also {other} by {number}")
     print(best.formula.to_text(config.digits))
     print(f"LaTeX: {best.formula.to_latex(config.digits)}")
-    for warning in dict.fromkeys(line for found in members for line in found.warnings):
-        print(f"warning: {warning}")
+    warnings: dict[str, list[str]] = {}
+    for line in (line for found in members for line in found.warnings):
+        # Those that differ in their numbers alone are one.
+        warnings.setdefault(re.sub(r"[0-9.]+", "#", line), []).append(line)
+    for first, *more in warnings.values():
+        print(f"warning: {first}{f' (and {len(more)} seeds more)' if more else ''}")
     print()
 
 
