@@ -195,7 +195,8 @@ def settings(config: Config, method: str) -> Any:
     if config.rank is not None:
         changes["rank"] = config.rank
     template = cp.Template(bases=config.bases, **changes)
-    return neuronseek.Training(rule=method, template=template, epochs=config.epochs)
+    rule: Any = method
+    return neuronseek.Training(rule=rule, template=template, epochs=config.epochs)
 
 
 def search(

@@ -33,6 +33,8 @@ def compare(space: Workspace, old: Model, new: Model) -> Comparison:
     """Compare two models."""
     rows = judge(space)
     before, after = space.losses(old, rows), space.losses(new, rows)
+    if not (np.all(np.isfinite(before)) and np.all(np.isfinite(after))):
+        return Comparison(float(np.mean(before)), float(np.mean(after)), 0.0)
     fall = np.sqrt(np.maximum(before, 0)) - np.sqrt(np.maximum(after, 0))
     error = float(np.std(fall)) / np.sqrt(len(fall))
     mean = float(np.mean(fall))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ def minimise(
         at = unflat(jnp.where(free, vector, start), weights)
         return total_loss(at, pooled, rows, penalty, bases, loss) / count
 
-    found = optx.minimise(
+    found: Any = optx.minimise(
         value,
         optx.LBFGS(rtol=tol, atol=tol),
         start,

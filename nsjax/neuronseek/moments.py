@@ -22,7 +22,8 @@ def whitening(x: np.ndarray) -> np.ndarray:
     """W, `(d, k)`, such that the centred `x W` has covariance I on the space that x spans."""
     centred = x - x.mean(axis=0)
     values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
-    real = values > 1e-10 * values[-1]
+    rounding = max(1e-10, 100 * float(np.finfo(x.dtype).eps))
+    real = values > rounding * values[-1]
     return vectors[:, real] / np.sqrt(values[real])
 
 
@@ -54,9 +55,14 @@ def directions(
 
     Returns:
         `(d, s)` with `1 <= s <= most`, such that projections on the columns are uncorrelated and
-        of unit variance on x; None if no eigenvalue stands out.
+        of unit variance on x; None if no eigenvalue stands out, or there are no more samples than
+        inputs: whitened samples are orthogonal then, and their moments say nothing.
     """
+    if len(x) <= x.shape[1]:
+        return None
     basis = whitening(x)
+    if basis.shape[1] == 0:
+        return None
     white = jnp.asarray((x - x.mean(axis=0)) @ basis)
     found = []
     for weights in transforms(r):

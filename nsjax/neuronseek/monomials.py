@@ -76,10 +76,11 @@ def _top(
         score = jnp.where(norm > least, score / jnp.maximum(norm, least), 0)
         d, k = score.shape[0], score.ndim
         places = jnp.indices(score.shape, sparse=True)
-        sorted_ = functools.reduce(
-            jnp.logical_and, (places[i] <= places[i + 1] for i in range(k - 1)), True
-        )
-        together.append(jnp.where(sorted_, score, -jnp.inf).reshape(d**k))
+        # Of the orders in which a monomial's inputs may be named, one.
+        rising = jnp.ones((1,) * k, bool)
+        for j in range(k - 1):
+            rising &= places[j] <= places[j + 1]
+        together.append(jnp.where(rising, score, -jnp.inf).reshape(d**k))
     return lax.top_k(jnp.concatenate(together), keep)
 
 
@@ -146,7 +147,7 @@ class Scores:
             norms -= ((values * unit[:, None]).T @ x) ** 2
         scores = np.where(norms > 1e-4 * raw, scores / np.maximum(norms, 1e-4 * raw), 0)
         places = np.argsort(-scores, axis=None)[:keep]
-        best = {}
+        best: dict[Monomial, float] = {}
         for stem, j in zip(*np.unravel_index(places, scores.shape), strict=True):
             best.setdefault(tuple(sorted((*stems[stem], int(j)))), float(scores[stem, j]))
         return [(value, monomial) for monomial, value in best.items()]
@@ -235,7 +236,8 @@ def greedy(
     """Choose monomials one by one, then drop those that the criterion does without.
 
     The criterion is the extended Bayesian one with gamma = 1 (Chen and Chen 2008): deviance, plus
-    `log n` for each monomial, plus twice the log of the number of monomials of its order.
+    `log n` for each coefficient, one an output, plus, for each monomial, twice the log of the
+    number of monomials of its order.
 
     Args:
         x: inputs `(n, d)`.
@@ -248,7 +250,7 @@ def greedy(
     Returns:
         The monomials chosen.
     """
-    n, d = x.shape
+    (n, d), outputs = x.shape, refits.residual.shape[1]
     rows = np.arange(n)
     if order > 2 and n * d**3 > WORK and d <= LARGEST_CUBE:
         rows = np.sort(rng.choice(n, max(256, min(n, int(WORK / d**3))), replace=False))
@@ -257,7 +259,7 @@ def greedy(
 
     def price(monomial: Monomial) -> float:
         k = len(monomial)
-        return math.log(n) + 2 * math.log(math.comb(d + k - 1, k))
+        return outputs * math.log(n) + 2 * math.log(math.comb(d + k - 1, k))
 
     full = True
     for count in range(most):

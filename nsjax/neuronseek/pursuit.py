@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from nsjax.neuronseek import judging
 from nsjax.neuronseek.elimination import eliminate, sparsify
 from nsjax.neuronseek.growth import grow, pursue, with_monomials
-from nsjax.neuronseek.model import Model, contributions, empty
+from nsjax.neuronseek.model import Model, contributions, empty, monomial_label
 from nsjax.neuronseek.workspace import Workspace
 
 AS_GOOD = 0.01
@@ -20,7 +21,7 @@ FIRST = 24
 FEW = 8
 """Monomials that are the formula, if they are exact."""
 SAMPLED = 2000
-"""Samples on which shares are measured."""
+"""Most samples on which shares are measured."""
 
 
 @dataclass
@@ -37,8 +38,10 @@ class Log:
     def __call__(self, model: Model, action: str) -> None:
         """Record a model and what has just been done to it."""
         space = self.space
-        rows = np.flatnonzero(space.train)[:SAMPLED]
+        rows = np.flatnonzero(space.train)
         spread = float(np.sum(np.var(space.y[rows], axis=0)))
+        # Samples may be sorted: those on which shares are measured lie evenly among all.
+        rows = rows[:: math.ceil(len(rows) / SAMPLED)]
         parts = contributions(model, space.x[rows])
         self.shares.append(
             {label: float(np.sum(np.var(part, axis=0))) / spread for label, part in parts.items()}
@@ -90,6 +93,7 @@ def search(space: Workspace, rng: np.random.Generator) -> Found:
         again = _sparse(everything, rng)
         space.evaluations = everything.evaluations
         if again is not None:
+            # What held-out samples say is said of the model that has not seen them.
             sparse = again._replace(judged=sparse.judged)
     return _finish(space, sparse)
 
@@ -106,7 +110,7 @@ def _sparse(space: Workspace, rng: np.random.Generator, most: int | None = None)
     model = start
     for count in range(1, len(chosen.monomials) + 1):
         model = space.fit(with_monomials(start, chosen.monomials[:count]), tol=1e-6)
-        log(model, f"added {' '.join(f'x{i}' for i in chosen.monomials[count - 1])}")
+        log(model, f"added {monomial_label(chosen.monomials[count - 1])}")
     return Found(model, log, 2 if chosen.full else _code(space, model), log.judged)
 
 

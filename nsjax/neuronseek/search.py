@@ -10,20 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.networks.cp import CPNeuron, CPTerms
-from nsjax.neuronseek import pursuit, signatures, training
+from nsjax.neuronseek import pursuit, samples, signatures, training
 from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.model import to_neuron
 from nsjax.neuronseek.results import History, Search
+from nsjax.neuronseek.samples import Units
+from nsjax.neuronseek.shapes import checked_names
 from nsjax.neuronseek.training import Training
 from nsjax.neuronseek.workspace import Workspace
 from nsjax.objectives import LOSSES
-from nsjax.pursuit.problem import check_targets, prediction_error
+from nsjax.pursuit.problem import prediction_error
 
 Pair = tuple[Any, Any]
-LABELS = 20
-"""Distinct integers up to which the targets of a regression look like classes."""
 JUDGED = 10
 """Held-out samples from which on candidates are judged on them."""
 
@@ -50,7 +49,7 @@ def search(
 
     Args:
         key: PRNG key, or several, `(seeds,)`: then a list of results comes back.
-        x: inputs `(n, d)`, best of about unit variance.
+        x: inputs `(n, d)`. Their sizes do not matter; far from 0, powers are hard to tell apart.
         y: targets `(n, c)` or `(n,)`. For `"cross_entropy"` one-hot rows or, as a vector, integer
             classes from 0.
         config: settings, and with them which search; `Config()` if not given.
@@ -81,14 +80,17 @@ def search(
     if not isinstance(config, Config | Training):
         raise TypeError(f"config must be a Config or a Training, got {type(config).__name__}")
     _check.choice("loss", loss, tuple(LOSSES))
-    keys, several = _keys(key)
-    train = _pair("x", "y", x, y, loss)
+    if on_step is not None:
+        _check.function("on_step", on_step)
+    keys, several = samples.keys(key)
+    train = samples.training(x, y, loss)
     shape = (train[0].shape[1], train[1].shape[1])
-    held = None if validation is None else _pair("validation", None, *validation, loss, shape)
-    fresh = None if test is None else _pair("test", None, *test, loss, shape)
-    # Bad names are refused before any work.
-    blank = Formula.of(_nothing(*shape), inputs=inputs, outputs=targets)
-    names = {"inputs": blank.inputs, "outputs": blank.outputs}
+    held = None if validation is None else samples.further("validation", validation, loss, shape)
+    fresh = None if test is None else samples.further("test", test, loss, shape)
+    names = {
+        "inputs": checked_names("inputs", inputs, shape[0], "x"),
+        "outputs": checked_names("targets", targets, shape[1], "y"),
+    }
     if isinstance(config, Training):
         trained = training.run(
             keys,
@@ -131,16 +133,25 @@ def _by_candidates(
         hold = np.arange(len(x)) >= n
     else:
         count = round(config.holdout * n)
-        if count >= JUDGED and n - count > x.shape[1]:
-            hold[rng.permutation(n)[:count]] = True
-    mean, scale = np.zeros(y.shape[1]), 1.0
-    if loss == "square":
-        mean, scale = y[~hold].mean(axis=0), float(np.sqrt(np.mean(np.var(y[~hold], axis=0))))
+        chosen = np.isin(np.arange(n), rng.permutation(n)[:count])
+        # Where few targets differ from the others, all of those may be among the chosen.
+        if count >= JUDGED and n - count > x.shape[1] and np.any(np.ptp(y[~chosen], axis=0) > 0):
+            hold = chosen
+    units = Units.of(x[~hold], y[~hold], loss)
     # A share of the samples given comes back for the last fit; validation data do not.
     last = np.arange(len(x)) < n
-    space = Workspace(x, (y - mean) / scale, loss, config, ~hold, hold, last, on_step=on_step)
+    space = Workspace(
+        x / units.inputs,
+        ((y - units.mean) / units.scale).astype(y.dtype),
+        loss,
+        config,
+        ~hold,
+        hold,
+        last,
+        on_step=on_step,
+    )
     found = pursuit.search(space, rng)
-    neuron = _in_units(to_neuron(found.model, x.shape[1]), mean, scale)
+    neuron = units.back(to_neuron(found.model, x.shape[1]))
     formula = Formula.of(neuron, **names, tol=_rounding())
     noise = found.judged[0] if space.judged else found.log.train[-1]
     resolution = noise * max(
@@ -169,7 +180,7 @@ def _warnings(
     return signatures.collect(
         signatures.everything_pruned(formula.neuron),
         signatures.near_linear(x, np.asarray(formula(x))),
-        signatures.few_samples(largest, *x.shape, y.shape[1]),
+        signatures.few_samples(largest, len(x), x.shape[1], y.shape[1]),
     )
 
 
@@ -190,81 +201,6 @@ def _error(formula: Formula, pair: tuple[np.ndarray, np.ndarray], loss: str) -> 
     return float(prediction_error(loss, outputs, jnp.asarray(pair[1])))
 
 
-def _in_units(neuron: CPNeuron, mean: np.ndarray, scale: float) -> CPNeuron:
-    """A neuron of standardised targets in the units of the data."""
-
-    def scaled(terms: CPTerms) -> CPTerms:
-        return CPTerms(terms.coefficients * scale, terms.factors)
-
-    bias = neuron.bias * scale + mean
-    # What is left of the mean where it cancels is rounding.
-    rounding = _rounding() * (np.abs(mean) + scale)
-    return CPNeuron(
-        np.where(np.abs(bias) > rounding, bias, 0.0),
-        {k: weights * scale for k, weights in neuron.powers.items()},
-        {n: scaled(terms) for n, terms in neuron.interactions.items()},
-        {name: scaled(terms) for name, terms in neuron.bases.items()},
-    )
-
-
 def _rounding() -> float:
     """Share of the largest number of its kind below which a fitted one is zero."""
     return 1e4 * float(jnp.finfo(jnp.result_type(float)).eps)
-
-
-def _nothing(d: int, c: int) -> CPNeuron:
-    return CPNeuron(np.zeros(c), {1: np.zeros((c, d))}, {}, {})
-
-
-def _keys(key: Any) -> tuple[jax.Array, bool]:
-    wanted = "key must be a PRNG key, or an array of them, such as jax.random.split(key, 10)"
-    if not isinstance(key, jax.Array) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise TypeError(f"{wanted}, got {type(key).__name__}")
-    if key.ndim > 1 or key.size == 0:
-        raise ValueError(f"{wanted}, got shape {key.shape}")
-    return key.reshape(-1), key.ndim == 1
-
-
-def _pair(
-    name: str, second: str | None, x: Any, y: Any, loss: str, shape: tuple[int, int] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets as matrices of JAX's default float, checked."""
-    first, second = (name, second) if second is not None else (f"{name}[0]", f"{name}[1]")
-    d, c = shape if shape is not None else (None, None)
-    dtype = jnp.result_type(float)
-    x = np.asarray(_check.matrix(first, x, columns=d), dtype)
-    y = _targets(second, y, loss, c)
-    if len(x) != len(y):
-        raise ValueError(
-            f"{first} and {second} must have one row per sample, got {len(x)} rows in {first} and "
-            f"{len(y)} in {second}"
-        )
-    if shape is None:
-        if len(x) < 3:
-            raise ValueError(f"{first} must have at least 3 samples, got {len(x)}")
-        check_targets(loss, np.asarray(y, np.float64), float(jnp.finfo(dtype).eps))
-    return x, y
-
-
-def _targets(name: str, y: Any, loss: str, c: int | None) -> np.ndarray:
-    raw = np.asarray(y)
-    if raw.dtype.kind in "USO":
-        raise TypeError(
-            f"{name} must be an array of numbers, got dtype {raw.dtype}; for classes, give "
-            'integers from 0 with loss="cross_entropy"'
-        )
-    if raw.ndim == 1 and raw.dtype.kind in "biu" and loss == "cross_entropy":
-        classes = int(raw.max()) + 1 if c is None else c
-        if raw.min() < 0 or raw.max() >= classes:
-            raise ValueError(f"{name} must hold classes from 0 to {classes - 1}, got {raw.max()}")
-        raw = np.eye(classes)[raw.astype(int)]
-    if loss == "square" and raw.dtype.kind in "biu":
-        distinct = len(np.unique(raw))
-        if distinct <= LABELS and 2 * distinct <= len(raw):
-            raise ValueError(
-                f"{name} must hold real targets for a regression, got {distinct} distinct values "
-                f'of dtype {raw.dtype}, which look like classes: use loss="cross_entropy" or '
-                '"logistic", or make them floats if they are quantities'
-            )
-    matrix = _check.matrix(name, raw[:, None] if raw.ndim == 1 else raw, columns=c)
-    return np.asarray(matrix, jnp.result_type(float))

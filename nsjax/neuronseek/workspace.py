@@ -68,12 +68,11 @@ class Workspace:
         y = self.y[self.train]
         if self.loss == "square":
             return float(np.mean(sample_losses(np.broadcast_to(y.mean(axis=0), y.shape), y)))
-        share = np.clip(y.mean(axis=0), 1e-9, None)
         if self.loss == "logistic":
             p = np.clip((1 + y.mean(axis=0)) / 2, 1e-9, 1 - 1e-9)
             constant = np.log(p / (1 - p))
         else:
-            constant = np.log(share)
+            constant = np.log(np.clip(y.mean(axis=0), 1e-9, None))
         h = np.broadcast_to(constant, y.shape)
         return float(np.mean(sample_losses(h, y, self.loss)))
 
@@ -119,16 +118,17 @@ class Workspace:
         """
         rows = self.train if rows is None else rows
         weights, pooled, samples, used = self._arrays(model, rows)
-        size, c = fitting.flat(weights).size, self.y.shape[1]
+        size = fitting.flat(weights).size
         penalty = self.config.ridge if self.loss != "square" else 0.0
-        target = 0.0 if polish else self.rounding * self.reference * rows.sum()
+        # Below what is rounding, so that other samples than these are fitted to it as well.
+        target = 0.0 if polish else 0.01 * self.rounding * self.reference * rows.sum()
         number = self.x.dtype.type
         limits = fitting.Limits(
             number(penalty), number(target), steps or self.config.steps, number(tol)
         )
         arguments = (weights, pooled, samples, used, limits)
         static: dict[str, Any] = {"bases": self.config.bases, "loss": self.loss}
-        if size <= self.config.dense * c:
+        if size <= self.config.dense:
             fitted = fitting.fit_one(*arguments, **static)
         else:
             fitted = minimise(*arguments, steps=self.config.steps_large, **static)
