@@ -125,8 +125,9 @@ Weights = tuple[Any, Any]
 """Incoming weights `(k, 2 m)` and outgoing ones `(m, k)`."""
 Cell = tuple[dict[str, Any], dict[str, Any]]
 """Arrays and values of a part of the run."""
-ENVELOPE = ("alpha", "mu", "alpha_interval", "mu_interval", "radius", "ball_mu", "top")
-ENVELOPE += ("message", "in_assumption2", "largest_alpha")
+INTERVALS = ("alpha_interval", "mu_interval")
+ENVELOPE = ("alpha", "mu", *INTERVALS, "radius", "ball_mu", "top")
+OUTCOME = ("message", "in_assumption2", "largest_alpha")
 POINTWISE = ("alpha", "smallest", "at", "bound")
 CURVE = ("values", "remaining", "bounds")
 PART = ("length", "bound", "ratio", "holds", "since")
@@ -207,7 +208,7 @@ def grow(config: Config, fraction: float, seed: int) -> Cell:
                 padded[: weight.shape[0], : weight.shape[1]] = weight
             state = state._replace(params=tuple(weight[None] for weight in params))
         added = slice(k - int(info.added[0, 0]), k)
-        new = np.asarray(state.new[0][0])[added], np.asarray(state.new[1][0])[:, added]
+        new: Weights = np.asarray(state.new[0][0])[added], np.asarray(state.new[1][0])[:, added]
         arrays |= {f"new{number}_{i}": np.asarray(w) for i, w in enumerate(task.units.back(new))}
         arrays |= {f"end{number}_{i}": np.asarray(w) for i, w in enumerate(here)}
         rounds.append({"neurons": k, "loss": float(LOSS(here, *pairs.seen))})
@@ -279,7 +280,7 @@ def measure(config: Config, fraction: float, seed: int, start: Weights) -> Cell:
             starts=config.envelope_starts,
             steps=20,
         )
-        values["envelope"] = {part: getattr(found, part) for part in ENVELOPE}
+        values["envelope"] = {part: getattr(found, part) for part in (*ENVELOPE, *OUTCOME)}
         if found.conclusive:
             claims["envelope"] = found
     whole = diagnostics.path_length(flow, limit=end.loss)
@@ -378,7 +379,7 @@ def constants_row(point: Point, values: dict[str, Any]) -> list[Any]:
     rest = "" if values["at_rest"] else " (not at rest)"
     cells = [*point, values["neurons"], values["weights"], f"{values['share']:.3g}"]
     cells += [f"{values['seen']:.2f}, {values['unseen']:.2f}", f"{values['grad_norm']:.0e}{rest}"]
-    hessian, envelope = (values.get(name) for name in ("hessian", "envelope"))
+    hessian, envelope = values.get("hessian", {}), values.get("envelope", {})
     cells += [str(tuple(hessian["inertia"])), hessian["tangents"]] if hessian else ["-"] * 2
     for name in ("alpha", "mu"):
         low, high = envelope[f"{name}_interval"] if envelope else (NAN, NAN)
@@ -400,7 +401,8 @@ def lengths_row(point: Point, values: dict[str, Any]) -> list[Any]:
         if part is None or not np.isfinite(part["length"]):
             cells += ["-", "-", "-"]
             continue
-        claimed = "" if part["holds"] else " (not claimed)"
+        # A flow that does not rest has a length of steps that jitter, to which no bound applies.
+        claimed = "" if part["holds"] and values["at_rest"] else " (not claimed)"
         cells += [f"{part['top'] / height:.1e}", f"{part['length']:.3g}"]
         cells.append(f"{part['ratio']:.3f}{claimed}")
     cells += [f"{along['smallest']:.2g}", f"{along['at'] / height:.1e}"]
@@ -436,12 +438,13 @@ def draw(run: runs.Run, done: dict[Point, Cell], seed: int) -> None:
         ("within the envelope's radius", "envelope"),
     ):
         found = column("length", name, empty={})
-        lengths[label] = tuple([each.get(part, NAN) for each in found] for part in PART[:2])
+        length, bound = ([each.get(part, NAN) for each in found] for part in ("length", "bound"))
+        lengths[label] = length, bound
     figures = {
         "constants": plots.plot_constants(
             neurons,
-            **{name: column("envelope", name) for name in ENVELOPE[:2]},
-            **{name: column("envelope", name, empty=(NAN, NAN)) for name in ENVELOPE[2:4]},
+            **{name: column("envelope", name) for name in ("alpha", "mu")},
+            **{name: column("envelope", name, empty=(NAN, NAN)) for name in INTERVALS},
             hessian_mu=column("hessian", "mu"),
             largest_alpha=DEGREE / (2 * (DEGREE - 1)),
         ),
