@@ -44,7 +44,7 @@ class Config:
     noises: tuple[float, ...] = (0.01,)
     """Standard deviations of the noise, as shares of that of the values."""
     weak_noises: tuple[float, ...] = (0.002,)
-    """Further ones for the family whose interaction has a share of 0.3 % of the variance."""
+    """Further ones for the family whose product has 0.3 % of the standard deviation."""
     seeds: int = 1
     """Number of seeds, from `seed` on: each its own data and its own search."""
     warm: bool = True
