@@ -121,8 +121,8 @@ def test_noise_has_no_monomials(outputs):
         rng = np.random.default_rng(seed)
         x, y = rng.standard_normal((300, 8)), rng.standard_normal((300, outputs))
         nothing += greedy(x, y, seed=seed) == Greedy((), False)
-    # A bound on the chance is 1 %, 1 % and 1 % for orders 1, 2 and 3.
-    assert nothing >= 9
+    # By the union bound, each order finds something in about 1 % of the seeds.
+    assert nothing >= 8
 
 
 def test_a_bound_on_monomials_ends_it():
