@@ -35,7 +35,7 @@ class Block:
 
 def blocks(model: Model) -> list[Block]:
     """All parts that may go, powers first."""
-    found = [Block(kind, which) for (kind, which), _ in model.blocks()]  # type: ignore[misc]
+    found = [Block(kind, which) for (kind, which), _ in model.blocks()]
     return found + [Block("term", t) for t in range(len(model.terms))]
 
 

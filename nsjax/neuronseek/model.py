@@ -94,9 +94,10 @@ class Model:
         )
         return self.columns * outputs + products
 
-    def blocks(self) -> list[tuple[str, np.ndarray]]:
+    def blocks(self) -> list[tuple[tuple[str, int], np.ndarray]]:
         """Linear columns by what they belong to: `("power", k)` or `("monomial", i)`."""
-        at, found = 1, []
+        found: list[tuple[tuple[str, int], np.ndarray]] = []
+        at = 1
         for k in sorted(self.powers):
             size = int(self.powers[k].sum())
             found.append((("power", k), np.arange(at, at + size)))
@@ -104,7 +105,7 @@ class Model:
         for i in range(len(self.monomials)):
             found.append((("monomial", i), np.arange(at, at + 1)))
             at += 1
-        return found  # type: ignore[return-value]
+        return found
 
     def with_columns(self, powers: dict[int, np.ndarray], monomials: tuple[Monomial, ...]) -> Model:
         """The same with other linear columns; weights of columns that stay are kept."""
@@ -234,7 +235,7 @@ def outputs(model: Model, x: np.ndarray) -> np.ndarray:
 def contributions(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
     """What every power, monomial and term adds to the outputs, `(n, c)`, by its label."""
     columns, found = design(model, x), {}
-    for (kind, which), at in model.blocks():  # type: ignore[misc]
+    for (kind, which), at in model.blocks():
         label = power_label(which) if kind == "power" else monomial_label(model.monomials[which])
         found[label] = columns[:, at] @ model.weights[at]
     for term in model.terms:
@@ -258,7 +259,7 @@ def to_neuron(model: Model, d: int) -> CPNeuron:
     outputs = model.weights.shape[1]
     powers = {k: np.zeros((outputs, d)) for k in sorted(model.powers)}
     interactions: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for (kind, which), columns in model.blocks():  # type: ignore[misc]
+    for (kind, which), columns in model.blocks():
         weights = model.weights[columns]
         if kind == "power":
             powers[which][:, model.powers[which]] = weights.T

@@ -89,7 +89,9 @@ def training(x: Any, y: Any, loss: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def further(name: str, pair: Any, loss: str, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def further(
+    name: str, pair: Any, loss: str, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """The same for a pair of further samples, with d inputs and c targets."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{name} must be a pair (x, y), got {reprlib.repr(pair)}")

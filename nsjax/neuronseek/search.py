@@ -177,7 +177,7 @@ def _warnings(
     return signatures.collect(
         signatures.everything_pruned(formula.neuron),
         signatures.near_linear(x, np.asarray(formula(x))),
-        signatures.few_samples(largest, *x.shape, y.shape[1]),
+        signatures.few_samples(largest, x.shape[0], x.shape[1], y.shape[1]),
     )
 
 
