@@ -81,7 +81,8 @@ def _fit_starts(
     pooled, weights = _starts(kinds, config.starts, room, s, samples, rng)
     weights, losses = _descend(space, pooled, weights, first, used, EARLY_STEPS)
     keep = _best(losses, len(kinds), min(SURVIVORS, config.starts))
-    pooled, weights = (type(t)(*(leaf[keep] for leaf in t)) for t in (pooled, weights))
+    pooled = Pool(*(leaf[keep] for leaf in pooled))
+    weights = fitting.Weights(*(leaf[keep] for leaf in weights))
     weights, losses = _descend(space, pooled, weights, samples, used, config.steps)
     judge = np.flatnonzero(space.hold) if space.judged else rows
     found = []

@@ -46,7 +46,7 @@ def minimise(
         at = unflat(jnp.where(free, vector, start), weights)
         return total_loss(at, pooled, rows, penalty, bases, loss) / count
 
-    found = optx.minimise(
+    found: optx.Solution = optx.minimise(
         value,
         optx.LBFGS(rtol=tol, atol=tol),
         start,

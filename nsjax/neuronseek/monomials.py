@@ -76,9 +76,9 @@ def _top(
         score = jnp.where(norm > least, score / jnp.maximum(norm, least), 0)
         d, k = score.shape[0], score.ndim
         places = jnp.indices(score.shape, sparse=True)
-        sorted_ = functools.reduce(
-            jnp.logical_and, (places[i] <= places[i + 1] for i in range(k - 1)), True
-        )
+        sorted_ = jnp.ones((), bool)
+        for i in range(k - 1):
+            sorted_ = sorted_ & (places[i] <= places[i + 1])
         together.append(jnp.where(sorted_, score, -jnp.inf).reshape(d**k))
     return lax.top_k(jnp.concatenate(together), keep)
 
@@ -146,7 +146,7 @@ class Scores:
             norms -= ((values * unit[:, None]).T @ x) ** 2
         scores = np.where(norms > 1e-4 * raw, scores / np.maximum(norms, 1e-4 * raw), 0)
         places = np.argsort(-scores, axis=None)[:keep]
-        best = {}
+        best: dict[Monomial, float] = {}
         for stem, j in zip(*np.unravel_index(places, scores.shape), strict=True):
             best.setdefault(tuple(sorted((*stems[stem], int(j)))), float(scores[stem, j]))
         return [(value, monomial) for monomial, value in best.items()]

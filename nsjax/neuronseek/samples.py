@@ -95,7 +95,8 @@ def further(
     """The same for a pair of further samples, with d inputs and c targets."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{name} must be a pair (x, y), got {reprlib.repr(pair)}")
-    return _pair(f"{name}[0]", f"{name}[1]", *pair, loss, shape)
+    x, y = pair
+    return _pair(f"{name}[0]", f"{name}[1]", x, y, loss, shape)
 
 
 def _pair(
