@@ -20,7 +20,9 @@ GROWING = 25
 Record = Callable[[Model, str], None]
 """Takes a model and what has just been done to it."""
 MOST_COLUMNS = 4000
-"""Columns of all powers together up to which their subsets are compared."""
+"""Columns of all powers together: higher powers, and in more inputs all, are left to monomials."""
+ALL_SUBSETS = 6
+"""Powers up to which all their subsets are compared; of more, single ones, pairs and all."""
 EVERYWHERE = 64
 """Inputs up to which starts of new products may lie in all of space."""
 
@@ -73,6 +75,7 @@ def _ranked_subsets(
     subsets = [
         subset
         for size in range(1, len(missing) + 1)
+        if len(missing) <= ALL_SUBSETS or size in (1, 2, len(missing))
         for subset in itertools.combinations(missing, size)
     ]
     if space.loss != "square":
