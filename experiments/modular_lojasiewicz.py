@@ -15,9 +15,10 @@ f* is estimated, and there is a length and a pointwise constant but no mu: a lar
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
@@ -103,13 +104,38 @@ PRESETS = {
 }
 ACTIVATION = nsjax.PolyLeakyReLU(2, 1.0)
 LOSS = NetworkLoss(ACTIVATION)
+PURSUIT = pursuit.Config(
+    rule="ncf",
+    lanes=1,
+    candidates=1,
+    attempts=1,
+    capacity=32,
+    l2=(0.0,),
+    rescue=0.0,
+    max_neurons=10_000,
+    max_share=100.0,
+    until="accuracy",
+    tol=1e-12,
+    prune=False,
+)
+"""Settings of every pursuit, beside those of `Config` by the same names."""
 DEGREE = 3
 """q of a zero block of neurons with t^2."""
 Weights = tuple[Any, Any]
 """Incoming weights `(k, 2 m)` and outgoing ones `(m, k)`."""
+Cell = tuple[dict[str, Any], dict[str, Any]]
+"""Arrays and values of a part of the run."""
+INTERVALS = ("alpha_interval", "mu_interval")
+ENVELOPE = ("alpha", "mu", *INTERVALS, "radius", "ball_mu", "top")
+OUTCOME = ("message", "in_assumption2", "largest_alpha")
+POINTWISE = ("alpha", "smallest", "at", "bound")
+CURVE = ("values", "remaining", "bounds")
+PART = ("length", "bound", "ratio", "holds", "since")
+MEASURED = ("envelope", "hessian")
+NAN = float("nan")
 
 
-class Table(NamedTuple):
+class Pairs(NamedTuple):
     """Pairs seen and unseen."""
 
     seen: tuple[jax.Array, jax.Array]
@@ -117,7 +143,15 @@ class Table(NamedTuple):
     key: jax.Array
 
 
-def table(config: Config, fraction: float, seed: int) -> Table:
+class Point(NamedTuple):
+    """One flow."""
+
+    fraction: float
+    seed: int
+    number: int
+
+
+def table(config: Config, fraction: float, seed: int) -> Pairs:
     """The pairs of one fraction and seed."""
     x, y = data.modular_addition(config.modulus)
     keys = jax.random.split(jax.random.key(seed))
@@ -126,7 +160,7 @@ def table(config: Config, fraction: float, seed: int) -> Table:
         raise ValueError(
             f"fractions must leave pairs on both sides of the split, got {fraction:g} of {len(x)}"
         )
-    return Table(*data.split(keys[0], x, y, count), keys[1])
+    return Pairs(*data.split(keys[0], x, y, count), keys[1])
 
 
 def critical(config: Config, params: Any, pairs: tuple[jax.Array, jax.Array]) -> dynamics.Minimum:
@@ -139,28 +173,22 @@ def size(params: Any) -> int:
     return sum(weight.size for weight in params)
 
 
-def grow(config: Config, fraction: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def norm(params: Any) -> float:
+    """Of all weights."""
+    return float(np.sqrt(sum(np.sum(np.asarray(weight) ** 2) for weight in params)))
+
+
+def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
+    """Share of pairs whose largest output is the sum."""
+    outputs = networks.apply(params, pairs[0], ACTIVATION)
+    return 1 - float(pursuit.prediction_error("cross_entropy", outputs, pairs[1]))
+
+
+def grow(config: Config, fraction: float, seed: int) -> Cell:
     """A pursuit whose every round ends at a critical point: the network, and what comes next."""
     pairs = table(config, fraction, seed)
-    settings = pursuit.Config(
-        rule="ncf",
-        lanes=1,
-        per_round=config.per_round,
-        candidates=1,
-        starts=config.starts,
-        steps=config.steps,
-        l2=(0.0,),
-        rescue=0.0,
-        max_rounds=config.max_rounds,
-        max_neurons=10_000,
-        max_share=100.0,
-        attempts=1,
-        capacity=32,
-        until="accuracy",
-        margin=config.margin,
-        tol=1e-12,
-        prune=False,
-    )
+    given = ("per_round", "starts", "steps", "max_rounds", "margin")
+    settings = replace(PURSUIT, **{name: getattr(config, name) for name in given})
     task = pursuit.Task(*pairs.seen, activation=ACTIVATION, depth=2, config=settings)
     state = pursuit.init(pairs.key, task)
     d, c = pairs.seen[0].shape[1], pairs.seen[1].shape[1]
@@ -171,7 +199,6 @@ def grow(config: Config, fraction: float, seed: int) -> tuple[dict[str, Any], di
         if not info.added[0, 0]:
             break
         k, number = int(state.counts[0, 0]), len(rounds) + 1
-        added = slice(k - int(info.added[0, 0]), k)
         params: Any = tuple(np.array(weight[0]) for weight in state.params)
         here = task.units.back((params[0][:k], params[1][:, :k]))
         if size(here) <= config.dense:
@@ -180,10 +207,8 @@ def grow(config: Config, fraction: float, seed: int) -> tuple[dict[str, Any], di
             for padded, weight in zip(params, task.units.into(here), strict=True):
                 padded[: weight.shape[0], : weight.shape[1]] = weight
             state = state._replace(params=tuple(weight[None] for weight in params))
-        new: Weights = (
-            np.asarray(state.new[0][0])[added],
-            np.asarray(state.new[1][0])[:, added],
-        )
+        added = slice(k - int(info.added[0, 0]), k)
+        new: Weights = np.asarray(state.new[0][0])[added], np.asarray(state.new[1][0])[:, added]
         arrays |= {f"new{number}_{i}": np.asarray(w) for i, w in enumerate(task.units.back(new))}
         arrays |= {f"end{number}_{i}": np.asarray(w) for i, w in enumerate(here)}
         rounds.append({"neurons": k, "loss": float(LOSS(here, *pairs.seen))})
@@ -194,18 +219,15 @@ def inserted(base: Weights, new: Weights, delta: float) -> Weights:
     """A network with new neurons, balanced and each of norm delta."""
     incoming, outgoing = (np.asarray(weight) for weight in networks.balance(new, ACTIVATION))
     norms = np.asarray(diagnostics.neuron_norms((incoming, outgoing))[0])
-    return (
-        np.concatenate([base[0], delta * incoming / norms[:, None]]),
-        np.concatenate([base[1], delta * outgoing / norms], axis=1),
-    )
+    first = np.concatenate([base[0], delta * incoming / norms[:, None]])
+    return first, np.concatenate([base[1], delta * outgoing / norms], axis=1)
 
 
-def measure(
-    config: Config, fraction: float, seed: int, start: Weights
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def measure(config: Config, fraction: float, seed: int, start: Weights) -> Cell:
     """Flow from a start to its critical point; constants there, and the length of the way."""
     pairs = table(config, fraction, seed)
     weights = size(start)
+    method: Any = "implicit" if weights <= config.implicit else "explicit"
     flow = dynamics.gradient_flow(
         LOSS,
         tuple(jnp.asarray(weight) for weight in start),
@@ -215,11 +237,10 @@ def measure(
         atol=1e-3 * config.tolerance,
         saves=dynamics.Saves(config.saves, decades=7.0),
         events=dynamics.Event("grad_norm", below=config.rest),
-        max_steps=config.flow_steps * (1 if weights <= config.implicit else 20),
-        method="implicit" if weights <= config.implicit else "explicit",
+        max_steps=config.flow_steps * (1 if method == "implicit" else 20),
+        method=method,
     )
     end = critical(config, flow.params, pairs.seen)
-    steps = [np.asarray(a) - np.asarray(b) for a, b in zip(end.params, flow.params, strict=True)]
     values: dict[str, Any] = {
         "neurons": start[0].shape[0],
         "weights": weights,
@@ -227,7 +248,7 @@ def measure(
         "share": end.loss / float(LOSS(tuple(jnp.zeros_like(w) for w in start), *pairs.seen)),
         "start": float(flow.losses[0]),
         "grad_norm": end.grad_norm,
-        "moved": float(np.sqrt(sum(np.sum(step**2) for step in steps))),
+        "moved": norm(a - b for a, b in zip(end.params, flow.params, strict=True)),
         "at_rest": bool(flow.result == dynamics.Stop.EVENT),
         "message": flow.message,
         "method": flow.method,
@@ -236,17 +257,17 @@ def measure(
         "seen": accuracy(end.params, pairs.seen),
         "unseen": accuracy(end.params, pairs.unseen),
     }
-    known = None
+    along = diagnostics.pointwise(flow, limit=end.loss)
+    claims: dict[str, diagnostics.Lojasiewicz] = {}
     if weights <= config.dense:
+        tangents = networks.symmetry_directions(end.params, ACTIVATION, x=pairs.seen[0])
         known = diagnostics.morse_bott(
-            LOSS,
-            end.params,
-            args=pairs.seen,
-            tangents=networks.symmetry_directions(end.params, ACTIVATION, x=pairs.seen[0]),
-            equations=pairs.seen[1].size,
+            LOSS, end.params, args=pairs.seen, tangents=tangents, equations=pairs.seen[1].size
         )
         values["hessian"] = known._asdict() | {"message": known.message}
-    found = None
+        reach = along.level(0.99 * known.mu) if known.conclusive else NAN
+        if reach > 0:
+            claims["hessian"] = known.up_to(reach, degree=DEGREE)
     if weights <= config.envelope:
         found = diagnostics.lojasiewicz(
             LOSS,
@@ -254,53 +275,24 @@ def measure(
             key=jax.random.fold_in(pairs.key, weights),
             args=pairs.seen,
             degree=DEGREE,
-            radius=config.radius * float(np.sqrt(sum(np.sum(w**2) for w in end.params))),
+            radius=config.radius * norm(end.params),
             levels=config.levels,
             starts=config.envelope_starts,
             steps=20,
         )
-        parts = ("alpha", "mu", "alpha_interval", "mu_interval", "radius", "ball_mu", "top")
-        values["envelope"] = {part: getattr(found, part) for part in parts} | {
-            "message": found.message,
-            "in_assumption2": found.in_assumption2,
-            "largest_alpha": found.largest_alpha,
-        }
-    along = diagnostics.pointwise(flow, limit=end.loss)
+        values["envelope"] = {part: getattr(found, part) for part in (*ENVELOPE, *OUTCOME)}
+        if found.conclusive:
+            claims["envelope"] = found
     whole = diagnostics.path_length(flow, limit=end.loss)
     values["length"] = {"total": whole.total, "error": whole.error}
     values["pointwise"] = {part: getattr(along, part) for part in POINTWISE}
     arrays: dict[str, Any] = {"ts": along.ts, "values": along.values, "ratios": along.ratios}
-    claims = {"envelope": found if found is not None and found.conclusive else None}
-    if known is not None and known.conclusive:
-        reach = along.level(0.99 * known.mu)
-        claims["hessian"] = known.up_to(reach, degree=DEGREE) if reach > 0 else None
     for name, constants in claims.items():
-        if constants is not None:
-            path = diagnostics.path_length(flow, lojasiewicz=constants)
-            arrays |= {f"{name}_{part}": getattr(path, part) for part in CURVE}
-            values["length"][name] = {part: getattr(path, part) for part in PART} | {
-                "top": constants.top
-            }
+        path = diagnostics.path_length(flow, lojasiewicz=constants)
+        arrays |= {f"{name}_{part}": getattr(path, part) for part in CURVE}
+        values["length"][name] = {part: getattr(path, part) for part in PART}
+        values["length"][name]["top"] = constants.top
     return arrays, values
-
-
-POINTWISE = ("alpha", "smallest", "at", "bound")
-CURVE = ("values", "remaining", "bounds")
-PART = ("length", "bound", "ratio", "holds", "since")
-
-
-def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
-    """Share of pairs whose largest output is the sum."""
-    outputs = networks.apply(params, pairs[0], ACTIVATION)
-    return 1 - float(pursuit.prediction_error("cross_entropy", outputs, pairs[1]))
-
-
-class Point(NamedTuple):
-    """One flow."""
-
-    fraction: float
-    seed: int
-    number: int
 
 
 def chosen(config: Config, count: int) -> list[int]:
@@ -313,11 +305,8 @@ def chosen(config: Config, count: int) -> list[int]:
 
 def flows(config: Config, run: runs.Run) -> Iterator[tuple[Point, Weights]]:
     """Every flow with its start."""
-    splits = [
-        (fraction, seed)
-        for fraction in config.fractions
-        for seed in range(config.seed, config.seed + config.seeds)
-    ]
+    seeds = range(config.seed, config.seed + config.seeds)
+    splits = list(itertools.product(config.fractions, seeds))
     for fraction, seed in runs.progress(splits, description="pursuits"):
         cell = run.cell(f"pursuit-f{fraction:g}-s{seed}")
         if not cell.finished:
@@ -338,27 +327,19 @@ def main(config: Config) -> Path:
     except (TypeError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
     with runs.open_run(config.root, "modular_lojasiewicz", config, seed=config.seed) as run:
-        done: dict[Point, Any] = {}
+        done: dict[Point, Cell] = {}
         for point, start in flows(config, run):
             cell = run.cell(f"flow-f{point.fraction:g}-s{point.seed}-r{point.number}")
             if not cell.finished:
                 cell.save(*measure(config, point.fraction, point.seed, start))
             done[point] = cell.load()
-        summarise(run, config, done)
+        show(config, done)
+        for fraction in config.fractions:
+            draw(run, {p: cell for p, cell in done.items() if p.fraction == fraction}, config.seed)
+        results = {f"f{p.fraction:g}-s{p.seed}-r{p.number}": cell[1] for p, cell in done.items()}
+        run.save_results({}, results)
+        print(f"results and figures: {run.path}")
     return run.path
-
-
-def summarise(run: runs.Run, config: Config, done: dict[Point, Any]) -> None:
-    """Tables, results and figures."""
-    show_constants(config, done)
-    show_lengths(done)
-    for fraction in config.fractions:
-        mine = {point: cell for point, cell in done.items() if point.fraction == fraction}
-        if mine:
-            draw(run, mine, fraction, config.seed)
-    results = {f"f{p.fraction:g}-s{p.seed}-r{p.number}": values for p, (_, values) in done.items()}
-    run.save_results({}, results)
-    print(f"results and figures: {run.path}")
 
 
 CONSTANTS = (
@@ -366,83 +347,81 @@ CONSTANTS = (
     "symmetries|alpha (envelope)|mu (envelope)|mu (Hessian)|Assumption 2"
 )
 LENGTHS = (
-    "fraction|seed|neurons|length|envelope: F / F0|length|bound / length|Hessian: F / F0|length|"
-    "bound / length|smallest constant|at F / F0|bound / length|steps"
+    "fraction|seed|round|neurons|length|envelope: F / F0|length|bound / length|Hessian: F / F0|"
+    "length|bound / length|smallest constant|at F / F0|bound / length|steps"
 )
 
 
-def show_constants(config: Config, done: dict[Point, Any]) -> None:
-    """The critical points, and the constants at each."""
-    rows = []
-    for point, (_, values) in done.items():
-        hessian, envelope = values.get("hessian"), values.get("envelope")
-        cells = [f"{point.fraction:g}", *point[1:], values["neurons"], values["weights"]]
-        cells += [f"{values['share']:.3g}", f"{values['seen']:.2f}, {values['unseen']:.2f}"]
-        cells.append(f"{values['grad_norm']:.0e}{'' if values['at_rest'] else ' (not at rest)'}")
-        cells += [str(tuple(hessian["inertia"])), hessian["tangents"]] if hessian else ["-"] * 2
-        cells += [spread(envelope, name) if envelope else "-" for name in ("alpha", "mu")]
-        cells.append(f"{hessian['mu']:.4g}" if hessian else "-")
-        words = {True: "yes", False: "no", None: "open"}
-        rows.append([*cells, words[envelope["in_assumption2"]] if envelope else "-"])
+def show(config: Config, done: dict[Point, Cell]) -> None:
+    """The critical points with their constants, and lengths beside their bounds."""
+    cells = {point: values for point, (_, values) in done.items()}
     runs.print_table(
         f"Critical points, addition modulo {config.modulus} (symmetries: dimensions of the "
         "Hessian's kernel that they explain; with the whole of it, alpha = 1/2 and mu by the "
         "Hessian; Assumption 2: whether the envelope's alpha lies in (0, 3/4))",
         CONSTANTS.split("|"),
-        rows,
+        [constants_row(*each) for each in cells.items()],
     )
-    found = [values[name] for _, values in done.values() for name in MEASURED if name in values]
+    found = [values[name] for values in cells.values() for name in MEASURED if name in values]
     for message in sorted({each["message"] for each in found}):
         print(f"  {message}")
-
-
-MEASURED = ("envelope", "hessian")
-
-
-def spread(envelope: dict[str, Any], name: str) -> str:
-    """A measured constant with half its interval."""
-    low, high = envelope[f"{name}_interval"]
-    return f"{envelope[name]:.4f} ± {(high - low) / 2:.4f}" if np.isfinite(low) else "inconclusive"
-
-
-def show_lengths(done: dict[Point, Any]) -> None:
-    """Lengths of the flows beside their bounds."""
-    rows = []
-    for point, (_, values) in done.items():
-        length, along = values["length"], values["pointwise"]
-        height = values["start"] - values["loss"]
-        cells = [f"{point.fraction:g}", point.seed, values["neurons"]]
-        cells.append(f"{length['total']:.3f} ± {length['error']:.0e}")
-        for name in MEASURED:
-            part = length.get(name)
-            if part is None or not np.isfinite(part["length"]):
-                cells += ["-", "-", "-"]
-                continue
-            ratio = f"{part['ratio']:.3f}{'' if part['holds'] else ' (not claimed)'}"
-            cells += [f"{part['top'] / height:.1e}", f"{part['length']:.3g}", ratio]
-        cells += [f"{along['smallest']:.2g}", f"{along['at'] / height:.1e}"]
-        cells.append(f"{along['bound'] / length['total']:.3g}")
-        rows.append([*cells, f"{values['method']}, {values['steps']}"])
     runs.print_table(
         "Lengths of the flows (F = f - f*, F0 at the start; envelope: from its highest level on, "
         "with the constant of its radius; Hessian: from where the inequality holds with 0.99 mu; "
         "last: the whole flow, with the smallest |grad f| / F^(1/2) met on it)",
         LENGTHS.split("|"),
-        rows,
+        [lengths_row(*each) for each in cells.items()],
     )
 
 
-def draw(run: runs.Run, done: dict[Point, Any], fraction: float, seed: int) -> None:
+def constants_row(point: Point, values: dict[str, Any]) -> list[Any]:
+    """A critical point and its constants."""
+    rest = "" if values["at_rest"] else " (not at rest)"
+    cells = [*point, values["neurons"], values["weights"], f"{values['share']:.3g}"]
+    cells += [f"{values['seen']:.2f}, {values['unseen']:.2f}", f"{values['grad_norm']:.0e}{rest}"]
+    hessian, envelope = values.get("hessian", {}), values.get("envelope", {})
+    cells += [str(tuple(hessian["inertia"])), hessian["tangents"]] if hessian else ["-"] * 2
+    for name in ("alpha", "mu"):
+        low, high = envelope[f"{name}_interval"] if envelope else (NAN, NAN)
+        shown = f"{envelope[name]:.4f} ± {(high - low) / 2:.4f}" if high >= low else "inconclusive"
+        cells.append(shown if envelope else "-")
+    mu = f"{hessian['mu']:.4g}" if hessian and hessian["mu"] > 0 else "inconclusive"
+    words = {True: "yes", False: "no", None: "open"}
+    within = words[envelope["in_assumption2"]] if envelope else "-"
+    return [*cells, mu if hessian else "-", within]
+
+
+def lengths_row(point: Point, values: dict[str, Any]) -> list[Any]:
+    """A flow's length beside its bounds."""
+    length, along = values["length"], values["pointwise"]
+    height = values["start"] - values["loss"]
+    cells = [*point, values["neurons"], f"{length['total']:.3f} ± {length['error']:.0e}"]
+    for name in MEASURED:
+        part = length.get(name)
+        if part is None or not np.isfinite(part["length"]):
+            cells += ["-", "-", "-"]
+            continue
+        # A flow that does not rest has a length of steps that jitter, to which no bound applies.
+        claimed = "" if part["holds"] and values["at_rest"] else " (not claimed)"
+        cells += [f"{part['top'] / height:.1e}", f"{part['length']:.3g}"]
+        cells.append(f"{part['ratio']:.3f}{claimed}")
+    cells += [f"{along['smallest']:.2g}", f"{along['at'] / height:.1e}"]
+    cells.append(f"{along['bound'] / length['total']:.3g}")
+    return [*cells, f"{values['method']}, {values['steps']}"]
+
+
+def draw(run: runs.Run, done: dict[Point, Cell], seed: int) -> None:
     """Figures of one fraction: single flows of one seed, critical points of all."""
-    nan = float("nan")
+    if not done:
+        return
     along, mus, paths = {}, {}, {}
     for arrays, values in (cell for point, cell in done.items() if point.seed == seed):
         name = f"{values['neurons']} neuron{'s' if values['neurons'] > 1 else ''}"
-        along[name] = diagnostics.Pointwise(
-            **{part: arrays[part] for part in ("ts", "values", "ratios")},
-            **values["pointwise"],
-        )
-        mus[name] = values.get("hessian", {}).get("mu", nan)
+        saved = {part: arrays[part] for part in ("ts", "values", "ratios")}
+        mu = values.get("hessian", {}).get("mu")
+        if mu is None or np.isfinite(mu):  # Else the constant of the end is open.
+            along[name] = diagnostics.Pointwise(**saved, **values["pointwise"])
+            mus[name] = NAN if mu is None else mu
         part = values["length"].get("hessian")
         if part is not None:
             curves = {key: arrays[f"hessian_{key}"] for key in CURVE}
@@ -450,47 +429,34 @@ def draw(run: runs.Run, done: dict[Point, Any], fraction: float, seed: int) -> N
     cells = [values for _, values in done.values()]
     neurons = [values["neurons"] for values in cells]
 
-    def column(*keys: str, empty: Any = nan) -> list[Any]:
-        return [dig(values, *keys, empty=empty) for values in cells]
+    def column(where: str, part: str, empty: Any = NAN) -> list[Any]:
+        return [values.get(where, {}).get(part, empty) for values in cells]
 
+    lengths = {"whole flow": (column("length", "total"), column("pointwise", "bound"))}
+    for label, name in (
+        ("where $\\mu$ of the Hessian holds", "hessian"),
+        ("within the envelope's radius", "envelope"),
+    ):
+        found = column("length", name, empty={})
+        length, bound = ([each.get(part, NAN) for each in found] for part in ("length", "bound"))
+        lengths[label] = length, bound
     figures = {
-        "pointwise": plots.plot_pointwise(along, mus=mus),
         "constants": plots.plot_constants(
             neurons,
-            alpha=column("envelope", "alpha"),
-            alpha_interval=column("envelope", "alpha_interval", empty=(nan, nan)),
-            mu=column("envelope", "mu"),
-            mu_interval=column("envelope", "mu_interval", empty=(nan, nan)),
+            **{name: column("envelope", name) for name in ("alpha", "mu")},
+            **{name: column("envelope", name, empty=(NAN, NAN)) for name in INTERVALS},
             hessian_mu=column("hessian", "mu"),
             largest_alpha=DEGREE / (2 * (DEGREE - 1)),
         ),
-        "lengths": plots.plot_length_bounds(
-            neurons,
-            {
-                "whole flow": (column("length", "total"), column("pointwise", "bound")),
-                "where $\\mu$ of the Hessian holds": (
-                    column("length", "hessian", "length"),
-                    column("length", "hessian", "bound"),
-                ),
-                "within the envelope's radius": (
-                    column("length", "envelope", "length"),
-                    column("length", "envelope", "bound"),
-                ),
-            },
-        ),
+        "lengths": plots.plot_length_bounds(neurons, lengths),
     }
+    if along:
+        figures["pointwise"] = plots.plot_pointwise(along, mus=mus)
     if paths:
         figures["remaining"] = plots.plot_path_length(paths)
     for name, figure in figures.items():
-        run.save_figure(figure, f"{name}-f{fraction:g}")
+        run.save_figure(figure, f"{name}-f{next(iter(done)).fraction:g}")
         plt.close(figure)
-
-
-def dig(values: dict[str, Any], *keys: str, empty: Any) -> Any:
-    """A value of nested ones, `empty` where it was not measured."""
-    for key in keys:
-        values = values.get(key, {})
-    return values or empty
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from nsjax.objectives import LOSSES, residual
 
 BLOCK = 2**22
 """Entries of the Jacobian of one block of rows."""
+AT_ONCE = 8
+"""Starts from which on a fit from many takes smaller blocks, so that its memory has a bound."""
 
 
 class Weights(NamedTuple):
@@ -99,11 +101,16 @@ def curvature_root(h: jax.Array, y: jax.Array, loss: str) -> jax.Array:
 
 
 def normal_equations(
-    weights: Weights, pooled: Pool, rows: Rows, bases: tuple[str, ...], loss: str
+    weights: Weights,
+    pooled: Pool,
+    rows: Rows,
+    bases: tuple[str, ...],
+    loss: str,
+    share: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
     """`J^T H J` and `J^T r` over the rows that count, `(P, P)` and `(P,)`.
 
-    Parameters are ordered as `flat` orders them.
+    Parameters are ordered as `flat` orders them. A block has `BLOCK / share` entries.
     """
     here = pooled._replace(factors=weights.factors)
 
@@ -139,7 +146,7 @@ def normal_equations(
 
     n, c = rows.y.shape
     size = flat(weights).size
-    length = min(n, max(64, BLOCK // (c * size)))
+    length = min(n, max(64, BLOCK // (share * c * size)))
     blocks = math.ceil(n / length)
     if blocks == 1:
         return block(rows)
@@ -184,12 +191,13 @@ def levenberg_marquardt(
     *,
     bases: tuple[str, ...],
     loss: str,
+    share: int = 1,
 ) -> Fitted:
     """Minimise the loss over weights, from `weights`.
 
-    Damping in units of the diagonal, by Nielsen's rule. Ends at `limits.target`, when two accepted
-    steps in a row lower the loss by less than `limits.tol` of it, when no step lowers it any more,
-    or after `limits.steps` evaluations.
+    Damping in units of the diagonal, by Nielsen's rule. Ends below `limits.target`, when two
+    accepted steps in a row lower the loss by less than `limits.tol` of it, when no step lowers it
+    any more, or after `limits.steps` evaluations.
 
     Args:
         weights: start.
@@ -198,6 +206,7 @@ def levenberg_marquardt(
         used: which columns there are, `(q,)`.
         limits: penalty and when to stop; traced, so that they do not compile anew.
         bases, loss: static.
+        share: see `normal_equations`.
     """
     penalty, target, steps, tol = limits
     free = free_parameters(pooled, used, rows.y.shape[1])
@@ -214,7 +223,7 @@ def levenberg_marquardt(
         at, lowest, damping, growth, slow, count, (matrix, gradient, fresh) = carry
         matrix, gradient = lax.cond(
             fresh,
-            lambda: normal_equations(at, pooled, rows, bases, loss),
+            lambda: normal_equations(at, pooled, rows, bases, loss, share),
             lambda: (matrix, gradient),
         )
         vector = flat(at)
@@ -273,5 +282,6 @@ def fit_many(
 
     `weights` and `pooled` have a leading axis of starts; rows, columns and limits are shared.
     """
-    one = functools.partial(levenberg_marquardt, bases=bases, loss=loss)
+    share = max(1, len(weights.factors) // AT_ONCE)
+    one = functools.partial(levenberg_marquardt, bases=bases, loss=loss, share=share)
     return jax.vmap(one, (0, 0, None, None, None))(weights, pooled, rows, used, limits)

@@ -12,12 +12,17 @@ from nsjax.neuronseek import candidates, judging, monomials
 from nsjax.neuronseek.model import Model, Monomial, Term, design, power_label
 from nsjax.neuronseek.workspace import Workspace
 
+ENTRY = 0.5
+"""Share of the standard errors asked for that lets a term in. While much is unexplained, a term
+that is there lowers a heavy-tailed loss by few of them; elimination, at the end, asks for all."""
 GROWING = 25
 """Steps of a fit with a candidate: one that needs many more is none."""
 Record = Callable[[Model, str], None]
 """Takes a model and what has just been done to it."""
 MOST_COLUMNS = 4000
-"""Columns of all powers together up to which their subsets are compared."""
+"""Columns of all powers together: higher powers, and in more inputs all, are left to monomials."""
+ALL_SUBSETS = 6
+"""Powers up to which all their subsets are compared; of more, single ones, pairs and all."""
 EVERYWHERE = 64
 """Inputs up to which starts of new products may lie in all of space."""
 
@@ -57,7 +62,7 @@ def add_powers(space: Workspace, model: Model, record: Record) -> Model | None:
         # Of subsets that held-out samples cannot tell apart, the first one.
         if best is None or judging.better(space, best[0], new):
             best = new, orders
-    if best is None or not judging.better(space, model, best[0]):
+    if best is None or not judging.better(space, model, best[0], strict=ENTRY):
         return None
     record(best[0], "added " + " and ".join(power_label(k) for k in best[1]))
     return best[0]
@@ -70,6 +75,7 @@ def _ranked_subsets(
     subsets = [
         subset
         for size in range(1, len(missing) + 1)
+        if len(missing) <= ALL_SUBSETS or size in (1, 2, len(missing))
         for subset in itertools.combinations(missing, size)
     ]
     if space.loss != "square":
@@ -122,7 +128,7 @@ def add_product(
             new = space.fit(grown, tol=1e-5, steps=GROWING)
             if best is None or _loss(space, new) < _loss(space, best):
                 best = new
-        if best is not None and judging.better(space, model, best):
+        if best is not None and judging.better(space, model, best, strict=ENTRY):
             kind = (
                 f"I{best.terms[-1].order}" if best.terms[-1].basis is None else best.terms[-1].basis
             )
@@ -148,7 +154,7 @@ def add_monomials(
     if not chosen:
         return None
     new = space.fit(with_monomials(model, chosen), tol=1e-6)
-    if space.judged and not judging.better(space, model, new):
+    if space.judged and not judging.better(space, model, new, strict=ENTRY):
         return None
     record(new, f"added {len(chosen)} monomials")
     return new

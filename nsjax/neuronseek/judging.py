@@ -42,14 +42,20 @@ def compare(space: Workspace, old: Model, new: Model) -> Comparison:
     return Comparison(float(np.mean(before)), float(np.mean(after)), z)
 
 
-def better(space: Workspace, old: Model, new: Model) -> bool:
-    """Whether the new model is better than chance, by enough to be worth its terms."""
+def better(space: Workspace, old: Model, new: Model, *, strict: float = 1.0) -> bool:
+    """Whether the new model is better than chance, by enough to be worth its terms.
+
+    Args:
+        space: samples and settings.
+        old, new: the models.
+        strict: factor on the standard errors that are asked for.
+    """
     found = compare(space, old, new)
     if not np.isfinite(found.new) or found.old <= space.rounding:
         return False
     halved = found.new < 0.5 * found.old
     gained = found.old - found.new > space.config.gain * found.old
-    return gained and (found.z > space.config.z or (halved and found.z > 2))
+    return gained and found.z > strict * (min(space.config.z, 2) if halved else space.config.z)
 
 
 def harmless(space: Workspace, whole: Model, reduced: Model) -> bool:

@@ -54,5 +54,8 @@ def minimise(
         max_steps=steps,
         throw=False,
     )
-    at = unflat(jnp.where(free & jnp.isfinite(found.value), found.value, start), weights)
+    before = value(start, None)
+    after = value(found.value, None)
+    # False for NaN: then the start stays.
+    at = unflat(jnp.where(free & (after < before), found.value, start), weights)
     return Fitted(at, total_loss(at, pooled, rows, penalty, bases, loss), found.stats["num_steps"])

@@ -130,8 +130,8 @@ def empty(outputs: int) -> Model:
 def _names(model: Model) -> list[Any]:
     names: list[Any] = ["bias"]
     for k in sorted(model.powers):
-        names += [(k, int(j)) for j in np.flatnonzero(model.powers[k])]
-    return names + list(model.monomials)
+        names += [("power", k, int(j)) for j in np.flatnonzero(model.powers[k])]
+    return names + [("monomial", monomial) for monomial in model.monomials]
 
 
 def design(model: Model, x: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class Units(NamedTuple):
         Inputs keep their origin: shifted, a power would be a sum of many.
         """
         largest = np.max(np.abs(x), axis=0)
-        largest = np.where(largest > 0, largest, 1)
+        # An input that is zero may have any size.
+        x, largest = np.where(largest > 0, x, 1), np.where(largest > 0, largest, 1)
         # By way of the largest entry: squares may be out of range.
         sizes = largest * np.sqrt(np.mean((x / largest) ** 2, axis=0))
         inputs = np.exp2(np.round(np.log2(sizes))).astype(x.dtype)
@@ -48,17 +49,22 @@ class Units(NamedTuple):
         return cls(inputs, y.mean(axis=0), float(scale))
 
     def back(self, neuron: CPNeuron) -> CPNeuron:
-        """A neuron of data in these units, in the units of the data."""
+        """A neuron of data in these units, in the units of the data, without what is rounding."""
+        noise = 1000 * float(np.finfo(jnp.result_type(float)).eps)
+
+        def weighed(weights: np.ndarray, size: np.ndarray | float = 1.0) -> np.ndarray:
+            return np.where(np.abs(weights) * size > noise, weights * self.scale, 0.0)
 
         def scaled(terms: CPTerms) -> CPTerms:
-            return CPTerms(terms.coefficients * self.scale, terms.factors / self.inputs)
+            sizes = np.prod(np.linalg.norm(terms.factors, axis=2), axis=0)
+            return CPTerms(weighed(terms.coefficients, sizes), terms.factors / self.inputs)
 
         bias = neuron.bias * self.scale + self.mean
         # What is left of the mean where it cancels is rounding.
-        noise = 1000 * np.finfo(jnp.result_type(float)).eps * (np.abs(self.mean) + self.scale)
+        left = noise * (np.abs(self.mean) + self.scale)
         return CPNeuron(
-            np.where(np.abs(bias) > noise, bias, 0.0),
-            {k: weights * self.scale / self.inputs**k for k, weights in neuron.powers.items()},
+            np.where(np.abs(bias) > left, bias, 0.0),
+            {k: weighed(weights) / self.inputs**k for k, weights in neuron.powers.items()},
             {n: scaled(terms) for n, terms in neuron.interactions.items()},
             {name: scaled(terms) for name, terms in neuron.bases.items()},
         )
@@ -83,11 +89,14 @@ def training(x: Any, y: Any, loss: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def further(name: str, pair: Any, loss: str, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def further(
+    name: str, pair: Any, loss: str, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """The same for a pair of further samples, with d inputs and c targets."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{name} must be a pair (x, y), got {reprlib.repr(pair)}")
-    return _pair(f"{name}[0]", f"{name}[1]", *pair, loss, shape)
+    x, y = pair
+    return _pair(f"{name}[0]", f"{name}[1]", x, y, loss, shape)
 
 
 def _pair(

@@ -12,6 +12,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors
 
+MOST_TICKS = 12
+"""Numbers of neurons up to which each has a tick of its own."""
+
 
 def plot_pointwise(
     results: Mapping[str, Any],
@@ -28,7 +31,7 @@ def plot_pointwise(
         ax: where to draw; a new figure by default.
     """
     alone = ax is None
-    figure, ax = axes(ax, size=(4.6, 3.6))
+    figure, ax = axes(ax, size=(5.6, 3.6))
     colors = ordered_colors(len(results))
     for (name, result), color in zip(results.items(), colors, strict=True):
         ax.plot(result.values, result.ratios, color=color, linewidth=1.1, label=name)
@@ -112,7 +115,7 @@ def plot_constants(
     right.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylabel(r"constant $\mu$")
     for ax in (left, right):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _counts(ax, np.unique(x[known | np.isfinite(np.asarray(mu, float))]))
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure
@@ -130,22 +133,36 @@ def plot_length_bounds(
     """
     figure, ax = axes(None, size=(4.6, 3.6))
     x = np.asarray(neurons, float)
-    shift = 0.12
+    places, counts = np.unique(x, return_counts=True)
+    gap = float(np.min(np.diff(places), initial=2.0))
+    # Flows with as many neurons stand side by side, the parts of a flow in a row of their own.
+    rank = np.array([np.sum(x[:i] == x[i]) for i in range(len(x))])
+    spread = rank - (counts[np.searchsorted(places, x)] - 1) / 2
+    width = 0.7 * gap / max(1, len(curves))
     for index, (name, (lengths, bounds)) in enumerate(curves.items()):
         color = CATEGORIES[index % len(CATEGORIES)]
         lengths, bounds = np.asarray(lengths, float), np.asarray(bounds, float)
-        at = x + shift * (index - (len(curves) - 1) / 2)
+        at = x + width * (index - (len(curves) - 1) / 2 + 0.6 * spread / np.max(counts, initial=1))
         if not np.isfinite(lengths).any():
             continue
-        look: dict[str, Any] = {"linestyle": "none", "color": color, "markersize": 4}
+        look: dict[str, Any] = {"linestyle": "none", "color": color, "markersize": 3.5}
         ax.vlines(at, lengths, bounds, color=color, linewidth=0.6, alpha=0.5)
         ax.plot(at, lengths, "o", label=name, **look)
         ax.plot(at, bounds, "v", markerfacecolor="none", **look)
     for marker, fill, label in (("o", "0.4", "measured"), ("v", "none", "bound")):
-        ax.plot([], [], marker, color="0.4", markerfacecolor=fill, markersize=4, label=label)
+        ax.plot([], [], marker, color="0.4", markerfacecolor=fill, markersize=3.5, label=label)
     ax.set_yscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _counts(ax, places)
     ax.set_xlabel("neurons")
     ax.set_ylabel(quantity)
     figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
     return figure
+
+
+def _counts(ax: Axes, places: np.ndarray) -> None:
+    """Ticks at the numbers of neurons there are, if they are few."""
+    if len(places) <= MOST_TICKS:
+        ax.set_xticks(places)
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -63,3 +63,12 @@ def test_lengths_leave_out_what_was_not_measured():
     found = labels(figure)
     assert found == [*list(curves)[:2], "measured", "bound"]
     assert figure.axes[0].get_yscale() == "log"
+    assert figure.axes[0].get_xticks().tolist() == [1, 3]
+
+
+def test_flows_with_as_many_neurons_stand_side_by_side():
+    figure = plots.plot_length_bounds([1, 3, 3], {"whole flow": ([2.0, 3.0, 3.0], [4.0, 9.0, 9.0])})
+    first, second, third = figure.axes[0].get_lines()[0].get_xdata()
+    assert first == 1
+    assert second < 3 < third
+    assert second + third == pytest.approx(6)
