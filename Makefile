@@ -53,11 +53,12 @@ format: $(VENV)/.dev ## put the code into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run ## time flow, KKT search and pursuit side by side with plain references
+bench: $(VENV)/.run ## time flow, KKT search, pursuit and training side by side with plain references
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/kkt_search.py
 	$(BIN)/python benchmarks/cascade.py
 	$(BIN)/python benchmarks/pursuit.py
+	$(BIN)/python benchmarks/cp_training.py
 
 clean: ## remove the environment and the caches, keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
