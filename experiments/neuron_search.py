@@ -367,6 +367,12 @@ def show(config: Config, method: str, members: list[SimpleNamespace]) -> None:
         warnings.setdefault(re.sub(r"[0-9.]+", "#", line), []).append(line)
     for first, *more in warnings.values():
         print(f"warning: {first}{f' (and {len(more)} seeds more)' if more else ''}")
+    for line in neuronseek.over_seeds(members):
+        print(f"warning: {line}")
+    if np.isfinite(best.resolution) and best.resolution > 1e-12:
+        print(
+            f"a term below about {best.resolution:.1g} of the variance could not be told from noise"
+        )
     print()
 
 

@@ -73,8 +73,9 @@ def init(
     keys = jax.random.split(key, len(orders) + 2)
     drawn = jax.random.normal(keys[0], (d, s), dtype)
     cores = {
-        # A projection's power n has a second moment of (2n - 1)!!, of products less.
-        n: jax.random.normal(each, (c,) + (s,) * n, dtype) / math.sqrt(s**n * math.factorial(n))
+        # |z|^2 of s standard normal projections has the n-th moment s (s + 2) ... (s + 2 n - 2).
+        n: jax.random.normal(each, (c,) + (s,) * n, dtype)
+        / math.sqrt(math.prod(s + 2 * i for i in range(n)))
         for n, each in zip(sorted(orders), keys[2:], strict=True)
     }
     return TuckerNeuron(

@@ -9,7 +9,7 @@ import numpy as np
 
 from nsjax.neuronseek import judging
 from nsjax.neuronseek.growth import GROWING, Record
-from nsjax.neuronseek.model import Model, monomial_label, power_label
+from nsjax.neuronseek.model import Model, Term, monomial_label, power_label
 from nsjax.neuronseek.workspace import Workspace
 
 SMALL = 400
@@ -19,6 +19,10 @@ TRIES = 3
 """Blocks that are tried in a larger model, the least needed first, before it is over."""
 NEEDED = 60.0
 """Wald statistic for each parameter from which a block of a larger model is not tried."""
+SEVERAL = 3
+"""Products of one order from which on fewer are tried."""
+RESTARTS = 4
+"""Random starts of each of these fits."""
 TINY = 1e-8
 """Contribution over the targets' spread that is rounding."""
 ENTRY = 4.0
@@ -56,9 +60,10 @@ def eliminate(space: Workspace, model: Model, record: Record) -> Model:
 
     What a term is worth is first read off the curvature of the loss: the rise if it went and
     everything else moved, `1/2 w^T S w` with the Schur complement S of its block. The least needed
-    ones are then left out in turn, the rest is refitted, and held-out samples decide.
+    ones are then left out in turn, the rest is refitted, and held-out samples decide. A model with
+    more than `Config.dense` parameters, for which there is no curvature, stays as it is.
     """
-    while True:
+    while model.parameters <= space.config.dense:
         ranked = _ranked(space, model)
         if model.parameters > SMALL:
             ranked = [pair for pair in ranked[:TRIES] if pair[1] <= NEEDED]
@@ -69,7 +74,49 @@ def eliminate(space: Workspace, model: Model, record: Record) -> Model:
                 model = reduced
                 break
         else:
-            return model
+            break
+    return model
+
+
+def lower_rank(space: Workspace, model: Model, rng: np.random.Generator, record: Record) -> Model:
+    """Fit an order anew with a product less, from random starts, as long as that does no harm.
+
+    Products that came in one by one may be more than it takes: each was the best beside the others,
+    and none of them can go alone. From `SEVERAL` products of an order on, in small models.
+    """
+    for order in sorted({term.order for term in model.terms if term.basis is None}):
+        while model.parameters <= SMALL:
+            mine = [each for each in model.terms if (each.basis, each.order) == (None, order)]
+            if len(mine) < SEVERAL:
+                break
+            others = tuple(
+                each for each in model.terms if (each.basis, each.order) != (None, order)
+            )
+            fits = [
+                space.fit(model.with_terms((*others, *_drawn(mine[:-1], rng))), tol=1e-6)
+                for _ in range(RESTARTS)
+            ]
+            best = min(fits, key=lambda fit: float(np.mean(space.losses(fit, space.train))))
+            if not judging.harmless(space, model, best):
+                break
+            model = best
+            record(
+                model, f"fitted {len(mine) - 1} products of order {order} in place of {len(mine)}"
+            )
+    return model
+
+
+def _drawn(terms: list[Term], rng: np.random.Generator) -> list[Term]:
+    """Terms of the same shapes with factors and coefficients at random."""
+    return [
+        dataclasses.replace(
+            term,
+            factors=rng.normal(size=term.factors.shape) / np.sqrt(term.factors.shape[1]),
+            coefficients=0.1 * rng.normal(size=term.coefficients.shape),
+            free=None,
+        )
+        for term in terms
+    ]
 
 
 def _name(model: Model, block: Block) -> str:
@@ -127,6 +174,8 @@ def sparsify(space: Workspace, model: Model, record: Record) -> Model:
     a term is made sparse only if half of its entries or more may go: a few zeros among many entries
     make no formula easier to read.
     """
+    if model.parameters > space.config.dense:
+        return model
     matrix, places = space.curvature(model)
     scale = np.sqrt(np.maximum(np.diagonal(matrix), 1e-30))
     normed = matrix / scale[:, None] / scale[None, :]

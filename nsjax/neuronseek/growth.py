@@ -48,13 +48,12 @@ def add_powers(space: Workspace, model: Model, record: Record) -> Model | None:
     """The model with elementwise powers of all inputs, those that lower the held-out loss most."""
     missing = [k for k in space.config.powers if k not in model.powers]
     room = int(space.train.sum()) * space.y.shape[1] // 2 - model.parameters
-    size = space.inputs * space.y.shape[1]
-    missing = missing[: max(0, min(room // size, MOST_COLUMNS // space.inputs))]
-    if not missing:
+    most = min(room // (space.inputs * space.y.shape[1]), MOST_COLUMNS // space.inputs)
+    if not missing or most < 1:
         return None
     every = np.ones(space.inputs, bool)
     best = None
-    for orders in _ranked_subsets(space, model, missing):
+    for orders in _ranked_subsets(space, model, missing, most):
         powers = model.powers | dict.fromkeys(orders, every)
         # A power of one input is among those of all.
         rest = tuple(m for m in model.monomials if len(set(m)) > 1 or len(m) not in orders)
@@ -69,12 +68,12 @@ def add_powers(space: Workspace, model: Model, record: Record) -> Model | None:
 
 
 def _ranked_subsets(
-    space: Workspace, model: Model, missing: list[int]
+    space: Workspace, model: Model, missing: list[int], most: int
 ) -> Iterator[tuple[int, ...]]:
-    """Sets of powers to try: for the square loss the best one, from second moments alone."""
+    """Sets of at most `most` powers: for the square loss the best, from second moments alone."""
     subsets = [
         subset
-        for size in range(1, len(missing) + 1)
+        for size in range(1, min(most, len(missing)) + 1)
         if len(missing) <= ALL_SUBSETS or size in (1, 2, len(missing))
         for subset in itertools.combinations(missing, size)
     ]
@@ -193,7 +192,8 @@ def pursue(
         columns,
         refits,
         order=space.config.order,
-        most=min(most, max(1, len(rows) * space.y.shape[1] // 4)),
+        # A monomial has a coefficient for each output, and so has a sample a target.
+        most=min(most, max(1, len(rows) // 4)),
         rng=rng,
     )
 

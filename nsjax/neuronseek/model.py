@@ -86,13 +86,22 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """Free numbers, those of the gauge not counted."""
+        """Free numbers, those of the gauge not counted.
+
+        With one output, R products of order 2 are a symmetric matrix of rank 2 R: rotations among
+        them count as gauge, too.
+        """
         outputs = self.weights.shape[1]
-        products = sum(
-            int(term.mask.sum()) - (term.order if term.basis is None else 0) + outputs
-            for term in self.terms
-        )
-        return self.columns * outputs + products
+        products, entries = 0, []
+        for term in self.terms:
+            own = int(term.mask.sum()) - (term.order if term.basis is None else 0) + outputs
+            products += own
+            if term.basis is None and term.order == 2:
+                entries.append(own)
+        if outputs == 1 and len(entries) > 1:
+            rank = 2 * len(entries)
+            products -= rank * (rank - 1) // 2 - len(entries)
+        return self.columns * outputs + max(products, 0)
 
     def blocks(self) -> list[tuple[tuple[str, int], np.ndarray]]:
         """Linear columns by what they belong to: `("power", k)` or `("monomial", i)`."""

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from nsjax.neuronseek import judging
-from nsjax.neuronseek.elimination import eliminate, sparsify
+from nsjax.neuronseek.elimination import eliminate, lower_rank, sparsify
 from nsjax.neuronseek.growth import grow, pursue, with_monomials
 from nsjax.neuronseek.model import Model, contributions, empty, monomial_label
 from nsjax.neuronseek.workspace import Workspace
 
 AS_GOOD = 0.01
 """Relative difference of held-out losses up to which the smaller model is preferred."""
+ROUNDS = 4
+"""Most times that a model grows and shrinks."""
 FIRST = 24
 """Monomials that are tried before whole streams are; more only if those do not explain all."""
 FEW = 8
@@ -79,9 +81,18 @@ def search(space: Workspace, rng: np.random.Generator) -> Found:
         return _finish(space, sparse)
     log = Log(space)
     log(empty(space.y.shape[1]), "began with a constant")
-    model = grow(space, space.fit(empty(space.y.shape[1])), rng, log)
+    model = space.fit(empty(space.y.shape[1]))
+    for _ in range(ROUNDS):
+        grown = grow(space, model, rng, log)
+        if grown is model:
+            break
+        model = eliminate(space, grown, log)
+        if model is grown:
+            break
+        # Without the terms that are gone, others may be seen.
     if model.powers or model.terms:
-        model = sparsify(space, eliminate(space, model, log), log)
+        model = lower_rank(space, model, rng, log)
+        model = sparsify(space, model, log)
     dense = Found(model, log, _code(space, model), log.judged)
     if sparse is not None and sparse.result == 2 and dense.result != 0:
         sparse = _sparse(space, rng)

@@ -45,7 +45,8 @@ class Search(NamedTuple):
     """Result of a search.
 
     Attributes:
-        formula: the neuron as a formula, in canonical form.
+        formula: the neuron as a formula, what is rounding left out; `formula.canonical()` and
+            `formula.structure()` compare it with others.
         neuron: its parameters as they were fitted, gauge fixed.
         history: terms entering and leaving.
         result: int code, a key of `MESSAGES`; `message` is its text.
@@ -56,10 +57,10 @@ class Search(NamedTuple):
         parameters: free numbers of the formula.
         warnings: failure signatures with what to try, in words.
         evaluations: residuals with their Jacobian, or gradients, over the search.
-        resolution: share of the targets' variance below which a term cannot be told from noise
-            with these samples, as an order of magnitude: the larger of what the held-out test sees,
-            `4 z^2 / m` of the noise, and what the moments see of a product of dense projections,
-            `20 d / n` of it. NaN for gradient training.
+        resolution: share of the targets' variance, for classes of a constant's loss, below which a
+            term cannot be told from noise with these samples, as an order of magnitude: the larger
+            of what the held-out test sees, `4 z^2 / m` of the noise, and what the moments see of a
+            product of dense projections, `20 d / n` of it. NaN for gradient training.
     """
 
     formula: Formula

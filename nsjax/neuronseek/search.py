@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
+from nsjax.networks import cp
 from nsjax.neuronseek import pursuit, samples, signatures, training
 from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.formula import Formula
@@ -31,8 +32,8 @@ def search(
     key: jax.Array,
     x: Any,
     y: Any,
-    *,
     config: Config | Training | None = None,
+    *,
     loss: str = "square",
     validation: Pair | None = None,
     test: Pair | None = None,
@@ -159,28 +160,28 @@ def _by_candidates(
     )
     return Search(
         formula,
-        neuron,
+        cp.normalize(jax.tree.map(jnp.asarray, neuron)),
         _history(found.log),
         found.result,
         _error(formula, train, loss),
         found.judged[1],
         float("nan") if test is None else _error(formula, test, loss),
         found.model.parameters,
-        _warnings(formula, found, train, config),
+        _warnings(formula, found, train, int(hold.sum())),
         space.evaluations,
         resolution,
     )
 
 
 def _warnings(
-    formula: Formula, found: pursuit.Found, train: tuple[np.ndarray, np.ndarray], config: Config
+    formula: Formula, found: pursuit.Found, train: tuple[np.ndarray, np.ndarray], held_out: int
 ) -> tuple[str, ...]:
     x, y = train
-    largest = found.model.parameters
     return signatures.collect(
         signatures.everything_pruned(formula.neuron),
         signatures.near_linear(x, np.asarray(formula(x))),
-        signatures.few_samples(largest, len(x), x.shape[1], y.shape[1]),
+        signatures.few_samples(found.model.parameters, len(x), x.shape[1], y.shape[1]),
+        signatures.few_held_out(held_out),
     )
 
 

@@ -122,12 +122,22 @@ def few_samples(parameters: int, samples: int, features: int, outputs: int = 1) 
     )
 
 
+def few_held_out(held_out: int) -> str | None:
+    """Whether there are no held-out samples, so that candidates are judged on those fitted."""
+    if held_out:
+        return None
+    return (
+        "no held-out samples: there are too few to set some aside, so terms are judged on the "
+        "samples that they are fitted to; try more samples, or validation data"
+    )
+
+
 def over_seeds(results: Sequence[Any]) -> tuple[str, ...]:
     """What several results of one search on one data set, from several keys, say together.
 
     Args:
-        results: each with `neuron` and `test_error`, `validation_error` and `train_error`, of which
-            the first that is a number for all counts.
+        results: each with `formula` or `neuron`, and with `test_error`, `validation_error` and
+            `train_error`, of which the first that is a number for all counts.
 
     Returns:
         Warnings, if the errors or the structures vary.
@@ -146,11 +156,17 @@ def over_seeds(results: Sequence[Any]) -> tuple[str, ...]:
                     "epochs, another learning rate, or one that is the same in all runs"
                 )
             break
-    structures = [tuple(sorted(terms.structure(result.neuron).items())) for result in results]
-    distinct = len(set(structures))
+    distinct = len({_structure(result) for result in results})
     if distinct > 1:
         found.append(
             f"{len(results)} seeds found {distinct} different structures; try a search that tests "
             "every term, larger penalties, or a smaller template"
         )
     return tuple(found)
+
+
+def _structure(result: Any) -> Any:
+    """Orders and ranks of a result: of its formula's canonical form, if it has one."""
+    if hasattr(result, "formula"):
+        return result.formula.structure()
+    return tuple(sorted(terms.structure(result.neuron).items()))
