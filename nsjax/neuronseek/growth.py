@@ -77,7 +77,8 @@ def _ranked_subsets(
         if len(missing) <= ALL_SUBSETS or size in (1, 2, len(missing))
         for subset in itertools.combinations(missing, size)
     ]
-    if space.loss != "square":
+    if space.loss != "square" or len(missing) * space.inputs > MOST_COLUMNS:
+        # No second moments, or too many: by fits.
         yield from (subset for subset in subsets if len(subset) in (1, len(missing)))
         return
     every = np.ones(space.inputs, bool)
