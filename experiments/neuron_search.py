@@ -1,10 +1,11 @@
 """Neuron search: the formula of a task-driven neuron, from data.
 
 Finds a polynomial of the inputs, with products of projections and other functions where they are
-allowed, by a search over candidate terms (`--method pursuit`) or by gradient training with a
-pruning rule (`paper`, `contribution`, `hard_concrete`, `group_lasso`, `stridge`; NeuronSeek, arXiv
-2506.15715). Prints each formula as text and LaTeX, saves it as JSON, and shows which terms came and
-went, the share of the variance of each, predictions, and how much seeds agree.
+allowed, by a search over candidate terms (`--method pursuit`), by a fit of a whole template with
+ridge, for prediction (`ridge`), or by gradient training with a pruning rule (`paper`,
+`contribution`, `hard_concrete`, `group_lasso`, `stridge`; NeuronSeek, arXiv 2506.15715). Prints
+each formula as text and LaTeX, saves it as JSON, and shows which terms came and went, the share of
+the variance of each, predictions, and how much seeds agree.
 
 Data: `--data synthetic-sparse`, `synthetic-low-rank`, `synthetic-dense`, `family-I4` and the other
 families, `sine` and other functions; bundled sets (`diabetes`, `linnerud`, `wine`, ...); your own
@@ -35,7 +36,9 @@ from nsjax.networks import cp
 from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.recovery import has_formula, recovery
 
-Method = Literal["pursuit", "paper", "contribution", "hard_concrete", "group_lasso", "stridge"]
+Method = Literal[
+    "pursuit", "ridge", "paper", "contribution", "hard_concrete", "group_lasso", "stridge"
+]
 Loss = Literal["auto", "square", "logistic", "cross_entropy"]
 
 
@@ -48,7 +51,7 @@ class Config:
     data: str = "synthetic-sparse"
     """Generated data, a bundled set, or npz:FILE; see above."""
     method: tuple[Method, ...] = ("pursuit",)
-    """How to search: by candidates, or by training with one of the pruning rules."""
+    """How to search: by candidates, by ridge, or by training with one of the pruning rules."""
     samples: int = 1000
     """Number of training samples n of generated data."""
     dimension: int = 5
@@ -194,6 +197,8 @@ def settings(config: Config, method: str) -> Any:
         return neuronseek.Config(bases=config.bases, **changes)
     if config.rank is not None:
         changes["rank"] = config.rank
+    if method == "ridge":
+        return neuronseek.Ridge(bases=config.bases, **changes)
     template = cp.Template(bases=config.bases, **changes)
     rule: Any = method
     return neuronseek.Training(rule=rule, template=template, epochs=config.epochs)

@@ -4,6 +4,7 @@ from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.parts import Structure
 from nsjax.neuronseek.results import MESSAGES, History, Search
+from nsjax.neuronseek.ridge import Ridge
 from nsjax.neuronseek.search import search
 from nsjax.neuronseek.signatures import over_seeds
 from nsjax.neuronseek.training import Training
@@ -13,6 +14,7 @@ __all__ = [
     "Config",
     "Formula",
     "History",
+    "Ridge",
     "Search",
     "Structure",
     "Training",

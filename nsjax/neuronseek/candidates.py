@@ -122,6 +122,7 @@ def _starts(
         np.zeros((lanes, 1, c), dtype),
         factors.astype(dtype),
         np.where(there, 0, 1).astype(np.int32),
+        np.where(there, np.arange(room), room).astype(np.int32)[:, None],
         np.where(there, code[:, None], 0).astype(np.int32),
         np.broadcast_to(there[:, :, None], factors.shape),
         np.ones((lanes, 1), bool),

@@ -17,6 +17,8 @@ import numpy as np
 from nsjax.networks.bases import basis
 from nsjax.networks.cp import CPNeuron, CPTerms
 
+LONGEST = 5
+"""Room for the factors of a term grows in steps of this."""
 Monomial = tuple[int, ...]
 """Inputs of a monomial, sorted, each as often as its exponent says: `(0, 0, 3)` is `x0^2 x3`."""
 
@@ -163,7 +165,8 @@ class Pool(NamedTuple):
     Attributes:
         coefficients: `(T, outputs)`.
         factors: `(K, d)`.
-        term: which term each factor belongs to, `(K,)`; T for padding.
+        term: which term each factor belongs to, ascending, `(K,)`; T for padding.
+        members: the places of the factors of every term, `(T, N)` for orders up to N; K for none.
         kind: what is done with the projection: 0 nothing, i the i-th basis, `(K,)`.
         free: which entries of the factors move, `(K, d)`.
         used: which terms there are, `(T,)`.
@@ -172,6 +175,7 @@ class Pool(NamedTuple):
     coefficients: Any
     factors: Any
     term: Any
+    members: Any
     kind: Any
     free: Any
     used: Any
@@ -183,6 +187,9 @@ def pool(
     """Terms in a pool of `sizes`, T terms and K factors."""
     most, room = sizes
     coefficients, factors = np.zeros((most, outputs)), np.zeros((room, d))
+    # Few sizes, so that few programs are compiled.
+    longest = -(-max((each.order for each in terms), default=1) // LONGEST) * LONGEST
+    members = np.full((most, longest), room, np.int32)
     term, kind = np.full(room, most, np.int32), np.zeros(room, np.int32)
     free, used = np.zeros((room, d), bool), np.zeros(most, bool)
     at = 0
@@ -190,9 +197,10 @@ def pool(
         part = slice(at, at + each.order)
         coefficients[i], factors[part], free[part] = each.coefficients, each.factors, each.mask
         term[part], used[i] = i, True
+        members[i, : each.order] = np.arange(at, at + each.order)
         kind[part] = 0 if each.basis is None else 1 + bases.index(each.basis)
         at += each.order
-    return Pool(coefficients, factors, term, kind, free, used)
+    return Pool(coefficients, factors, term, members, kind, free, used)
 
 
 def unpool(terms: tuple[Term, ...], coefficients: Any, factors: Any) -> tuple[Term, ...]:
@@ -224,13 +232,17 @@ def products(pooled: Pool, x: jax.Array, bases: tuple[str, ...]) -> tuple[jax.Ar
         value = jnp.where(pooled.kind == i, there, value)
         slope = jnp.where(pooled.kind == i, rise, slope)
     real = pooled.term < most
-    value, slope = jnp.where(real, value, 1), jnp.where(real, slope, 0)
-    mine = pooled.term[None, :] == jnp.arange(most)[:, None]
-    terms = jnp.prod(jnp.where(mine[None], value[:, None, :], 1), axis=2) * pooled.used
-    same = pooled.term[None, :] == pooled.term[:, None]
-    others = same & ~jnp.eye(len(pooled.term), dtype=bool)
-    rest = jnp.prod(jnp.where(others[None], value[:, None, :], 1), axis=2)
-    return terms, rest * slope
+    slope = jnp.where(real, slope, 0)
+    # A place behind the last one stands for the factors that a term does not have.
+    parts = jnp.pad(value, ((0, 0), (0, 1)), constant_values=1)[:, pooled.members]
+    ones = jnp.ones_like(parts[:, :, :1])
+    before = jnp.concatenate([ones, jnp.cumprod(parts[:, :, :-1], axis=2)], axis=2)
+    after = jnp.cumprod(parts[:, :, :0:-1], axis=2)[:, :, ::-1]
+    after = jnp.concatenate([after, ones], axis=2)
+    terms = before[:, :, -1] * parts[:, :, -1] * pooled.used
+    within = jnp.arange(len(pooled.term)) - jnp.searchsorted(pooled.term, pooled.term)
+    others = (before * after)[:, jnp.minimum(pooled.term, most - 1), jnp.where(real, within, 0)]
+    return terms, others * slope
 
 
 def outputs(model: Model, x: np.ndarray) -> np.ndarray:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek.formula import Formula
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+    from jaxtyping import Array, Float
 
 MESSAGES = {
     0: "the formula explains the targets to rounding",
@@ -16,6 +21,7 @@ MESSAGES = {
     3: "training ran all its epochs",
     4: "training became unstable: the loss is not finite or rose",
     5: "every term was pruned",
+    6: "the template was fitted",
 }
 """Why a search stopped, by `Search.result`."""
 
@@ -57,10 +63,12 @@ class Search(NamedTuple):
         parameters: free numbers of the formula.
         warnings: failure signatures with what to try, in words.
         evaluations: residuals with their Jacobian, or gradients, over the search.
+        bounds: least and largest target seen, `(2, c)`, between which `predict` keeps its outputs;
+            infinite but for the square loss.
         resolution: share of the targets' variance, for classes of a constant's loss, below which a
             term cannot be told from noise with these samples, as an order of magnitude: the larger
             of what the held-out test sees, `4 z^2 / m` of the noise, and what the moments see of a
-            product of dense projections, `20 d / n` of it. NaN for gradient training.
+            product of dense projections, `20 d / n` of it. NaN for the others.
     """
 
     formula: Formula
@@ -73,9 +81,17 @@ class Search(NamedTuple):
     parameters: int
     warnings: tuple[str, ...]
     evaluations: int
+    bounds: np.ndarray
     resolution: float
 
     @property
     def message(self) -> str:
         """Why it stopped, in words."""
         return MESSAGES[int(self.result)]
+
+    def predict(self, x: ArrayLike) -> Float[Array, "n c"]:
+        """Outputs of the formula for inputs `(n, d)`, cut off at `bounds`.
+
+        Beyond the samples a polynomial may be anything; no target was seen there.
+        """
+        return jnp.clip(self.formula(x), *self.bounds)

@@ -11,11 +11,13 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.networks import cp
-from nsjax.neuronseek import pursuit, samples, signatures, training
+from nsjax.neuronseek import pursuit, ridge, samples, signatures, training
 from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.formula import Formula
+from nsjax.neuronseek.log import Found, Log
 from nsjax.neuronseek.model import to_neuron
 from nsjax.neuronseek.results import History, Search
+from nsjax.neuronseek.ridge import Ridge
 from nsjax.neuronseek.samples import Units
 from nsjax.neuronseek.shapes import checked_names
 from nsjax.neuronseek.training import Training
@@ -32,7 +34,7 @@ def search(
     key: jax.Array,
     x: Any,
     y: Any,
-    config: Config | Training | None = None,
+    config: Config | Training | Ridge | None = None,
     *,
     loss: str = "square",
     validation: Pair | None = None,
@@ -45,7 +47,8 @@ def search(
 
     The default search, `Config`, adds candidates as long as held-out samples say that they are
     better than chance, fits all weights by Levenberg-Marquardt, takes out what is not needed and
-    fits the rest to all samples. `Training` is the gradient training of NeuronSeek with its
+    fits the rest to all samples. `Ridge` fits a whole template with ridge and early stopping, for
+    data that have no such formula. `Training` is the gradient training of NeuronSeek with its
     thresholds, and its kin.
 
     Args:
@@ -78,8 +81,10 @@ def search(
     y = 2 x0 - 3 x1 x2
     """
     config = Config() if config is None else config
-    if not isinstance(config, Config | Training):
-        raise TypeError(f"config must be a Config or a Training, got {type(config).__name__}")
+    if not isinstance(config, Config | Training | Ridge):
+        raise TypeError(
+            f"config must be a Config, a Ridge or a Training, got {type(config).__name__}"
+        )
     _check.choice("loss", loss, tuple(LOSSES))
     if on_step is not None:
         _check.function("on_step", on_step)
@@ -104,23 +109,24 @@ def search(
         )
         found = [
             Search(
-                Formula.of(each.neuron, **names, tol=_rounding()), *each, resolution=float("nan")
+                Formula.of(each.neuron, **names, tol=_rounding()),
+                *each,
+                bounds=_bounds(train[1], loss),
+                resolution=float("nan"),
             )
             for each in trained
         ]
     else:
-        found = [
-            _by_candidates(each, train, held, fresh, config, loss, names, on_step) for each in keys
-        ]
+        found = [_by_fits(each, train, held, fresh, config, loss, names, on_step) for each in keys]
     return found if several else found[0]
 
 
-def _by_candidates(
+def _by_fits(
     key: jax.Array,
     train: tuple[np.ndarray, np.ndarray],
     held: tuple[np.ndarray, np.ndarray] | None,
     test: tuple[np.ndarray, np.ndarray] | None,
-    config: Config,
+    config: Config | Ridge,
     loss: str,
     names: dict[str, Any],
     on_step: Callable[[str], None] | None,
@@ -141,23 +147,30 @@ def _by_candidates(
     units = Units.of(x[~hold], y[~hold], loss)
     # A share of the samples given comes back for the last fit; validation data do not.
     last = np.arange(len(x)) < n
+    settings = config if isinstance(config, Config) else Config(bases=config.bases)
     space = Workspace(
         x / units.inputs,
         ((y - units.mean) / units.scale).astype(y.dtype),
         loss,
-        config,
+        settings,
         ~hold,
         hold,
         last,
         on_step=on_step,
+        exact=isinstance(config, Ridge),
     )
-    found = pursuit.search(space, rng)
+    if isinstance(config, Ridge):
+        found = ridge.search(space, config, rng)
+    else:
+        found = pursuit.search(space, rng)
     neuron = units.back(to_neuron(found.model, x.shape[1]))
     formula = Formula.of(neuron, **names, tol=_rounding())
-    noise = found.judged[0] if space.judged else found.log.train[-1]
-    resolution = noise * max(
-        4 * config.z**2 / max(int(hold.sum()), 1), 20 * x.shape[1] / int((~hold).sum())
-    )
+    resolution = float("nan")
+    if isinstance(config, Config):
+        noise = found.judged[0] if space.judged else found.log.train[-1]
+        resolution = noise * max(
+            4 * config.z**2 / max(int(hold.sum()), 1), 20 * x.shape[1] / int((~hold).sum())
+        )
     return Search(
         formula,
         cp.normalize(jax.tree.map(jnp.asarray, neuron)),
@@ -169,12 +182,13 @@ def _by_candidates(
         found.model.parameters,
         _warnings(formula, found, train, int(hold.sum())),
         space.evaluations,
+        _bounds(y[:n], loss),
         resolution,
     )
 
 
 def _warnings(
-    formula: Formula, found: pursuit.Found, train: tuple[np.ndarray, np.ndarray], held_out: int
+    formula: Formula, found: Found, train: tuple[np.ndarray, np.ndarray], held_out: int
 ) -> tuple[str, ...]:
     x, y = train
     return signatures.collect(
@@ -185,7 +199,7 @@ def _warnings(
     )
 
 
-def _history(log: pursuit.Log) -> History:
+def _history(log: Log) -> History:
     labels = tuple(dict.fromkeys(label for shares in log.shares for label in shares))
     table = np.array([[shares.get(label, 0.0) for label in labels] for shares in log.shares])
     return History(
@@ -195,6 +209,11 @@ def _history(log: pursuit.Log) -> History:
         np.array(log.validation),
         tuple(log.actions),
     )
+
+
+def _bounds(y: np.ndarray, loss: str) -> np.ndarray:
+    far = np.full(y.shape[1], np.inf)
+    return np.stack([y.min(axis=0), y.max(axis=0)] if loss == "square" else [-far, far])
 
 
 def _error(formula: Formula, pair: tuple[np.ndarray, np.ndarray], loss: str) -> float:

@@ -33,6 +33,8 @@ class Workspace:
         hold: samples that judge candidates, boolean `(n,)`; none of them if there are too few.
         last: samples that the last fit sees, boolean `(n,)`.
         on_step: called with words on every step.
+        exact: whether fits are compiled for the sizes of a model as they are, which pays if it does
+            not grow; else for the next of a few sizes.
         evaluations: of normal equations or gradients so far.
         labels: how many terms of each kind there have been.
     """
@@ -45,6 +47,7 @@ class Workspace:
     hold: np.ndarray
     last: np.ndarray
     on_step: Callable[[str], None] | None = None
+    exact: bool = False
     evaluations: int = 0
     labels: collections.Counter[str] = field(default_factory=collections.Counter)
     _device: dict[str, jax.Array] = field(default_factory=dict)
@@ -111,15 +114,23 @@ class Workspace:
         steps: int | None = None,
         tol: float = 1e-8,
         polish: bool = False,
+        penalty: float | None = None,
     ) -> Model:
         """The model refitted to the samples for training, or to `rows`, boolean `(n,)`.
 
-        Polished, it does not end where the loss is rounding beside that of a constant.
+        Polished, it does not end where the loss is rounding beside that of a constant. The penalty
+        is on weights of columns of size 1; without one given, it is that of the settings.
         """
         rows = self.train if rows is None else rows
         weights, pooled, samples, used = self._arrays(model, rows)
         size = fitting.flat(weights).size
-        penalty = self.config.ridge if self.loss != "square" else 0.0
+        scale = np.ones((len(used), 1), self.x.dtype)
+        if penalty is not None:
+            scale[:, 0] = _sizes(samples.columns[rows])
+            samples = samples._replace(columns=samples.columns / scale[:, 0])
+            weights = weights._replace(columns=weights.columns * scale)
+        else:
+            penalty = self.config.ridge if self.loss != "square" else 0.0
         # Below what is rounding, so that other samples than these are fitted to it as well.
         target = 0.0 if polish else 0.01 * self.rounding * self.reference * rows.sum()
         number = self.x.dtype.type
@@ -136,7 +147,7 @@ class Workspace:
         found = fitted.weights
         return replace(
             model,
-            weights=np.asarray(found.columns)[: model.columns],
+            weights=(np.asarray(found.columns) / scale)[: model.columns],
             terms=unpool(model.terms, found.coefficients, found.factors),
         )
 
@@ -172,8 +183,10 @@ class Workspace:
 
     def _arrays(self, model: Model, rows: np.ndarray) -> tuple:
         d, c = self.x.shape[1], self.y.shape[1]
-        q = bucket(model.columns)
-        sizes = term_bucket(model.factors, d)
+        if self.exact:
+            q, sizes = model.columns, (max(len(model.terms), 1), max(model.factors, 1))
+        else:
+            q, sizes = bucket(model.columns), term_bucket(model.factors, d)
         pooled = pool(model.terms, sizes, d, c, self.config.bases)
         columns = np.zeros((len(self.x), q), self.x.dtype)
         columns[:, : model.columns] = design(model, self.x)
@@ -206,6 +219,12 @@ def sample_losses(h: np.ndarray, y: np.ndarray, loss: str = "square") -> np.ndar
         return np.sum(np.logaddexp(0, -y * h), axis=1)
     top = np.max(h, axis=1, keepdims=True)
     return -np.sum(y * (h - top - np.log(np.sum(np.exp(h - top), axis=1, keepdims=True))), axis=1)
+
+
+def _sizes(columns: np.ndarray) -> np.ndarray:
+    """Root mean squares of columns, as powers of two, so that dividing by them rounds nothing."""
+    sizes = np.sqrt(np.mean(columns**2, axis=0))
+    return np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1)))).astype(columns.dtype)
 
 
 def bucket(size: int) -> int:
