@@ -16,9 +16,9 @@ from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.model import to_neuron
 from nsjax.neuronseek.results import History, Search
-from nsjax.neuronseek.samples import Units
 from nsjax.neuronseek.shapes import checked_names
 from nsjax.neuronseek.training import Training
+from nsjax.neuronseek.units import Units
 from nsjax.neuronseek.workspace import Workspace
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error

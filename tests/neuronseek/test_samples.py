@@ -4,7 +4,7 @@ import pytest
 
 from nsjax.networks.cp import CPNeuron, CPTerms, apply
 from nsjax.neuronseek import Config, samples, search
-from nsjax.neuronseek.samples import Units
+from nsjax.neuronseek.units import Units
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3))
