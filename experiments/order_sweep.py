@@ -2,10 +2,10 @@
 
 Three parts. Orders: targets with one product of n projections for each order n = 1 to N, all of
 equal variance; the search is told none of them. Ranks: targets of order 2 or 3 alone with several
-products. Of both the structure counts that is left without what the search says it cannot tell from
-noise, as products of noise come with any fit; it is kept beside it as fitted. Forms: CP terms of several ranks and Tucker cores of several sizes, fitted to targets of
-either kind by one fitter from several starts: error, parameters and time of an evaluation. A rerun
-goes on where it stopped.
+products. In both, structures are taken without what the search says it cannot tell from noise: an
+eigenvalue of a fitted matrix is never exactly zero. Forms: CP terms of several ranks and Tucker
+cores of several sizes, fitted to targets of either kind by one fitter from several starts: error,
+parameters and time of an evaluation. A rerun goes on where it stopped.
 """
 
 from __future__ import annotations
