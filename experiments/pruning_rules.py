@@ -2,11 +2,13 @@
 
 A CP-polynomial neuron with powers 1 to 3 and several interactions of orders 2 and 3 is trained on
 polynomials of known terms, without noise, and pruned: by the threshold of NeuronSeek (arXiv
-2506.15715) on the coefficients, with their gauge free, as it was published, or fixed; by what terms
-contribute to the outputs; by L0 gates; by a group lasso; by a ridge penalty and thresholds in turn.
-Of each rule the penalty of a small grid counts that finds most structures, and says so. Beside
-them stands the search over candidate terms. A term is a power with all its weights, or one product;
-a structure is exact, or has all terms and more, or misses some. A rerun goes on where it stopped.
+2506.15715) on the one coefficient of an order, as it was published, or on that of a term with its
+gauge fixed; by what terms contribute to the outputs; by L0 gates; by a group lasso; by a ridge
+penalty and thresholds in turn. Of each rule the penalty of a small grid counts that finds most
+structures, and says so. Beside them stands the search over candidate terms. Canonical forms are
+compared, without what adds less than a share of the variance: a structure is exact, or has all
+terms of the true one and more, or misses some; a term is a power with all its weights, or one
+product. A rerun goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -44,11 +46,12 @@ class Rule(NamedTuple):
 
 
 _PAPER = Training()
+_FIXED = replace(_PAPER, grouping="term", gauge="fixed")
 _L1 = (1e-4, 1e-3, 1e-2)
 RULES = {
-    "C by order, gauge free": Rule(replace(_PAPER, grouping="order", gauge="free"), "lam", _L1),
-    "C, mean - std": Rule(_PAPER, "lam", _L1),
-    "C, mean": Rule(replace(_PAPER, threshold="mean"), "lam", _L1),
+    "paper: C by order, gauge free": Rule(_PAPER, "lam", _L1),
+    "C, mean - std": Rule(_FIXED, "lam", _L1),
+    "C, mean": Rule(replace(_FIXED, threshold="mean"), "lam", _L1),
     "contribution, mean - std": Rule(replace(_PAPER, rule="contribution"), "lam", _L1),
     "contribution, mean": Rule(replace(_PAPER, rule="contribution", threshold="mean"), "lam", _L1),
     "hard-concrete gates": Rule(
@@ -87,6 +90,8 @@ class Config:
     """Epochs afterwards."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the training."""
+    share: float = 1e-6
+    """Share of the outputs' variance below which a part of what was found does not count."""
     seed: int = 0
     """First seed."""
     root: Path = field(default=Path("runs"), compare=False)
@@ -154,14 +159,15 @@ def examine(config: Config, point: Point) -> dict[str, Any]:
         noise=config.noise,
     )
     n = config.samples
-    truth = terms.structure(true_formula(task.truth).neuron)
+    truth = terms.counts(true_formula(task.truth).canonical().neuron)
     found = {}
     for name, each in settings(config, point.rule).items():
         begun = time.process_time()
         result = neuronseek.search(
             keys[1], task.x[:n], task.y[:n], config=each, test=(task.x[n:], task.clean[n:])
         )
-        kept = terms.structure(result.neuron)
+        least = result.formula.canonical(x=task.x[:n], share=config.share)
+        kept = terms.counts(least.neuron)
         found[name] = {
             "kind": kind(kept, truth),
             "terms": dict(kept),

@@ -180,8 +180,8 @@ def free_numbers(neuron: CPNeuron) -> int:
     return cp.parameters(neuron) - fixed
 
 
-def structure(neuron: CPNeuron) -> Counter[str]:
-    """How many terms it has of every kind and order: `{"x^2": 1, "I3": 2}`.
+def counts(neuron: CPNeuron) -> Counter[str]:
+    """How many terms it has of every kind and order, as it stands: `{"x^2": 1, "I3": 2}`.
 
     Powers whose weights are all zero do not count, nor do terms with a zero coefficient.
     """
