@@ -72,8 +72,9 @@ def _targets(name: str, y: Any, loss: str, c: int | None) -> np.ndarray:
             f"{name} must be an array of numbers, got dtype {raw.dtype}; for classes, give "
             'integers from 0 with loss="cross_entropy"'
         )
-    if raw.ndim == 1 and raw.size and raw.dtype.kind in "biu" and loss == "cross_entropy":
-        raw = _one_hot(name, raw.astype(int), c)
+    column = raw.ndim == 1 or (raw.ndim == 2 and raw.shape[1] == 1)
+    if loss == "cross_entropy" and raw.size and column and raw.dtype.kind in "biuf":
+        raw = _one_hot(name, raw.reshape(-1), c)
     if loss == "square" and raw.dtype.kind in "biu":
         distinct = len(np.unique(raw))
         if distinct <= LABELS and 2 * distinct <= len(raw):
@@ -87,6 +88,11 @@ def _targets(name: str, y: Any, loss: str, c: int | None) -> np.ndarray:
 
 
 def _one_hot(name: str, labels: np.ndarray, classes: int | None) -> np.ndarray:
+    if not np.all(np.isfinite(labels) & (labels == np.round(labels))):
+        raise ValueError(
+            f"{name} must hold whole numbers for classes, or a column for each class, got one "
+            "column of other numbers"
+        )
     least, most = int(labels.min()), int(labels.max())
     if classes is None:
         if most >= len(labels):
@@ -99,4 +105,4 @@ def _one_hot(name: str, labels: np.ndarray, classes: int | None) -> np.ndarray:
         raise ValueError(
             f"{name} must hold classes from 0 to {classes - 1}, got {least if least < 0 else most}"
         )
-    return np.eye(classes)[labels]
+    return np.eye(classes)[labels.astype(int)]

@@ -51,8 +51,8 @@ def search(
     Args:
         key: PRNG key, or several, `(seeds,)`: then a list of results comes back.
         x: inputs `(n, d)`. Their sizes do not matter; far from 0, powers are hard to tell apart.
-        y: targets `(n, c)` or `(n,)`. For `"cross_entropy"` one-hot rows or, as a vector, integer
-            classes from 0.
+        y: targets `(n, c)` or `(n,)`. For `"cross_entropy"` one-hot rows or, in one column, classes
+            that are whole numbers from 0.
         config: settings, and with them which search; `Config()` if not given.
         loss: `"square"`, `"logistic"` with labels -1 and 1, or `"cross_entropy"`.
         validation: samples `(x, y)` that judge candidates, and are never fitted, in place of a
