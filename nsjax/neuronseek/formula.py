@@ -15,7 +15,7 @@ from nsjax import _check
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import canonical, files, parts, printing, schema, symbolic, tensors
-from nsjax.neuronseek.parts import Structure, Term
+from nsjax.neuronseek.parts import LabelledTerm, Structure
 from nsjax.neuronseek.shapes import checked_names, checked_neuron
 
 TOL = 1e-10
@@ -193,7 +193,7 @@ class Formula:
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
 
-    def monomials(self, *, max_terms: int = 100_000) -> dict[tensors.Monomial, np.ndarray]:
+    def monomials(self, *, max_terms: int = 100_000) -> dict[tensors.Exponents, np.ndarray]:
         """Coefficients `(c,)` of every monomial of the polynomial part, bias included.
 
         Args:
@@ -276,10 +276,10 @@ class Formula:
             first, second, tol
         )
 
-    def terms(self) -> tuple[Term, ...]:
+    def terms(self) -> tuple[LabelledTerm, ...]:
         """Every term as a formula of its own; with the bias they add up to this one."""
         return tuple(
-            Term(label, self._with(each))
+            LabelledTerm(label, self._with(each))
             for label, each in parts.labelled(self.neuron, self.inputs)
         )
 

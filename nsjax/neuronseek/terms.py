@@ -18,6 +18,7 @@ import numpy as np
 from nsjax.networks import cp
 from nsjax.networks.bases import basis
 from nsjax.networks.cp import CPNeuron, CPTerms
+from nsjax.neuronseek.parts import raised
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -46,7 +47,7 @@ def labels(neuron: CPNeuron) -> tuple[str, ...]:
     names: list[str] = []
     for kind, which, count in streams(neuron):
         if kind == "power":
-            names.append("x" if which == 1 else f"x^{which}")
+            names.append(raised("x", which))
         else:
             stem = f"I{which}" if kind == "interaction" else which
             names += [f"{stem}.{r + 1}" for r in range(count)]
