@@ -1,7 +1,8 @@
 """Search by gradient training: fit a CP-polynomial neuron, prune its terms, fit the rest again.
 
 The search of NeuronSeek (arXiv 2506.15715): task loss with L1 penalties on coefficients and
-factors, Adam, then a threshold on the coefficients; and other rules by which terms go.
+factors, Adam, then a threshold on the coefficients, of which each order has one; and other rules by
+which terms go.
 """
 
 from __future__ import annotations
