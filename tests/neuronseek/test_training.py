@@ -293,6 +293,15 @@ def test_float32_inside_double_outside():
     assert found.history.train.dtype == np.float32
 
 
+def test_only_the_paper_has_one_coefficient_of_an_order():
+    """By default; either can be asked for, and a rule changed afterwards has its own."""
+    paper = Training()
+    assert (paper.rule, paper.goes, paper.gauge) == ("paper", "order", "free")
+    assert dataclasses.replace(paper, rule="contribution").goes == "term"
+    assert Training(grouping="term").goes == "term"
+    assert Training(rule="stridge", grouping="order").goes == "order"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
