@@ -9,7 +9,8 @@ the variance of each, predictions, and how much seeds agree.
 
 Data: `--data synthetic-sparse`, `synthetic-low-rank`, `synthetic-dense`, `family-I4` and the other
 families, `sine` and other functions; bundled sets (`diabetes`, `linnerud`, `wine`, ...); your own
-as `npz:FILE` with arrays `x` and `y`. A rerun with the same settings goes on where it stopped.
+as `npz:FILE` with arrays `x` and `y`, where few distinct integers are classes. A rerun with the
+same settings goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from nsjax import data, neuronseek, plots, runs
 from nsjax.networks import cp
 from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.recovery import has_formula, recovery
+from nsjax.neuronseek.samples import LABELS
 
 Method = Literal[
     "pursuit", "ridge", "paper", "contribution", "hard_concrete", "group_lasso", "stridge"
@@ -126,7 +128,7 @@ def prepare(config: Config, seed: int) -> Samples:
         inputs, targets = data.column_names(config.data)
         names = (tuple(map(plain, inputs)), targets)
     elif config.data.startswith("npz:"):
-        x, y = data.read_npz(config.data.removeprefix("npz:"))
+        x, y = data.read_npz(config.data.removeprefix("npz:"), labels=True)
     else:
         known = ", ".join(
             (*map(known_as, data.POLYNOMIALS), *data.BUNDLED, *data.CLASSES, "npz:FILE")
@@ -137,8 +139,14 @@ def prepare(config: Config, seed: int) -> Samples:
         raise ValueError(
             f"holdout must leave samples on both sides, got {config.holdout:g} of {len(x)}"
         )
+    loss = loss_of(config, y)
+    if loss == "cross_entropy" and y.shape[1] == 1 and bool(jnp.all(y == jnp.round(y))):
+        # Of all samples: some classes may be among the test samples alone.
+        classes, place = np.unique(np.asarray(y), return_inverse=True)
+        y = jax.nn.one_hot(jnp.asarray(place.reshape(-1)), len(classes))
+        names = (None, tuple(f"class_{value:.0f}".replace("-", "minus_") for value in classes))
     (x, y), test = data.split(key, x, y, kept)
-    return Samples(x, y, test, loss_of(config, y), None, *names)
+    return Samples(x, y, test, loss, None, *names)
 
 
 def generated(config: Config, name: str, key: jax.Array) -> Samples:
@@ -161,6 +169,9 @@ def loss_of(config: Config, y: jax.Array) -> str:
     if config.loss != "auto":
         return config.loss
     values = np.unique(np.asarray(y))
+    integers = jnp.issubdtype(y.dtype, jnp.integer)
+    if y.shape[1] == 1 and integers and 2 * len(values) <= len(y) and len(values) <= LABELS:
+        return "logistic" if np.array_equal(values, [-1, 1]) else "cross_entropy"
     if y.shape[1] == 1 and np.array_equal(values, [-1, 1]):
         return "logistic"
     one_hot = y.shape[1] > 1 and np.array_equal(values, [0, 1]) and bool(jnp.all(y.sum(1) == 1))

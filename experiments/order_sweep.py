@@ -2,9 +2,10 @@
 
 Three parts. Orders: targets with one product of n projections for each order n = 1 to N, all of
 equal variance; the search is told none of them. Ranks: targets of order 2 or 3 alone with several
-products. Forms: CP terms of several ranks and Tucker cores of several sizes, fitted to targets of
-either kind by one fitter from several starts: error, parameters and time of an evaluation. A rerun
-goes on where it stopped.
+products. In both, structures are taken without what the search says it cannot tell from noise: an
+eigenvalue of a fitted matrix is never exactly zero. Forms: CP terms of several ranks and Tucker
+cores of several sizes, fitted to targets of either kind by one fitter from several starts: error,
+parameters and time of an evaluation. A rerun goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -121,16 +122,19 @@ def search(config: Config, point: Point) -> dict[str, Any]:
     begun = time.process_time()
     found = neuronseek.search(key, task.x[:n], task.y[:n], test=(task.x[n:], task.clean[n:]))
     seconds = time.process_time() - begun
-    structure = found.formula.structure()
+    resolved = {"x": task.x[:n], "share": found.resolution}
+    structure = found.formula.structure(**resolved)
     counts = dict(structure.interactions)
     return {
         "structure": str(structure),
+        "as_fitted": str(found.formula.structure()),
+        "resolution": found.resolution,
         "order": max((*structure.powers, *counts), default=0),
         "rank": counts.get(point.order, 0),
         "test_error": float(found.test_error),
         "parameters": int(found.parameters),
         "cpu_seconds": seconds,
-        "recovery": recovery(found.formula, task.truth)._asdict(),
+        "recovery": recovery(found.formula, task.truth, **resolved)._asdict(),
     }
 
 

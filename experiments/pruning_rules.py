@@ -2,11 +2,14 @@
 
 A CP-polynomial neuron with powers 1 to 3 and several interactions of orders 2 and 3 is trained on
 polynomials of known terms, without noise, and pruned: by the threshold of NeuronSeek (arXiv
-2506.15715) on the coefficients, with their gauge free, as it was published, or fixed; by what terms
-contribute to the outputs; by L0 gates; by a group lasso; by a ridge penalty and thresholds in turn.
-Of each rule the penalty of a small grid counts that finds most structures, and says so. Beside
-them stands the search over candidate terms. A term is a power with all its weights, or one product;
-a structure is exact, or has all terms and more, or misses some. A rerun goes on where it stopped.
+2506.15715) on the one coefficient of an order, as it was published, or on that of a term with its
+gauge fixed; by what terms contribute to the outputs; by L0 gates; by a group lasso; by a ridge
+penalty and thresholds in turn; and not at all. Of each rule the penalty of a small grid counts that
+finds most structures, and says so. Beside them stands the search over candidate terms. Canonical
+forms are compared: a structure is exact, or has all terms of the true one and more, or misses some;
+a term is a power with all its weights, or one product. Two forms are taken, one without what adds
+less than a share of the variance, which prunes by itself, and one that leaves out rounding alone
+and shows what the rule has left. A rerun goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ from nsjax.neuronseek.recovery import true_formula
 from nsjax.plots.style import CATEGORIES, RC
 
 KINDS = ("exact", "more", "missing")
+AS_PRUNED = "exact as pruned"
+"""Structures that are exact up to rounding, with all that the rule has left."""
+ROUNDING = 1e-5
+"""Numbers below this beside the largest of their kind are rounding of single precision."""
 PURSUIT = "candidates"
 """Name of the search over candidate terms."""
 
@@ -44,11 +51,13 @@ class Rule(NamedTuple):
 
 
 _PAPER = Training()
+_FIXED = replace(_PAPER, grouping="term", gauge="fixed")
 _L1 = (1e-4, 1e-3, 1e-2)
 RULES = {
-    "C by order, gauge free": Rule(replace(_PAPER, grouping="order", gauge="free"), "lam", _L1),
-    "C, mean - std": Rule(_PAPER, "lam", _L1),
-    "C, mean": Rule(replace(_PAPER, threshold="mean"), "lam", _L1),
+    "nothing is pruned": Rule(replace(_FIXED, threshold=0.0), "lam", (0.0, 1e-4, 1e-3)),
+    "paper: C by order, gauge free": Rule(_PAPER, "lam", _L1),
+    "C, mean - std": Rule(_FIXED, "lam", _L1),
+    "C, mean": Rule(replace(_FIXED, threshold="mean"), "lam", _L1),
     "contribution, mean - std": Rule(replace(_PAPER, rule="contribution"), "lam", _L1),
     "contribution, mean": Rule(replace(_PAPER, rule="contribution", threshold="mean"), "lam", _L1),
     "hard-concrete gates": Rule(
@@ -87,6 +96,8 @@ class Config:
     """Epochs afterwards."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the training."""
+    share: float = 1e-6
+    """Share of the outputs' variance below which a part of what was found does not count."""
     seed: int = 0
     """First seed."""
     root: Path = field(default=Path("runs"), compare=False)
@@ -154,16 +165,18 @@ def examine(config: Config, point: Point) -> dict[str, Any]:
         noise=config.noise,
     )
     n = config.samples
-    truth = terms.structure(true_formula(task.truth).neuron)
+    truth = terms.counts(true_formula(task.truth).canonical(tol=ROUNDING).neuron)
     found = {}
     for name, each in settings(config, point.rule).items():
         begun = time.process_time()
         result = neuronseek.search(
             keys[1], task.x[:n], task.y[:n], config=each, test=(task.x[n:], task.clean[n:])
         )
-        kept = terms.structure(result.neuron)
+        least = result.formula.canonical(x=task.x[:n], share=config.share)
+        kept = terms.counts(least.neuron)
         found[name] = {
             "kind": kind(kept, truth),
+            "as_pruned": kind(terms.counts(result.formula.canonical(tol=ROUNDING).neuron), truth),
             "terms": dict(kept),
             "extra": sum((kept - truth).values()),
             "missing": sum((truth - kept).values()),
@@ -180,10 +193,12 @@ def summarise(config: Config, done: dict[Point, dict[str, Any]]) -> dict[str, An
     for rule in config.rules:
         mine = {point: found for point, found in done.items() if point.rule == rule}
 
-        def score(name: str, mine: dict = mine) -> tuple[float, float]:
+        def score(name: str, mine: dict = mine) -> tuple[float, ...]:
             members = [found[name] for found in mine.values()]
-            exact = sum(member["kind"] == "exact" for member in members)
-            return exact, -float(np.median([member["test_error"] for member in members]))
+            exact = (
+                sum(member[form] == "exact" for member in members) for form in ("kind", "as_pruned")
+            )
+            return *exact, -float(np.median([member["test_error"] for member in members]))
 
         best = max(next(iter(mine.values())), key=score)
         rows = {}
@@ -197,6 +212,7 @@ def summarise(config: Config, done: dict[Point, dict[str, Any]]) -> dict[str, An
                 errors = [member["test_error"] for member in members]
                 rows[f"{target}, d = {d}"] = {
                     **{k: sum(member["kind"] == k for member in members) for k in KINDS},
+                    AS_PRUNED: sum(member["as_pruned"] == "exact" for member in members),
                     "extra": float(np.mean([member["extra"] for member in members])),
                     "missing terms": float(np.mean([member["missing"] for member in members])),
                     "median error": float(np.median(errors)),
@@ -227,12 +243,14 @@ def draw(config: Config, summary: dict[str, Any]) -> Figure:
                 bars = counts / config.seeds
                 panel.barh(list(summary), bars, left=left, color=colors[k], label=labels[k])
                 left += bars
-            panel.set(xlim=(0, 1), xticks=(0, 1), title=name.replace(", ", "\n"))
+            pruned = [row["targets"][name][AS_PRUNED] / config.seeds for row in summary.values()]
+            panel.plot(pruned, list(summary), "|", color="black", ms=9, mew=2, label=AS_PRUNED)
+            panel.set(xlim=(-0.04, 1.04), xticks=(0, 1), title=name.replace(", ", "\n"))
             panel.grid(visible=False)
         panels[0, 0].invert_yaxis()
         figure.supxlabel("share of seeds", fontsize=RC["axes.labelsize"])
         handles, texts = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, texts, loc="outside upper center", ncols=3)
+        figure.legend(handles, texts, loc="outside upper center", ncols=4)
     return figure
 
 
@@ -260,14 +278,15 @@ def main(config: Config) -> Path:
         run.save_results({}, {"summary": summary})
         run.save_figure(draw(config, summary), "pruning-rules")
         runs.print_table(
-            f"Structures found, {config.seeds} seeds, n = {config.samples}, noise {config.noise:g} "
-            "(terms too many and missing: means; CPU seconds: medians over all seeds, "
-            "compilation in the first)",
+            f"Structures found above {config.share:g} of the variance, {config.seeds} seeds, n = "
+            f"{config.samples}, noise {config.noise:g} ({AS_PRUNED}: up to rounding alone; terms "
+            "too many and missing: means; CPU seconds: medians over all seeds, compilation in the "
+            "first)",
             (
                 "rule",
                 "penalty",
                 "target",
-                *("exact", "more", "missing"),
+                *("exact", "more", "missing", AS_PRUNED),
                 "terms too many",
                 "terms missing",
                 "test error: median",

@@ -64,6 +64,27 @@ def test_columns_have_their_names_and_classes_a_confusion_matrix(config, capsys)
     assert digits.inputs[0] == "pixel_0_1"
 
 
+@pytest.mark.parametrize(
+    ("labels", "loss", "columns"),
+    [
+        (np.arange(30) % 3, "cross_entropy", ("class_0", "class_1", "class_2")),
+        (5 * (np.arange(30) % 2), "cross_entropy", ("class_0", "class_5")),
+        (2 * (np.arange(30) % 2) - 1, "logistic", None),
+        (np.arange(30), "square", None),
+        (np.arange(30) % 3 + 0.0, "square", None),
+    ],
+)
+def test_integers_of_a_file_are_classes(config, tmp_path, labels, loss, columns):
+    """Few distinct ones; floats and counts are quantities."""
+    np.savez(tmp_path / "set.npz", x=np.random.default_rng(0).normal(size=(30, 2)), y=labels)
+    given = dataclasses.replace(config, data=f"npz:{tmp_path / 'set.npz'}")
+    samples = neuron_search.prepare(given, 0)
+    assert (samples.loss, samples.outputs) == (loss, columns)
+    assert samples.y.shape == (24, len(columns or "y"))
+    asked = neuron_search.prepare(dataclasses.replace(given, loss="cross_entropy"), 0)
+    assert asked.y.shape == (24, len(np.unique(labels)))
+
+
 def test_generated_classes_and_targets(config):
     """Signs for two classes; test points without noise; data of its own for each seed if asked."""
     two = neuron_search.prepare(dataclasses.replace(config, data="family-I2", classes=2), 0)

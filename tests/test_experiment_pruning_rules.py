@@ -35,7 +35,14 @@ def test_settings_hold_the_penalties_that_are_tried():
 
 def test_the_best_penalty_is_the_one_with_most_exact_structures():
     def member(kind, error):
-        return {"kind": kind, "test_error": error, "extra": 0, "missing": 0, "seconds": 1.0}
+        return {
+            "kind": kind,
+            "as_pruned": "more",
+            "test_error": error,
+            "extra": 0,
+            "missing": 0,
+            "seconds": 1.0,
+        }
 
     config = Config(rules=("group lasso",), targets=("sparse",), dimensions=(5,), seeds=2)
     done = {
@@ -46,6 +53,7 @@ def test_the_best_penalty_is_the_one_with_most_exact_structures():
     assert found["penalty"] == "0.3"
     assert found["targets"]["sparse, d = 5"]["exact"] == 1
     assert found["targets"]["sparse, d = 5"]["missing"] == 1
+    assert found["targets"]["sparse, d = 5"][pruning_rules.AS_PRUNED] == 0
 
 
 def test_a_small_run_and_its_resume(tmp_path, capsys, monkeypatch):
@@ -66,7 +74,7 @@ def test_a_small_run_and_its_resume(tmp_path, capsys, monkeypatch):
     assert "ridge and thresholds: 0.001, 0.01, 0.03" in shown
     summary = json.loads((folder / "results.json").read_text())["values"]["summary"]
     found = {rule: row["targets"]["sparse, d = 3"] for rule, row in summary.items()}
-    assert found[PURSUIT]["exact"] == 1
+    assert found[PURSUIT]["exact"] == found[PURSUIT][pruning_rules.AS_PRUNED] == 1
     trained = found["ridge and thresholds"]
     assert sum(trained[kind] for kind in pruning_rules.KINDS) == 1
     assert trained["worst error"] < 1e-6

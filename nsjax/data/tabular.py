@@ -13,7 +13,7 @@ import numpy as np
 from nsjax import _check
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Float, Num
 
 BUNDLED = ("diabetes", "linnerud")
 """Regression sets that come with scikit-learn, without a download."""
@@ -106,14 +106,15 @@ def _varies(table: np.ndarray) -> np.ndarray:
 
 
 def read_npz(
-    path: str | os.PathLike[str], *, dtype: Any = None
-) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+    path: str | os.PathLike[str], *, dtype: Any = None, labels: bool = False
+) -> tuple[Float[Array, "n d"], Num[Array, "n c"]]:
     """Inputs `x` and targets `y` from an npz file, as they are.
 
     Args:
         path: a file written by `numpy.savez(path, x=x, y=y)`, `x` of shape `(n, d)` and `y` of
             shape `(n, c)` or `(n,)`, which is taken as one column. Pickled objects are refused.
         dtype: of both arrays; JAX's default float if not given.
+        labels: whether targets that are integers or booleans stay integers, as they may be classes.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -132,7 +133,10 @@ def read_npz(
         raise ValueError(f"{where} must be an npz file of plain arrays: {error}") from error
     if len(arrays) < 2:
         raise ValueError(f"{where} must hold the arrays x and y, got {held}")
-    return _pair(where, arrays["x"], arrays["y"], dtype)
+    x, y = _pair(where, arrays["x"], arrays["y"], dtype)
+    if labels and arrays["y"].dtype.kind in "biu":
+        y = jnp.asarray(arrays["y"].reshape(y.shape), int)
+    return x, y
 
 
 def _pair(where: str, x: np.ndarray, y: np.ndarray, dtype: Any) -> tuple[jax.Array, jax.Array]:

@@ -22,13 +22,19 @@ from nsjax.neuronseek.merging import (
     summed,
     unit_factors,
 )
+from nsjax.neuronseek.negligible import Negligible, without_least
 from nsjax.neuronseek.tensors import diagonal
+from nsjax.neuronseek.terms import outputs
+from nsjax.neuronseek.units import input_sizes, of_divided
 
 _PROBES = 64
 
 
-def canonical(neuron: CPNeuron, tol: float) -> CPNeuron:
-    """The same function in canonical form, see `Formula.canonical`."""
+def canonical(neuron: CPNeuron, tol: float, small: Negligible | None = None) -> CPNeuron:
+    """The same function in canonical form, see `Formula.canonical`.
+
+    With `small` every order and basis may differ by what is negligible.
+    """
     bias = neuron.bias.copy()
     bases = {}
     for name, terms in neuron.bases.items():
@@ -39,12 +45,30 @@ def canonical(neuron: CPNeuron, tol: float) -> CPNeuron:
     powers, interactions = {}, {}
     for order in sorted(neuron.powers.keys() | neuron.interactions.keys()):
         pure = neuron.powers.get(order, np.zeros((len(bias), _inputs(neuron))))
-        pure, kept = _canonical_order(order, pure, neuron.interactions.get(order), tol)
+        pure, kept = _canonical_order(order, pure, neuron.interactions.get(order), tol, small)
         if np.any(pure):
             powers[order] = pure
         if kept is not None and kept.coefficients.shape[1]:
             interactions[order] = kept
-    return CPNeuron(bias, powers, interactions, bases)
+    found = CPNeuron(bias, powers, interactions, bases)
+    return found if small is None else _thinned(found, neuron, small)
+
+
+def resolved(neuron: CPNeuron, tol: float, x: np.ndarray, share: float) -> CPNeuron:
+    """The canonical form without what adds less than a share of the outputs' variance on `x`.
+
+    What is left out goes into the bias with its mean.
+    """
+    sizes = input_sizes(x)
+    inner, x = of_divided(neuron, 1 / sizes), x / sizes
+    given = outputs(inner, x)
+    small = Negligible(x, share * float(np.sum(np.var(given, axis=1))))
+    found = canonical(inner, tol, small)
+    shift = np.mean(given - outputs(found, x), axis=1)
+    found = of_divided(found._replace(bias=found.bias + shift), sizes)
+    return found._replace(
+        interactions={n: _sorted(unit_factors(t, tol)) for n, t in found.interactions.items()}
+    )
 
 
 def equal_bases(a: CPNeuron, b: CPNeuron, tol: float) -> bool:
@@ -90,8 +114,30 @@ def _inputs(neuron: CPNeuron) -> int:
     return arrays[0].shape[-1]
 
 
+def _thinned(found: CPNeuron, given: CPNeuron, small: Negligible) -> CPNeuron:
+    """Without the least terms of every order and basis."""
+    thin = CPNeuron(found.bias, {}, {}, {})
+    names: set[int | str] = {*found.powers, *found.interactions, *found.bases}
+    for which in names:
+        kept = without_least(_only(found, which), _only(given, which), small)
+        thin.powers.update(kept.powers)
+        thin.interactions.update(kept.interactions)
+        thin.bases.update(kept.bases)
+    return thin
+
+
+def _only(neuron: CPNeuron, which: int | str) -> CPNeuron:
+    """One order or basis of a neuron, without bias."""
+    return CPNeuron(
+        np.zeros_like(neuron.bias),
+        {k: weights for k, weights in neuron.powers.items() if k == which},
+        {n: terms for n, terms in neuron.interactions.items() if n == which},
+        {name: terms for name, terms in neuron.bases.items() if name == which},
+    )
+
+
 def _canonical_order(
-    order: int, pure: np.ndarray, terms: CPTerms | None, tol: float
+    order: int, pure: np.ndarray, terms: CPTerms | None, tol: float, small: Negligible | None
 ) -> tuple[np.ndarray, CPTerms | None]:
     """Pure weights and terms of one order."""
     sizes = np.abs(pure).max(axis=1)
@@ -101,12 +147,12 @@ def _canonical_order(
     sizes = sizes + np.abs(terms.coefficients).sum(axis=1)
     terms = merged(nonzero(terms, tol * sizes), tol)
     pure, terms = _axes_to_powers(pure, nonzero(terms, tol * sizes))
-    if _is_diagonal(terms, tol * sizes):
+    if _is_diagonal(terms, tol * sizes, small):
         pure, terms = pure + diagonal(terms), select(terms, [])
     one, rank = len(pure) == 1, terms.coefficients.shape[1]
     if order == 2 and one and rank:
         form = quadratic.Quadratic(pure[0], terms.coefficients[0], terms.factors)
-        form = quadratic.least(form, float(sizes[0]), tol)
+        form = quadratic.least(form, float(sizes[0]), tol, small)
         found = unit_factors(CPTerms(form.coefficients[None], form.factors), tol)
         pure, terms = _axes_to_powers(form.pure[None], found)
     elif rank:
@@ -165,8 +211,8 @@ def _merged_basis(name: str, terms: CPTerms, tol: float) -> tuple[np.ndarray, CP
     return constant, _sorted(nonzero(kept, tol * sizes))
 
 
-def _is_diagonal(terms: CPTerms, tol: np.ndarray) -> bool:
-    """Whether a sum of products is a sum of powers, up to `tol` in every output.
+def _is_diagonal(terms: CPTerms, tol: np.ndarray, small: Negligible | None) -> bool:
+    """Whether a sum of products is a sum of powers, up to `tol` in every output or what is small.
 
     Probed at normal points: there a form of order n has a mean square of at least n! times the
     squared norm of its symmetric tensor, and rounding stays linear in the size of the terms.
@@ -175,10 +221,16 @@ def _is_diagonal(terms: CPTerms, tol: np.ndarray) -> bool:
     if not rank:
         return False
     active = np.flatnonzero(np.any(terms.factors != 0, axis=(0, 1)))
-    x = np.random.default_rng(0).standard_normal((_PROBES, len(active)))
-    values = np.prod(x @ terms.factors[:, :, active].swapaxes(1, 2), axis=0) @ terms.coefficients.T
-    rest = values - x**order @ diagonal(terms)[:, active].T
-    return bool(np.all(np.sqrt(np.mean(rest**2, axis=0) / math.factorial(order)) <= tol))
+    factors, powers = terms.factors[:, :, active].swapaxes(1, 2), diagonal(terms)[:, active]
+
+    def off(x: np.ndarray) -> np.ndarray:
+        """What is no power, `(c, n)`."""
+        return terms.coefficients @ np.prod(x @ factors, axis=0).T - powers @ (x**order).T
+
+    rest = off(np.random.default_rng(0).standard_normal((_PROBES, len(active))))
+    if np.all(np.sqrt(np.mean(rest**2, axis=1) / math.factorial(order)) <= tol):
+        return True
+    return small is not None and small.holds(off(small.x[:, active]))
 
 
 def _sorted(terms: CPTerms) -> CPTerms:

@@ -15,7 +15,7 @@ from nsjax import _check
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import canonical, files, parts, printing, schema, symbolic, tensors
-from nsjax.neuronseek.parts import Structure, Term
+from nsjax.neuronseek.parts import LabelledTerm, Structure
 from nsjax.neuronseek.shapes import checked_names, checked_neuron
 
 TOL = 1e-10
@@ -193,7 +193,7 @@ class Formula:
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
 
-    def monomials(self, *, max_terms: int = 100_000) -> dict[tensors.Monomial, np.ndarray]:
+    def monomials(self, *, max_terms: int = 100_000) -> dict[tensors.Exponents, np.ndarray]:
         """Coefficients `(c,)` of every monomial of the polynomial part, bias included.
 
         Args:
@@ -211,7 +211,7 @@ class Formula:
         """
         return tensors.monomials(self.neuron, _check.positive_integer("max_terms", max_terms))
 
-    def canonical(self, *, tol: float = TOL) -> Formula:
+    def canonical(self, *, tol: float = TOL, x: Any = None, share: float = 0.0) -> Formula:
         """The same function in one form: pure powers first, few interactions, terms sorted.
 
         Factors of interactions have norm 1 and a positive largest entry. Terms of one input are
@@ -221,14 +221,31 @@ class Formula:
         streams. In higher orders `x_j^(n-1) (u . x)` gives its power of x_j to the pure stream, and
         terms that differ in one factor become one; a least rank is not promised there.
 
+        A formula that was fitted to noise is the same function as few terms up to an error only.
+        With a `share` above 0, each order and basis may change by that share of the variance of
+        the outputs on the inputs x, and loses what it can for it: the least terms, products in an
+        order that is all but diagonal, and for one output in order 2 the eigenvalues nearest to
+        zero of its matrix. For these every input counts in units of its size (root mean square,
+        rounded to a power of two). What goes leaves its mean in the bias. A share for noise is
+        `Search.resolution`; a true term below it goes as well.
+
         Args:
             tol: numbers below this, beside the sum of coefficients of their order, are zero.
-        """
-        return self._with(canonical.canonical(self.neuron, _check.positive("tol", tol)))
+            x: inputs `(n, d)` on which variances are taken; for a `share` above 0.
+            share: of the outputs' variance, summed over outputs, that counts as zero.
 
-    def structure(self, *, tol: float = TOL) -> Structure:
+        Raises:
+            TypeError, ValueError: for a bad `tol`, `share` or x.
+        """
+        tol, share = _check.positive("tol", tol), _check.non_negative("share", share)
+        if share == 0:
+            return self._with(canonical.canonical(self.neuron, tol))
+        x = np.asarray(_check.matrix("x", x, columns=self.d), np.float64)
+        return self._with(canonical.resolved(self.neuron, tol, x, share))
+
+    def structure(self, *, tol: float = TOL, x: Any = None, share: float = 0.0) -> Structure:
         """Orders and streams of the canonical form, with their numbers of terms."""
-        return parts.structure(self.canonical(tol=tol).neuron)
+        return parts.structure(self.canonical(tol=tol, x=x, share=share).neuron)
 
     def distance(self, other: Formula) -> dict[int, float]:
         """Relative distance of the polynomials, by order; 0 is the bias. Bases do not count.
@@ -259,10 +276,10 @@ class Formula:
             first, second, tol
         )
 
-    def terms(self) -> tuple[Term, ...]:
+    def terms(self) -> tuple[LabelledTerm, ...]:
         """Every term as a formula of its own; with the bias they add up to this one."""
         return tuple(
-            Term(label, self._with(each))
+            LabelledTerm(label, self._with(each))
             for label, each in parts.labelled(self.neuron, self.inputs)
         )
 

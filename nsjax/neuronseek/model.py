@@ -16,6 +16,7 @@ import numpy as np
 
 from nsjax.networks.bases import basis
 from nsjax.networks.cp import CPNeuron, CPTerms
+from nsjax.neuronseek.parts import raised
 
 LONGEST = 5
 """Room for the factors of a term grows in steps of this."""
@@ -266,13 +267,12 @@ def contributions(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def power_label(k: int) -> str:
     """How a history calls a power of the pure stream."""
-    return "x" if k == 1 else f"x^{k}"
+    return raised("x", k)
 
 
 def monomial_label(monomial: Monomial) -> str:
     """The same for a monomial."""
-    powers = ((i, monomial.count(i)) for i in dict.fromkeys(monomial))
-    return " ".join(f"x{i}" if k == 1 else f"x{i}^{k}" for i, k in powers)
+    return " ".join(raised(f"x{i}", monomial.count(i)) for i in dict.fromkeys(monomial))
 
 
 def to_neuron(model: Model, d: int) -> CPNeuron:

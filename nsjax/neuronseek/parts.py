@@ -28,13 +28,13 @@ class Structure(NamedTuple):
     bases: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        names = [power_label("x", k) for k in self.powers]
+        names = [raised("x", k) for k in self.powers]
         named = [(f"I{order}", rank) for order, rank in self.interactions] + list(self.bases)
         names += [name if rank == 1 else f"{rank} {name}" for name, rank in named]
         return " + ".join(names) or "constant"
 
 
-class Term(NamedTuple):
+class LabelledTerm(NamedTuple):
     """One term of a formula.
 
     Attributes:
@@ -69,7 +69,7 @@ def labelled(neuron: CPNeuron, inputs: tuple[str, ...]) -> Iterator[tuple[str, C
     for k, weights in neuron.powers.items():
         active = np.flatnonzero(np.any(weights != 0, axis=0))
         name = inputs[active[0]] if active.size == 1 and len(inputs) > 1 else "x"
-        yield fresh(power_label(name, k), f"x^{k}"), CPNeuron(zero, {k: weights}, {}, {})
+        yield fresh(raised(name, k), f"x^{k}"), CPNeuron(zero, {k: weights}, {}, {})
     for n, terms in neuron.interactions.items():
         for r, term in enumerate(_each(terms), start=1):
             label = _monomial(term, inputs) or f"I{n}.{r}"
@@ -79,7 +79,7 @@ def labelled(neuron: CPNeuron, inputs: tuple[str, ...]) -> Iterator[tuple[str, C
             yield fresh(f"{name}.{r}", f"{name}.{r}"), CPNeuron(zero, {}, {}, {name: term})
 
 
-def power_label(name: str, k: int) -> str:
+def raised(name: str, k: int) -> str:
     """`x^2`, and `x` for `x^1`."""
     return name if k == 1 else f"{name}^{k}"
 
@@ -95,4 +95,4 @@ def _monomial(term: CPTerms, inputs: tuple[str, ...]) -> str:
     if not (axes.sum(axis=1) == 1).all():
         return ""
     counts = sorted(Counter(np.argmax(axes, axis=1).tolist()).items())
-    return " ".join(power_label(inputs[j], exponent) for j, exponent in counts)
+    return " ".join(raised(inputs[j], exponent) for j, exponent in counts)

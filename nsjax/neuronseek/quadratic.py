@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
+from nsjax.neuronseek.negligible import Negligible
+
 _DENSE = 400
 """Up to so many inputs the matrix is formed; above it stays in factors."""
 
@@ -33,7 +35,7 @@ class Quadratic(NamedTuple):
         return rank, streams, int(numbers)
 
 
-def least(form: Quadratic, size: float, tol: float) -> Quadratic:
+def least(form: Quadratic, size: float, tol: float, small: Negligible | None = None) -> Quadratic:
     """The same form with the fewest products among three splits into pure and other part.
 
     The pure part is as given, nothing, or the whole diagonal. The other part is a symmetric matrix
@@ -46,20 +48,29 @@ def least(form: Quadratic, size: float, tol: float) -> Quadratic:
         size: of what the form adds up, such as the sum of coefficients.
         tol: eigenvalues and entries of the matrix below `tol * size` are zero, and entries of a
             factor below `tol` times its largest.
+        small: where given, the eigenvalues nearest to zero are zero, too, as many as together add
+            nothing on its inputs. Those should be of about equal size, for on it depends which
+            eigenvalues are small.
     """
     candidates = [form]
     own_diagonal = form.coefficients @ np.prod(form.factors, axis=0)
     own_diagonal[np.abs(own_diagonal) <= tol * size] = 0
     for shift in (np.zeros_like(form.pure), form.pure, -own_diagonal):
-        # More entries than this have too large a rank to save a product.
-        if np.count_nonzero(shift) <= 4 * len(form.coefficients):
+        # More entries than this have too large a rank to save a product, if all of it counts.
+        few = np.count_nonzero(shift) <= 4 * len(form.coefficients)
+        if few or (small is not None and len(shift) <= _DENSE):
             pure = np.where(shift == form.pure, 0, form.pure - shift)
-            candidates.append(_products(pure, shift, form, size, tol))
+            candidates.append(_products(pure, shift, form, size, tol, small))
     return min(candidates, key=lambda each: each.cost)
 
 
 def _products(
-    pure: np.ndarray, shift: np.ndarray, form: Quadratic, size: float, tol: float
+    pure: np.ndarray,
+    shift: np.ndarray,
+    form: Quadratic,
+    size: float,
+    tol: float,
+    small: Negligible | None,
 ) -> Quadratic:
     """Least products of the form's own matrix plus diag(shift)."""
     active = np.flatnonzero(np.any(form.factors != 0, axis=(0, 1)) | (shift != 0))
@@ -79,12 +90,13 @@ def _products(
     factors: list[tuple[np.ndarray, np.ndarray]] = []
     positive: list[np.ndarray] = []
     negative: list[np.ndarray] = []
-    for part, values, vectors in blocks:
+    blocks = [(active[part], values, vectors) for part, values, vectors in blocks]
+    for (part, values, vectors), kept in zip(blocks, _kept(blocks, tol * size, small), strict=True):
         scaled = np.zeros((len(values), form.pure.size))
-        scaled[:, active[part]] = (vectors * np.sqrt(np.abs(values))).T
+        scaled[:, part] = (vectors * np.sqrt(np.abs(values))).T
         descending = np.argsort(-np.abs(values), kind="stable")
-        plus = [scaled[i] for i in descending if values[i] > tol * size]
-        minus = [scaled[i] for i in descending if values[i] < -tol * size]
+        plus = [scaled[i] for i in descending if kept[i] and values[i] > 0]
+        minus = [scaled[i] for i in descending if kept[i] and values[i] < 0]
         pairs = min(len(plus), len(minus))
         factors += [(a + b, a - b) for a, b in zip(plus[:pairs], minus[:pairs], strict=True)]
         positive += plus[pairs:]
@@ -98,6 +110,24 @@ def _products(
     peaks = np.abs(stacked).max(axis=-1, keepdims=True)
     stacked = np.where(np.abs(stacked) <= tol * peaks, 0, stacked)
     return Quadratic(pure, coefficients, stacked)
+
+
+def _kept(
+    blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]], zero: float, small: Negligible | None
+) -> list[np.ndarray]:
+    """Which eigenvalues count, by block of (inputs, eigenvalues, eigenvectors)."""
+    kept = [np.abs(values) > zero for _, values, _ in blocks]
+    if small is None:
+        return kept
+    sizes = [(abs(blocks[b][1][i]), b, i) for b, mask in enumerate(kept) for i in mask.nonzero()[0]]
+    left_out = np.zeros(len(small.x))
+    for _, b, i in sorted(sizes):
+        part, values, vectors = blocks[b]
+        left_out += values[i] * (small.x[:, part] @ vectors[:, i]) ** 2
+        if not small.holds(left_out):
+            break
+        kept[b][i] = False
+    return kept
 
 
 def _compressed(

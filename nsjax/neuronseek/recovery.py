@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,22 +71,27 @@ def has_formula(truth: Polynomial) -> bool:
     return set(truth.bases) <= set(BASES)
 
 
-def recovery(formula: Formula, truth: Polynomial, *, tol: float = 1e-6) -> Recovery:
+def recovery(
+    formula: Formula, truth: Polynomial, *, tol: float = 1e-6, x: Any = None, share: float = 0.0
+) -> Recovery:
     """Compare a formula with the polynomial that made the data.
 
     Args:
         formula: what was found.
         truth: a `data.Polynomial` of as many inputs and outputs.
         tol: relative distance up to which coefficients are equal.
+        x, share: of `Formula.canonical`, for the structure of what was found alone: a true term
+            below the share counts as missing.
 
     Raises:
-        TypeError, ValueError: as `true_formula`, and for sizes that do not fit.
+        TypeError, ValueError: as `true_formula` and `Formula.canonical`, and for sizes that do not
+            fit.
     """
     tol = _check.positive("tol", tol)
     if not isinstance(formula, Formula):
         raise TypeError(f"formula must be a Formula, got {type(formula).__name__}")
     wanted = true_formula(truth, inputs=formula.inputs, outputs=formula.outputs)
-    same = formula.structure() == wanted.structure()
+    same = formula.structure(x=x, share=share) == wanted.structure()
     apart = [gap for order, gap in formula.distance(wanted).items() if order > 0]
     shift = np.max(np.abs(formula.neuron.bias - wanted.neuron.bias))
     alike = shift <= tol * _largest(wanted) and _without_bias(formula).equivalent(

@@ -1,73 +1,19 @@
-"""What a search by candidates is given: checks of samples and keys, and units to work in."""
+"""What a search by candidates is given: checks of samples and keys."""
 
 from __future__ import annotations
 
 import reprlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.networks.cp import CPNeuron, CPTerms
 from nsjax.pursuit.problem import check_targets
 
 LABELS = 20
 """Distinct integers up to which the targets of a regression look like classes."""
-
-
-class Units(NamedTuple):
-    """What the data are divided by.
-
-    Attributes:
-        inputs: sizes of the inputs, powers of two, so that dividing rounds nothing, `(d,)`.
-        mean: means of the targets, `(c,)`.
-        scale: size of all targets.
-    """
-
-    inputs: np.ndarray
-    mean: np.ndarray
-    scale: float
-
-    @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, loss: str) -> Units:
-        """Units in which inputs are about 1 and, for the square loss, targets have variance 1.
-
-        Inputs keep their origin: shifted, a power would be a sum of many.
-        """
-        largest = np.max(np.abs(x), axis=0)
-        # An input that is zero may have any size.
-        x, largest = np.where(largest > 0, x, 1), np.where(largest > 0, largest, 1)
-        # By way of the largest entry: squares may be out of range.
-        sizes = largest * np.sqrt(np.mean((x / largest) ** 2, axis=0))
-        inputs = np.exp2(np.round(np.log2(sizes))).astype(x.dtype)
-        if loss != "square":
-            return cls(inputs, np.zeros(y.shape[1]), 1.0)
-        spread = np.max(np.abs(y - y.mean(axis=0)))
-        scale = spread * np.sqrt(np.mean(np.var(y / spread, axis=0)))
-        return cls(inputs, y.mean(axis=0), float(scale))
-
-    def back(self, neuron: CPNeuron) -> CPNeuron:
-        """A neuron of data in these units, in the units of the data, without what is rounding."""
-        noise = 1000 * float(np.finfo(jnp.result_type(float)).eps)
-
-        def weighed(weights: np.ndarray, size: np.ndarray | float = 1.0) -> np.ndarray:
-            return np.where(np.abs(weights) * size > noise, weights * self.scale, 0.0)
-
-        def scaled(terms: CPTerms) -> CPTerms:
-            sizes = np.prod(np.linalg.norm(terms.factors, axis=2), axis=0)
-            return CPTerms(weighed(terms.coefficients, sizes), terms.factors / self.inputs)
-
-        bias = neuron.bias * self.scale + self.mean
-        # What is left of the mean where it cancels is rounding.
-        left = noise * (np.abs(self.mean) + self.scale)
-        return CPNeuron(
-            np.where(np.abs(bias) > left, bias, 0.0),
-            {k: weighed(weights) / self.inputs**k for k, weights in neuron.powers.items()},
-            {n: scaled(terms) for n, terms in neuron.interactions.items()},
-            {name: scaled(terms) for name, terms in neuron.bases.items()},
-        )
 
 
 def keys(key: Any) -> tuple[jax.Array, bool]:
@@ -126,8 +72,9 @@ def _targets(name: str, y: Any, loss: str, c: int | None) -> np.ndarray:
             f"{name} must be an array of numbers, got dtype {raw.dtype}; for classes, give "
             'integers from 0 with loss="cross_entropy"'
         )
-    if raw.ndim == 1 and raw.size and raw.dtype.kind in "biu" and loss == "cross_entropy":
-        raw = _one_hot(name, raw.astype(int), c)
+    column = raw.ndim == 1 or (raw.ndim == 2 and raw.shape[1] == 1)
+    if loss == "cross_entropy" and raw.size and column and raw.dtype.kind in "biuf":
+        raw = _one_hot(name, raw.reshape(-1), c)
     if loss == "square" and raw.dtype.kind in "biu":
         distinct = len(np.unique(raw))
         if distinct <= LABELS and 2 * distinct <= len(raw):
@@ -141,6 +88,11 @@ def _targets(name: str, y: Any, loss: str, c: int | None) -> np.ndarray:
 
 
 def _one_hot(name: str, labels: np.ndarray, classes: int | None) -> np.ndarray:
+    if not np.all(np.isfinite(labels) & (labels == np.round(labels))):
+        raise ValueError(
+            f"{name} must hold whole numbers for classes, or a column for each class, got one "
+            "column of other numbers"
+        )
     least, most = int(labels.min()), int(labels.max())
     if classes is None:
         if most >= len(labels):
@@ -153,4 +105,4 @@ def _one_hot(name: str, labels: np.ndarray, classes: int | None) -> np.ndarray:
         raise ValueError(
             f"{name} must hold classes from 0 to {classes - 1}, got {least if least < 0 else most}"
         )
-    return np.eye(classes)[labels]
+    return np.eye(classes)[labels.astype(int)]

@@ -18,9 +18,9 @@ from nsjax.neuronseek.log import Found, Log
 from nsjax.neuronseek.model import to_neuron
 from nsjax.neuronseek.results import History, Search
 from nsjax.neuronseek.ridge import Ridge
-from nsjax.neuronseek.samples import Units
 from nsjax.neuronseek.shapes import checked_names
 from nsjax.neuronseek.training import Training
+from nsjax.neuronseek.units import Units
 from nsjax.neuronseek.workspace import Workspace
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error
@@ -54,8 +54,8 @@ def search(
     Args:
         key: PRNG key, or several, `(seeds,)`: then a list of results comes back.
         x: inputs `(n, d)`. Their sizes do not matter; far from 0, powers are hard to tell apart.
-        y: targets `(n, c)` or `(n,)`. For `"cross_entropy"` one-hot rows or, as a vector, integer
-            classes from 0.
+        y: targets `(n, c)` or `(n,)`. For `"cross_entropy"` one-hot rows or, in one column, classes
+            that are whole numbers from 0.
         config: settings, and with them which search; `Config()` if not given.
         loss: `"square"`, `"logistic"` with labels -1 and 1, or `"cross_entropy"`.
         validation: samples `(x, y)` that judge candidates, and are never fitted, in place of a

@@ -36,7 +36,7 @@ def collect(*found: str | None) -> tuple[str, ...]:
 
 def everything_pruned(neuron: CPNeuron) -> str | None:
     """Whether the neuron has no term left."""
-    if sum(terms.structure(neuron).values()):
+    if sum(terms.counts(neuron).values()):
         return None
     return (
         "everything was pruned: the penalties may be too large, or the targets no polynomial of "
@@ -169,4 +169,4 @@ def _structure(result: Any) -> Any:
     """Orders and ranks of a result: of its formula's canonical form, if it has one."""
     if hasattr(result, "formula"):
         return result.formula.structure()
-    return tuple(sorted(terms.structure(result.neuron).items()))
+    return tuple(sorted(terms.counts(result.neuron).items()))

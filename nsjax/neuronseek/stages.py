@@ -77,7 +77,7 @@ class Stages:
             template=config.template,
             # The two are trained alike.
             rule="paper" if config.rule == "contribution" else config.rule,
-            grouping=config.grouping,
+            grouping=config.goes,
             loss=loss,
             inputs=x.shape[1],
             outputs=y.shape[1],

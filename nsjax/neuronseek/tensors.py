@@ -12,8 +12,8 @@ import numpy as np
 from nsjax.networks.cp import CPNeuron, CPTerms
 from nsjax.neuronseek.shapes import limited
 
-Monomial = tuple[tuple[int, int], ...]
-"""Pairs (input, exponent), by input; the constant is ()."""
+Exponents = tuple[tuple[int, int], ...]
+"""A monomial by pairs (input, exponent), by input; the constant is ()."""
 
 EXPANDED = 20_000
 """Up to so many monomials an order is compared by its monomials."""
@@ -21,13 +21,13 @@ _MAX_PERMANENT = 12
 _BLOCK = 64
 
 
-def monomials(neuron: CPNeuron, max_terms: int) -> dict[Monomial, np.ndarray]:
+def monomials(neuron: CPNeuron, max_terms: int) -> dict[Exponents, np.ndarray]:
     """Coefficients `(outputs,)` of all monomials of the bias, powers and interactions.
 
     Raises:
         ValueError: if there are more than `max_terms`.
     """
-    found: dict[Monomial, np.ndarray] = {(): neuron.bias} if np.any(neuron.bias) else {}
+    found: dict[Exponents, np.ndarray] = {(): neuron.bias} if np.any(neuron.bias) else {}
     for order in orders(neuron):
         form = _form(neuron, order)
         if form is not None:
@@ -35,7 +35,7 @@ def monomials(neuron: CPNeuron, max_terms: int) -> dict[Monomial, np.ndarray]:
     return dict(sorted(found.items(), key=lambda item: (_degree(item[0]), item[0])))
 
 
-def _degree(key: Monomial) -> int:
+def _degree(key: Exponents) -> int:
     return sum(exponent for _, exponent in key)
 
 
@@ -44,7 +44,7 @@ def orders(neuron: CPNeuron) -> list[int]:
     return sorted(neuron.powers.keys() | neuron.interactions.keys())
 
 
-def of_order(pure: np.ndarray, terms: CPTerms, max_terms: int) -> dict[Monomial, np.ndarray]:
+def of_order(pure: np.ndarray, terms: CPTerms, max_terms: int) -> dict[Exponents, np.ndarray]:
     """Coefficients of the monomials of one order; those that cancel exactly are left out.
 
     Args:
@@ -163,7 +163,7 @@ def _square(form: _Form) -> float:
     return sum(float(value @ value) / _multinomial(key, order) for key, value in found.items())
 
 
-def _multinomial(key: Monomial, order: int) -> int:
+def _multinomial(key: Exponents, order: int) -> int:
     return math.factorial(order) // math.prod(math.factorial(exponent) for _, exponent in key)
 
 

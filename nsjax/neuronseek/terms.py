@@ -18,6 +18,7 @@ import numpy as np
 from nsjax.networks import cp
 from nsjax.networks.bases import basis
 from nsjax.networks.cp import CPNeuron, CPTerms
+from nsjax.neuronseek.parts import raised
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -46,7 +47,7 @@ def labels(neuron: CPNeuron) -> tuple[str, ...]:
     names: list[str] = []
     for kind, which, count in streams(neuron):
         if kind == "power":
-            names.append("x" if which == 1 else f"x^{which}")
+            names.append(raised("x", which))
         else:
             stem = f"I{which}" if kind == "interaction" else which
             names += [f"{stem}.{r + 1}" for r in range(count)]
@@ -180,8 +181,8 @@ def free_numbers(neuron: CPNeuron) -> int:
     return cp.parameters(neuron) - fixed
 
 
-def structure(neuron: CPNeuron) -> Counter[str]:
-    """How many terms it has of every kind and order: `{"x^2": 1, "I3": 2}`.
+def counts(neuron: CPNeuron) -> Counter[str]:
+    """How many terms it has of every kind and order, as it stands: `{"x^2": 1, "I3": 2}`.
 
     Powers whose weights are all zero do not count, nor do terms with a zero coefficient.
     """

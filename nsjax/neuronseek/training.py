@@ -1,7 +1,8 @@
 """Search by gradient training: fit a CP-polynomial neuron, prune its terms, fit the rest again.
 
 The search of NeuronSeek (arXiv 2506.15715): task loss with L1 penalties on coefficients and
-factors, Adam, then a threshold on the coefficients; and other rules by which terms go.
+factors, Adam, then a threshold on the coefficients, of which each order has one; and other rules by
+which terms go.
 """
 
 from __future__ import annotations
@@ -39,17 +40,18 @@ class Training:
     template: cp.Template = _TEMPLATE
     """Terms to begin with."""
     rule: Literal["paper", "contribution", "hard_concrete", "group_lasso", "stridge"] = "paper"
-    """What prunes. `"paper"`: L1 penalties on coefficients C and factors, and a threshold on |C|.
+    """What prunes. `"paper"`: L1 penalties on coefficients C and factors, and a threshold on |C|;
+    with the other settings as they are by default, that of NeuronSeek.
     `"contribution"`: the same penalties, and a threshold on the standard deviation of what a term
     adds to the outputs. `"hard_concrete"`: L0 gates, open with probability above 0.5.
     `"group_lasso"`: a proximal step on the norm of each term's weights after every step.
     `"stridge"`: a ridge penalty on all weights and a threshold on contributions, `rounds` times."""
-    grouping: Literal["term", "order"] = "term"
-    """Whether single terms are pruned, or all terms of an order together; the paper has one C of
-    each order."""
-    gauge: Literal["fixed", "free"] = "fixed"
-    """For `"paper"`: whether |C| is measured with all factors of norm 1, or as it was trained,
-    where it trades scale with the factors and says little."""
+    grouping: Literal["term", "order"] | None = None
+    """Whether single terms are pruned, or all terms of an order and stream together. By default the
+    latter for `"paper"`, which has one C of each, and the former for the other rules."""
+    gauge: Literal["fixed", "free"] = "free"
+    """For `"paper"`: whether |C| is measured as it was trained, where it trades scale with the
+    factors and says little, or with all factors of norm 1."""
     threshold: str | float | None = None
     """`"mean_minus_std"`, `"mean"`, or a fraction of the largest value. By default the first; 0.05
     for `"stridge"`. The L0 gates and the group lasso need none."""
@@ -81,7 +83,8 @@ class Training:
         if not isinstance(self.template, cp.Template):
             raise TypeError(f"template must be a cp.Template, got {self.template!r}")
         _check.choice("rule", self.rule, RULES)
-        _check.choice("grouping", self.grouping, ("term", "order"))
+        if self.grouping is not None:
+            _check.choice("grouping", self.grouping, ("term", "order"))
         _check.choice("gauge", self.gauge, ("fixed", "free"))
         if isinstance(self.threshold, str):
             _check.choice("threshold", self.threshold, thresholds.STATISTICS)
@@ -100,6 +103,11 @@ class Training:
             _check.non_negative(name, getattr(self, name))
         if self.dtype is not None:
             _check.choice("dtype", self.dtype, ("float32", "float64"))
+
+    @property
+    def goes(self) -> str:
+        """What is pruned as a whole, `"term"` or `"order"`."""
+        return self.grouping or ("order" if self.rule == "paper" else "term")
 
 
 def run(

@@ -31,6 +31,16 @@ def test_npz_gives_back_the_arrays(saved):
     assert data.read_npz(saved(x=x, y=x), dtype=jnp.float32)[1].dtype == np.float32
 
 
+@pytest.mark.parametrize("labels", [np.array([2, 0, 2]), np.array([[1], [0], [1]], bool)])
+def test_labels_stay_integers_where_they_are_wanted(saved, labels):
+    path = saved(x=np.ones((3, 2)), y=labels)
+    _, y = data.read_npz(path, labels=True)
+    np.testing.assert_array_equal(y, labels.reshape(3, 1))
+    assert jnp.issubdtype(y.dtype, jnp.integer)
+    assert data.read_npz(path)[1].dtype == np.float64
+    assert data.read_npz(saved(x=np.ones((3, 2)), y=np.ones(3)), labels=True)[1].dtype == np.float64
+
+
 @pytest.mark.parametrize(
     ("arrays", "error", "message"),
     [

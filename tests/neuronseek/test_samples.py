@@ -4,7 +4,7 @@ import pytest
 
 from nsjax.networks.cp import CPNeuron, CPTerms, apply
 from nsjax.neuronseek import Config, samples, search
-from nsjax.neuronseek.samples import Units
+from nsjax.neuronseek.units import Units
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3))
@@ -38,7 +38,8 @@ def put(array, value):
         ({"y": Y + 1j}, "y must be real"),
         ({"y": Y, "loss": "logistic"}, "y must hold labels -1 and 1"),
         ({"y": np.ones(40), "loss": "logistic"}, "y must vary"),
-        ({"y": Y, "loss": "cross_entropy"}, "y must have a column for each class"),
+        ({"y": Y, "loss": "cross_entropy"}, "y must hold whole numbers for classes, or a column"),
+        ({"y": put(Y * 0, np.inf), "loss": "cross_entropy"}, "y must hold whole numbers"),
         ({"y": np.arange(40) - 1, "loss": "cross_entropy"}, "y must hold classes from 0 to"),
         ({"y": np.arange(40) * 10**6, "loss": "cross_entropy"}, "y must hold classes.*no more"),
         ({"loss": "hinge"}, "loss must be one of"),
@@ -87,8 +88,10 @@ def test_bad_settings_are_refused(change, said):
         Config(**change)
 
 
-def test_classes_become_one_hot_rows():
-    _, y = samples.training(X[:4], np.array([0, 2, 1, 2]), "cross_entropy")
+@pytest.mark.parametrize("column", [np.array([0, 2, 1, 2]), np.array([[0.0], [2], [1], [2]])])
+def test_classes_become_one_hot_rows(column):
+    """Whole numbers in one column, floats as well, as files may hold them."""
+    _, y = samples.training(X[:4], column, "cross_entropy")
     np.testing.assert_array_equal(y, np.eye(3)[[0, 2, 1, 2]])
     assert y.dtype == X.dtype
     _, more = samples.further("test", (X[:2], np.array([1, 0])), "cross_entropy", (3, 3))

@@ -1,15 +1,18 @@
 import os
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nsjax.data import polynomial_task
 from nsjax.networks.bases import BASES, Basis, register_basis
 from nsjax.networks.cp import CPNeuron, CPTerms
 from nsjax.neuronseek import Config, Formula, Structure, search
+from nsjax.neuronseek.recovery import recovery
 
 SMALL = Config(powers=(1, 2, 3), interactions=(2, 3), starts=8)
 KEY = jax.random.key(0)
@@ -201,18 +204,21 @@ def test_single_precision():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("d", [5, 10])
-@pytest.mark.parametrize("kind", ["sparse", "low rank", "dense"])
-def test_targets_of_every_kind_are_found_from_every_seed(kind, d):
+@pytest.mark.parametrize("kind", ["sparse", "low-rank", "dense"])
+def test_the_first_targets_are_found_from_every_seed(kind, d):
+    """The first experiment of NeuronSeek, with the default search; compiled by the first seed."""
+    spent = []
     for seed in range(10):
-        if kind == "sparse":
-            truth = sparse(d)
-        else:
-            truth = (low_rank if kind == "low rank" else dense)(seed, d)
-        x, fresh = normal(100 + seed, n=2000, d=d), normal(200 + seed, n=500, d=d)
-        found = search(jax.random.key(seed), x, truth(x), test=(fresh, truth(fresh)))
+        key, data_key = jax.random.split(jax.random.key(seed))
+        task = polynomial_task(data_key, kind, 2000, d)
+        x, y = task.x[:1000], task.y[:1000]
+        begun = time.process_time()
+        found = search(key, x, y, test=(task.x[1000:], task.clean[1000:]))
+        spent.append(time.process_time() - begun)
         assert found.test_error < 1e-10
-        assert found.formula.structure() == truth.structure()
-        assert found.formula.equivalent(truth, 1e-5)
+        assert recovery(found.formula, task.truth, tol=1e-5).exact
+    # Three are wanted of a core of its own; beside other work it takes up to twice as many.
+    assert np.median(spent) < 6
 
 
 @pytest.mark.slow

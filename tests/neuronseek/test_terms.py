@@ -56,7 +56,7 @@ def test_a_bias_alone():
     neuron = cp.CPNeuron(jnp.array([1.0, 2.0]), {}, {}, {})
     assert terms.outputs(neuron, jnp.ones((3, 2))).tolist() == [[1.0] * 3, [2.0] * 3]
     assert terms.labels(neuron) == ()
-    assert terms.structure(neuron) == Counter()
+    assert terms.counts(neuron) == Counter()
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -100,10 +100,10 @@ def test_names_structure_and_free_numbers():
     wanted = ("x", "x^2", "I2.1", "I2.2", "I3.1", "I3.2", "sine.1", "sine.2")
     assert terms.labels(neuron) == wanted
     less = terms.selected(neuron, [1, 0, 0, 0, 0, 1, 1, 1])
-    assert terms.structure(less) == {"x": 1, "I3": 1, "sine": 2}
+    assert terms.counts(less) == {"x": 1, "I3": 1, "sine": 2}
     np.testing.assert_array_equal(
         less.interactions[3].factors[:, 0], neuron.interactions[3].factors[:, 1]
     )
-    assert terms.structure(terms.scaled(neuron, np.eye(8)[1])) == {"x^2": 1}
+    assert terms.counts(terms.scaled(neuron, np.eye(8)[1])) == {"x^2": 1}
     # Two biases, 2 x 4 weights; 3 x 4 - 3 numbers in unit factors and 2 coefficients; 2 x (4 + 2).
     assert terms.free_numbers(less) == 2 + 8 + (9 + 2) + 12

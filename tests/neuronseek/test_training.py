@@ -167,7 +167,7 @@ def test_seeds_together_are_seeds_one_by_one(rule):
     together = training.run(keys(), x, y, config=config)
     for key, found in zip(keys(), together, strict=True):
         (alone,) = training.run(key[None], x, y, config=config)
-        assert terms.structure(alone.neuron) == terms.structure(found.neuron)
+        assert terms.counts(alone.neuron) == terms.counts(found.neuron)
         assert alone.history.actions == found.history.actions
         np.testing.assert_allclose(alone.history.train, found.history.train, rtol=1e-7)
         np.testing.assert_allclose(alone.history.shares, found.history.shares, atol=1e-9)
@@ -207,7 +207,7 @@ def test_the_result_in_the_units_of_the_data():
     error = np.mean(np.sum((outputs - target(fresh)) ** 2, 1)) / np.sum(target(fresh).var(0))
     assert found.test_error == found.validation_error == pytest.approx(error, rel=1e-6)
     assert error < 1e-6
-    assert terms.structure(found.neuron) == {"x": 1, "x^2": 1}
+    assert terms.counts(found.neuron) == {"x": 1, "x^2": 1}
     assert (found.result, found.warnings) == (3, ())
     assert found.result in MESSAGES
     assert found.parameters == 2 + 4 + 4
@@ -246,7 +246,7 @@ def test_the_threshold_of_the_paper_in_both_gauges():
                 SMALL, gauge=gauge, grouping=grouping, refit_epochs=0, threshold="mean"
             )
             found, _ = training.run(keys(), x, y, config=config)
-            kept = terms.structure(found.neuron)
+            kept = terms.counts(found.neuron)
             assert 0 < sum(kept.values()) < 4
             # The two interactions stay or go together when orders are pruned.
             assert grouping == "term" or kept["I2"] in (0, 2)
@@ -291,6 +291,15 @@ def test_float32_inside_double_outside():
     (found,) = training.run(keys(1), x, x[:, :1] ** 2, config=config)
     assert found.neuron.powers[2].dtype == jnp.float64
     assert found.history.train.dtype == np.float32
+
+
+def test_only_the_paper_has_one_coefficient_of_an_order():
+    """By default; either can be asked for, and a rule changed afterwards has its own."""
+    paper = Training()
+    assert (paper.rule, paper.goes, paper.gauge) == ("paper", "order", "free")
+    assert dataclasses.replace(paper, rule="contribution").goes == "term"
+    assert Training(grouping="term").goes == "term"
+    assert Training(rule="stridge", grouping="order").goes == "order"
 
 
 @pytest.mark.parametrize(
