@@ -235,7 +235,11 @@ def draw(config: Config, summary: dict[str, Any]) -> Figure:
             figsize=(1.6 + 1.15 * len(names), 1.2 + 0.26 * len(summary)),
         )
         colors = dict(zip(KINDS, (CATEGORIES[2], CATEGORIES[5], CATEGORIES[1]), strict=True))
-        labels = {"exact": "exact", "more": "all terms and more", "missing": "terms missing"}
+        labels = {
+            "exact": f"exact above {config.share:g}",
+            "more": "all terms and more",
+            "missing": "terms missing",
+        }
         for panel, name in zip(panels[0], names, strict=True):
             left = np.zeros(len(summary))
             for k in KINDS:
