@@ -12,7 +12,7 @@ from nsjax.neuronseek import candidates, judging, monomials
 from nsjax.neuronseek.model import Model, Monomial, Term, design, power_label
 from nsjax.neuronseek.workspace import Workspace
 
-ENTRY = 0.5
+ENTERING = 0.5
 """Share of the standard errors asked for that lets a term in. While much is unexplained, a term
 that is there lowers a heavy-tailed loss by few of them; elimination, at the end, asks for all."""
 GROWING = 25
@@ -61,7 +61,7 @@ def add_powers(space: Workspace, model: Model, record: Record) -> Model | None:
         # Of subsets that held-out samples cannot tell apart, the first one.
         if best is None or judging.better(space, best[0], new):
             best = new, orders
-    if best is None or not judging.better(space, model, best[0], strict=ENTRY):
+    if best is None or not judging.better(space, model, best[0], strict=ENTERING):
         return None
     record(best[0], "added " + " and ".join(power_label(k) for k in best[1]))
     return best[0]
@@ -128,7 +128,7 @@ def add_product(
             new = space.fit(grown, tol=1e-5, steps=GROWING)
             if best is None or _loss(space, new) < _loss(space, best):
                 best = new
-        if best is not None and judging.better(space, model, best, strict=ENTRY):
+        if best is not None and judging.better(space, model, best, strict=ENTERING):
             kind = (
                 f"I{best.terms[-1].order}" if best.terms[-1].basis is None else best.terms[-1].basis
             )
@@ -154,7 +154,7 @@ def add_monomials(
     if not chosen:
         return None
     new = space.fit(with_monomials(model, chosen), tol=1e-6)
-    if space.judged and not judging.better(space, model, new, strict=ENTRY):
+    if space.judged and not judging.better(space, model, new, strict=ENTERING):
         return None
     record(new, f"added {len(chosen)} monomials")
     return new
