@@ -30,6 +30,7 @@ def search(key, x, y, *, test=None, inputs=None, targets=None, **_):
         shares=0.3 * np.tril(np.ones((3, 3))),
         train=np.array([0.5, 0.1, 1e-3]),
         validation=np.array([0.6, 0.2, 2e-3]),
+        test=np.full(3, np.nan),
         actions=("adds x0", "adds x^2", "adds x1^3"),
     )
     return Search(
@@ -43,5 +44,6 @@ def search(key, x, y, *, test=None, inputs=None, targets=None, **_):
         parameters=cp.parameters(formula.neuron),
         warnings=("near-linear: try higher orders",),
         evaluations=1,
+        bounds=np.array([y.min(axis=0), y.max(axis=0)]),
         resolution=1e-6,
     )

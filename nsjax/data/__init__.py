@@ -1,4 +1,4 @@
-"""Data sets, generated or bundled."""
+"""Data sets, generated, measured or bundled."""
 
 from nsjax.data.modular import modular_addition
 from nsjax.data.polynomials import (
@@ -12,10 +12,12 @@ from nsjax.data.polynomials import (
     polynomial_task,
 )
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
+from nsjax.data.scaling import Scaler
 from nsjax.data.sensing import compressed_sensing
 from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.splits import split
 from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere, uniform
+from nsjax.data.tables import Table, load
 from nsjax.data.tabular import BUNDLED, CLASSES, bundled, column_names, read_npz, standardised
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "Polynomial",
     "PolynomialData",
     "Recipe",
+    "Scaler",
+    "Table",
     "Target",
     "bundled",
     "column_names",
@@ -36,6 +40,7 @@ __all__ = [
     "gaussian",
     "hypercube",
     "interaction_task",
+    "load",
     "modular_addition",
     "pointer_value_retrieval",
     "polynomial_classes",

@@ -61,7 +61,7 @@ def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float
         ValueError: for any other name.
         ImportError: if scikit-learn is not installed.
     """
-    table = _loaded(name)
+    table = from_sklearn(name)
     dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     x = standardised("x", jnp.asarray(table.data[:, _varies(table.data)], dtype))
     if name in BUNDLED:
@@ -83,13 +83,14 @@ def column_names(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     >>> column_names("diabetes")[0][:4]
     ('age', 'sex', 'bmi', 'bp')
     """
-    table = _loaded(name)
+    table = from_sklearn(name)
     kept = np.flatnonzero(_varies(table.data))
     targets = table.get("target_names", (name,))
     return tuple(str(table.feature_names[i]) for i in kept), tuple(map(str, targets))
 
 
-def _loaded(name: str) -> Any:
+def from_sklearn(name: str) -> Any:
+    """The bundled set as scikit-learn has it."""
     _check.choice("name", name, (*BUNDLED, *CLASSES))
     try:
         from sklearn import datasets

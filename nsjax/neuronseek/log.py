@@ -23,6 +23,7 @@ class Log:
     shares: list[dict[str, float]] = field(default_factory=list)
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
+    test: list[float] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
     judged: tuple[float, float] = (np.nan, np.nan)
 
@@ -41,6 +42,7 @@ class Log:
         judged = float(np.mean(space.losses(model, space.hold))) if space.judged else np.nan
         self.validation.append(judged)
         self.judged = (judged, space.error(model))
+        self.test.append(space.fresh_error(model))
         self.actions.append(action)
         if space.on_step is not None:
             space.on_step(f"{action}: training loss {self.train[-1]:.2e}, held out {judged:.2e}")

@@ -37,6 +37,8 @@ class History(NamedTuple):
         train: relative training loss after each step, `(m,)`: for the square loss the share of the
             targets' variance that is left.
         validation: the same on held-out samples; NaN without, `(m,)`.
+        test: error on test samples after each step, as `Search.test_error`; NaN without, and for
+            gradient training, `(m,)`.
         actions: what each step did, in words, m of them.
     """
 
@@ -44,6 +46,7 @@ class History(NamedTuple):
     shares: np.ndarray
     train: np.ndarray
     validation: np.ndarray
+    test: np.ndarray
     actions: tuple[str, ...]
 
 

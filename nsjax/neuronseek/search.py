@@ -156,6 +156,9 @@ def _by_fits(
         ~hold,
         hold,
         last,
+        fresh=None
+        if test is None
+        else (test[0] / units.inputs, ((test[1] - units.mean) / units.scale).astype(y.dtype)),
         on_step=on_step,
         exact=isinstance(config, Ridge),
     )
@@ -207,6 +210,7 @@ def _history(log: Log) -> History:
         table.reshape(len(log.shares), len(labels)),
         np.array(log.train),
         np.array(log.validation),
+        np.array(log.test),
         tuple(log.actions),
     )
 

@@ -250,7 +250,14 @@ class Stages:
         dtype = self.dtype
         return Trained(
             jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), neuron),
-            History(self.labels, shares, losses, held, tuple(self.actions[seed])),
+            History(
+                self.labels,
+                shares,
+                losses,
+                held,
+                np.full(len(held), np.nan),
+                tuple(self.actions[seed]),
+            ),
             UNSTABLE if broken else PRUNED if nothing else TRAINED,
             self._error(neuron, "train"),
             self._error(neuron, "validation"),

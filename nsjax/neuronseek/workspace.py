@@ -32,6 +32,7 @@ class Workspace:
         train: samples that fits see, boolean `(n,)`.
         hold: samples that judge candidates, boolean `(n,)`; none of them if there are too few.
         last: samples that the last fit sees, boolean `(n,)`.
+        fresh: samples `(x, y)` for errors that nothing depends on.
         on_step: called with words on every step.
         exact: whether fits are compiled for the sizes of a model as they are, which pays if it does
             not grow; else for the next of a few sizes.
@@ -46,6 +47,7 @@ class Workspace:
     train: np.ndarray
     hold: np.ndarray
     last: np.ndarray
+    fresh: tuple[np.ndarray, np.ndarray] | None = None
     on_step: Callable[[str], None] | None = None
     exact: bool = False
     evaluations: int = 0
@@ -97,6 +99,13 @@ class Workspace:
         if not self.judged:
             return float("nan")
         h, y = self.outputs(model, self.hold), self.y[self.hold]
+        return float(prediction_error(self.loss, jnp.asarray(h), jnp.asarray(y)))
+
+    def fresh_error(self, model: Model) -> float:
+        """The same on the fresh samples."""
+        if self.fresh is None:
+            return float("nan")
+        h, y = outputs(model, self.fresh[0]), self.fresh[1]
         return float(prediction_error(self.loss, jnp.asarray(h), jnp.asarray(y)))
 
     def residual(self, model: Model) -> np.ndarray:

@@ -48,6 +48,7 @@ from nsjax.plots.pursuit import (
 )
 from nsjax.plots.sample_efficiency import plot_error_bands, plot_sample_efficiency
 from nsjax.plots.sparsity import plot_active_neurons, plot_activity, plot_sparsity
+from nsjax.plots.stability import plot_courses, plot_error_boxes
 from nsjax.plots.style import power_of_ten
 
 __all__ = [
@@ -62,9 +63,11 @@ __all__ = [
     "plot_circle",
     "plot_confusion",
     "plot_constants",
+    "plot_courses",
     "plot_descent",
     "plot_dominant",
     "plot_error_bands",
+    "plot_error_boxes",
     "plot_escape",
     "plot_escape_times",
     "plot_exactness",

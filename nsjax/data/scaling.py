@@ -1,0 +1,116 @@
+"""Standardisation of inputs and targets, kept so that results can be read in original units."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nsjax import _check
+
+MOST = 1_000_000
+"""Most columns that are read from a text."""
+
+
+class Scaler(NamedTuple):
+    """Means and standard deviations of the rows that were fitted.
+
+    Attributes:
+        x_mean, x_scale: of the inputs, `(d,)`.
+        y_mean, y_scale: of the targets, `(c,)`.
+    """
+
+    x_mean: np.ndarray
+    x_scale: np.ndarray
+    y_mean: np.ndarray
+    y_scale: np.ndarray
+
+    @classmethod
+    def fit(cls, x: Any, y: Any) -> Scaler:
+        """The scaler of inputs `(n, d)` and targets `(n, c)`: of training rows alone.
+
+        Raises:
+            TypeError, ValueError: if they are no finite matrices, or a column does not vary.
+
+        >>> Scaler.fit([[0.0], [2.0]], [[5.0], [9.0]]).y_scale.tolist()
+        [2.0]
+        """
+        parts = []
+        for name, table in (("x", x), ("y", y)):
+            # In double precision, whatever JAX's default is: means of large numbers are wanted.
+            _check.matrix(name, table)
+            table = np.asarray(table, float)
+            mean, scale = table.mean(axis=0), table.std(axis=0)
+            constant = np.flatnonzero(scale <= 1e-14 * np.max(np.abs(table), axis=0))
+            if constant.size:
+                raise ValueError(
+                    f"{name} must vary over its rows, got constant columns {constant.tolist()}"
+                )
+            parts += [mean, scale]
+        return cls(*parts)
+
+    def inputs(self, x: Any) -> np.ndarray:
+        """Standardised inputs, `(n, d)`."""
+        return (np.asarray(x, float) - self.x_mean) / self.x_scale
+
+    def apply(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised inputs and targets."""
+        return self.inputs(x), (np.asarray(y, float) - self.y_mean) / self.y_scale
+
+    def targets(self, h: Any) -> np.ndarray:
+        """Outputs of a standardised model in the units of the targets, `(n, c)`."""
+        return np.asarray(h, float) * self.y_scale + self.y_mean
+
+    def explain(self, inputs: tuple[str, ...], targets: tuple[str, ...], *, digits: int = 4) -> str:
+        """How a formula of standardised variables is read in original units, a line for each.
+
+        >>> scaler = Scaler.fit([[0.0], [2.0]], [[5.0], [9.0]])
+        >>> print(scaler.explain(("chord",), ("noise",)))
+        x0 = (chord - 1) / 1
+        noise = 7 + 2 y
+        """
+        lines = []
+        for i, name in enumerate(inputs):
+            mean = self.x_mean[i]
+            sign, size = ("-", mean) if mean >= 0 else ("+", -mean)
+            lines.append(f"x{i} = ({name} {sign} {size:.{digits}g}) / {self.x_scale[i]:.{digits}g}")
+        for i, name in enumerate(targets):
+            output = "y" if len(targets) == 1 else f"y{i}"
+            lines.append(
+                f"{name} = {self.y_mean[i]:.{digits}g} + {self.y_scale[i]:.{digits}g} {output}"
+            )
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """All numbers as a text, exactly."""
+        return json.dumps({name: part.tolist() for name, part in self._asdict().items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Scaler:
+        """The inverse of `to_json`. Nothing in the text is executed.
+
+        Raises:
+            ValueError: if it is no such text, or its numbers are not finite or no scales.
+        """
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"text must be a scaler as JSON: {error}") from error
+        if not isinstance(found, dict) or set(found) != set(cls._fields):
+            raise ValueError(f"text must be JSON with the entries {', '.join(cls._fields)}")
+        parts = {}
+        for name, values in found.items():
+            numbers = isinstance(values, list) and 0 < len(values) <= MOST
+            if not numbers or not all(type(v) in (int, float) for v in values):
+                raise ValueError(f"{name} must be a list of numbers")
+            # An integer of JSON may be too large for a float.
+            parts[name] = np.array([v if abs(v) < 1e300 else np.inf for v in values], float)
+            if not np.all(np.isfinite(parts[name])):
+                raise ValueError(f"{name} must hold finite numbers")
+        scaler = cls(**parts)
+        for kind in ("x", "y"):
+            mean, scale = parts[f"{kind}_mean"], parts[f"{kind}_scale"]
+            if mean.shape != scale.shape or np.any(scale <= 0):
+                raise ValueError(f"{kind}_scale must be positive, one for each entry of the mean")
+        return scaler
