@@ -86,9 +86,9 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
         neuronseek.Config(z=1.0, bases=("sine",)),
     ),
     "paper": tuple(
-        neuronseek.Training(template=cp.Template(rank=rank), lam_c=penalty, lam_u=penalty)
-        for rank in (3, 6)
-        for penalty in (1e-4, 1e-3)
+        neuronseek.Training(template=template, epochs=epochs)
+        for template in (cp.Template(rank=4), cp.Template((1, 2, 3, 4, 5), (2, 3, 4, 5), 4))
+        for epochs in (300, 3000)
     ),
     "pyoperon": (
         Operon(),
@@ -198,17 +198,22 @@ def search(
     if trained:
         work, path = np.linspace(0, seconds, len(history.train) + 1)[1:], history.validation
         judged = relative(np.asarray(found.predict(held[0])), held[1])
+        now = np.arange(len(path))
     else:
         # The search says what it has done after each step, the first of them being a constant.
         work, path = np.array(marks[-len(history.train) :]) - marks[0], history.test
         judged = found.validation_error
-    arrays = {"work": work, "path": path, "predicted": predicted}
+        # The last step, to all rows, is what is returned.
+        now = leaders(history.validation)
+        now[-1] = len(path) - 1
+    structures = stability.step_structures(history)
+    arrays = {"work": work, "path": path[now], "predicted": predicted}
     values = {
         "error": relative(predicted, samples.test[1]),
         "formula_error": found.test_error,
         "held": judged,
         "structure": str(found.formula.structure()),
-        "structures": list(stability.step_structures(history)),
+        "structures": [structures[i] for i in now],
         "parameters": found.parameters,
         "seconds": seconds,
         "text": found.formula.to_text(4),
@@ -233,19 +238,26 @@ def evolve(
         bounds=(float(y.min()), float(y.max())),
     )
     predicted = found.predict(samples.test[0])[:, None]
-    arrays = {"work": found.steps.seconds, "path": found.steps.test, "predicted": predicted}
+    now = leaders(found.steps.held)
+    arrays = {"work": found.steps.seconds, "path": found.steps.test[now], "predicted": predicted}
     values = {
         "error": relative(predicted, samples.test[1]),
         "formula_error": float("nan"),
         "held": float(found.steps.held[found.chosen]),
         "structure": found.steps.structures[found.chosen],
-        "structures": list(found.steps.structures),
+        "structures": [found.steps.structures[i] for i in now],
         "parameters": found.nodes,
         "seconds": float(found.steps.seconds[-1]),
         "text": found.text,
         "json": "",
     }
     return arrays, values
+
+
+def leaders(held: np.ndarray) -> np.ndarray:
+    """For every step the one up to it with the least held-out error, `(m,)`."""
+    places = np.arange(len(held))
+    return np.maximum.accumulate(np.where(held <= np.minimum.accumulate(held), places, 0))
 
 
 def relative(predicted: np.ndarray, targets: np.ndarray) -> float:

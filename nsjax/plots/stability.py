@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from nsjax.plots.style import CATEGORIES, axes, grid
 
@@ -47,8 +49,16 @@ def plot_error_boxes(
     panel.set_yticks(places, names)
     panel.grid(axis="y", visible=False)
     panel.set_xscale("log")
+    _plain(panel.xaxis)
     panel.set_xlabel(quantity)
     return figure
+
+
+def _plain(axis: Axis) -> None:
+    """Labels 0.1, 0.2, 0.5 in place of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seconds") -> Figure:
@@ -82,8 +92,11 @@ def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seco
         panel.set_title(title)
         panel.set_xscale("log")
         panel.set_xlabel(label)
-        if title != titles[0]:
+        if title == titles[0]:
+            panel.yaxis.set_major_locator(MaxNLocator(integer=True))
+        else:
             panel.set_yscale("log")
+            _plain(panel.yaxis)
     handles, names = panels.reshape(-1)[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     return figure
