@@ -83,7 +83,7 @@ PRESETS = {
         seeds=3,
         widths=(64, 128),
         rates=(1e-2,),
-        decays=(0.0, 1e-3, 3e-3),
+        decays=(0.0, 3e-3),
         adam_steps=4000,
     ),
 }

@@ -1,6 +1,7 @@
 """Data sets, generated, measured or bundled."""
 
 from nsjax.data.modular import modular_addition
+from nsjax.data.monomials import monomial_task
 from nsjax.data.polynomials import (
     FAMILIES,
     POLYNOMIALS,
@@ -42,6 +43,7 @@ __all__ = [
     "interaction_task",
     "load",
     "modular_addition",
+    "monomial_task",
     "pointer_value_retrieval",
     "polynomial_classes",
     "polynomial_task",

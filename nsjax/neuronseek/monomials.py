@@ -1,8 +1,8 @@
 """Products of inputs, one at a time: orthogonal matching pursuit over all monomials of an order.
 
 No dictionary is stored. Inner products of all monomials up to order three with a vector are matrix
-products, `X^T diag(x_i v) X` for every i; higher orders extend the best ones of the order below by
-one input.
+products, `X^T diag(x_i v) X` for every i; of many inputs the best of order three come from a pass
+over them (`triples`); higher orders extend the best ones of the order below by one input.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nsjax.neuronseek import triples
 from nsjax.neuronseek.model import Monomial, column
 
 SHORTLIST = 12
@@ -26,9 +27,12 @@ STEMS = 64
 """Monomials that are extended to the next order above three."""
 WORK = 8e9
 """Multiplications in one pass over order three; with more rows a random part is scored."""
-LARGEST_CUBE = 640
-"""Inputs up to which all monomials of order three are scored; above, extensions of the best
-products of two."""
+LARGEST_CUBE = 400
+"""Inputs up to which the scores of all monomials of order three are stored; above, a pass keeps
+`POOL` of them, and above `triples.most_inputs()` they are extensions of the best products of
+two."""
+POOL = 2000
+"""Products of three that a pass keeps."""
 PACE = 0.5 / 24
 """Share of the residual that each of the first 24 monomials has to explain on average, or few will
 not do."""
@@ -97,10 +101,16 @@ class Scores:
     Norms are those after the columns that there are have been projected out, and are kept.
     """
 
-    def __init__(self, x: np.ndarray, columns: np.ndarray, order: int) -> None:
-        self.order = min(order, 3 if x.shape[1] <= LARGEST_CUBE else 2)
-        self.x = jnp.asarray(x, jnp.float32 if x.shape[1] > 32 else x.dtype)
-        self.norms = inner(self.x**2, jnp.ones(len(x), self.x.dtype), self.order)
+    def __init__(
+        self, x: np.ndarray, columns: np.ndarray, order: int, rng: np.random.Generator
+    ) -> None:
+        d = x.shape[1]
+        self.stored = min(order, 3 if d <= LARGEST_CUBE else 2)
+        passes = order > 2 and LARGEST_CUBE < d <= triples.most_inputs()
+        self.order = 3 if passes else self.stored
+        self.pool = _Pool(x, rng) if passes else None
+        self.x = jnp.asarray(x, jnp.float32 if d > 32 else x.dtype)
+        self.norms = inner(self.x**2, jnp.ones(len(x), self.x.dtype), self.stored)
         self.raw = self.norms
         self.q = np.zeros((len(x), 0))
         self.add(columns if columns.shape[1] <= PROJECTED else columns[:, :1])
@@ -115,14 +125,14 @@ class Scores:
                 continue
             unit = rest / size
             self.q = np.concatenate([self.q, unit[:, None]], axis=1)
-            self.norms = _lessened(self.x, jnp.asarray(unit, self.x.dtype), self.norms, self.order)
+            self.norms = _lessened(self.x, jnp.asarray(unit, self.x.dtype), self.norms, self.stored)
 
     def best(self, r: np.ndarray, keep: int) -> list[tuple[float, Monomial]]:
         """Monomials up to order three with the largest scores for residuals `(n, c)`."""
         d = self.x.shape[1]
-        keep = min(keep, sum(d**k for k in range(1, self.order + 1)))
+        keep = min(keep, sum(d**k for k in range(1, self.stored + 1)))
         values, places = _top(
-            self.x, jnp.asarray(r, self.x.dtype), self.norms, self.raw, self.order, keep
+            self.x, jnp.asarray(r, self.x.dtype), self.norms, self.raw, self.stored, keep
         )
         found = []
         for value, place in zip(np.asarray(values), np.asarray(places), strict=True):
@@ -132,7 +142,11 @@ class Scores:
             if value > 0:
                 where = np.unravel_index(int(place), (d,) * order)
                 found.append((float(value), tuple(int(i) for i in where)))
-        return found
+        if self.pool is not None:
+            least = found[0][0] if found else 0.0
+            found += self.pool.best(r, self.q, keep, least)
+            found.sort(key=lambda pair: -pair[0])
+        return found[:keep]
 
     def extended(
         self, r: np.ndarray, stems: list[Monomial], keep: int
@@ -151,6 +165,38 @@ class Scores:
         for stem, j in zip(*np.unravel_index(places, scores.shape), strict=True):
             best.setdefault(tuple(sorted((*stems[stem], int(j)))), float(scores[stem, j]))
         return [(value, monomial) for monomial, value in best.items()]
+
+
+class _Pool:
+    """Products of three inputs that the last pass over all of them kept."""
+
+    def __init__(self, x: np.ndarray, rng: np.random.Generator) -> None:
+        self.x, self.rng = x, rng
+        self.monomials: list[Monomial] = []
+        self.values = np.zeros((len(x), 0), np.float32)
+
+    def best(
+        self, r: np.ndarray, q: np.ndarray, keep: int, least: float
+    ) -> list[tuple[float, Monomial]]:
+        """Those with the largest scores for residuals `(n, c)`, columns q projected out.
+
+        There is a new pass if neither they nor the others' best, `least`, are beyond chance.
+        """
+        beyond = 3 * math.log(self.x.shape[1] ** 3) * float(np.mean(np.sum(r**2, axis=1)))
+        scores = self._scores(r, q)
+        if max(least, scores.max(initial=0.0)) < beyond:
+            self.monomials = triples.scan(self.x, r, POOL, self.rng)
+            columns = [column(m, self.x)[:, None] for m in self.monomials]
+            self.values = np.concatenate(columns, axis=1, dtype=np.float32)
+            scores = self._scores(r, q)
+        top = np.argsort(-scores)[:keep]
+        return [(float(scores[i]), self.monomials[i]) for i in top if scores[i] > 0]
+
+    def _scores(self, r: np.ndarray, q: np.ndarray) -> np.ndarray:
+        raw = np.sum(self.values**2, axis=0)
+        norms = raw - np.sum((q.T.astype(np.float32) @ self.values) ** 2, axis=0)
+        pulls = np.sum((r.T.astype(np.float32) @ self.values) ** 2, axis=0)
+        return np.where(norms > 1e-4 * raw, pulls / np.maximum(norms, 1e-4 * raw), 0)
 
 
 class Refits(Protocol):
@@ -254,7 +300,7 @@ def greedy(
     rows = np.arange(n)
     if order > 2 and n * d**3 > WORK and d <= LARGEST_CUBE:
         rows = np.sort(rng.choice(n, max(256, min(n, int(WORK / d**3))), replace=False))
-    scores = Scores(x[rows], columns[rows], order)
+    scores = Scores(x[rows], columns[rows], order, rng)
     start = float(np.sum(refits.residual**2))
 
     def price(monomial: Monomial) -> float:

@@ -39,7 +39,7 @@ def test_scores_are_the_shares_explained():
     rng = np.random.default_rng(1)
     x, r = rng.standard_normal((60, 4)), rng.standard_normal((60, 2))
     columns = np.stack([np.ones(60), x[:, 0], x[:, 1] * x[:, 2]], axis=1)
-    scores = Scores(x, columns, 3)
+    scores = Scores(x, columns, 3, np.random.default_rng(0))
     r = r - columns @ np.linalg.lstsq(columns, r, rcond=None)[0]
     dictionary = all_monomials(4, 3)
     found = dict((m, score) for score, m in scores.best(r, 200))

@@ -1,0 +1,78 @@
+"""Products of three of many inputs: a pass over all of them that stores a square, not a cube."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from nsjax.neuronseek.model import Monomial
+
+WORK = 2e11
+"""Multiplications in a pass; with more rows a random part is seen."""
+FEWEST = 256
+"""Rows that a pass needs."""
+BLOCKS = 8
+"""Blocks of first inputs. Those before a block are left out: their products have been seen."""
+
+
+def most_inputs() -> int:
+    """Inputs up to which there is a pass: `d^3 / 3` products over the fewest rows."""
+    return int((3 * WORK / FEWEST) ** (1 / 3))
+
+
+def scan(x: np.ndarray, r: np.ndarray, keep: int, rng: np.random.Generator) -> list[Monomial]:
+    """The products `x_i x_j x_k` that go best with residuals, by an estimate of their scores.
+
+    For every pair `i <= j` the best k counts alone. Squared norms of products are estimated from
+    those of pairs, `mean x_j^2 x_k^2` times `mean x_i^2`, the largest of the three ways: scores of
+    what is kept are to be computed anew.
+
+    Args:
+        x: inputs `(n, d)`.
+        r: residuals `(n, c)`.
+        keep: how many to return at most.
+        rng: picks the rows that are seen, if not all are.
+    """
+    n, d = x.shape
+    rows = min(n, max(FEWEST, int(3 * WORK / d**3)))
+    if rows < n:
+        chosen = np.sort(rng.choice(n, rows, replace=False))
+        x, r = x[chosen], r[chosen]
+    table = jnp.asarray(x, jnp.float32)
+    targets = jnp.asarray(r - r.mean(axis=0), jnp.float32)
+    pairs = (table**2).T @ table**2 / rows
+    edges = np.linspace(0, d, BLOCKS + 1).astype(int)
+    values, places = [], []
+    for low, high in itertools.pairwise(edges):
+        best, third = _block(table[:, low:], targets, pairs[low:, low:], int(high - low))
+        first, second = np.indices(best.shape)
+        rising = first <= second
+        values.append(np.asarray(best)[rising])
+        places.append(
+            low + np.stack([first[rising], second[rising], np.asarray(third)[rising]], axis=1)
+        )
+    scores, found = np.concatenate(values), np.concatenate(places)
+    top = np.argpartition(-scores, min(keep, len(scores) - 1))[:keep]
+    return list(dict.fromkeys(tuple(sorted(map(int, found[i]))) for i in top))
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _block(x: jax.Array, r: jax.Array, pairs: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """For the first `count` inputs and all others, the best third one: scores `(count, d)`."""
+    sizes = jnp.mean(x**2, axis=0)
+
+    def one(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        own = x[:, i]
+        score = sum(((x * (own * each)[:, None]).T @ x) ** 2 for each in r.T)
+        norm = sizes[i] * pairs
+        norm = jnp.maximum(norm, pairs[i][:, None] * sizes[None, :])
+        norm = jnp.maximum(norm, pairs[i][None, :] * sizes[:, None])
+        score = score / jnp.maximum(norm, 1e-20 * jnp.max(pairs) * jnp.max(sizes))
+        return jnp.max(score, axis=1), jnp.argmax(score, axis=1)
+
+    return lax.map(one, jnp.arange(count))
