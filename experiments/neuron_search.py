@@ -8,9 +8,11 @@ each formula as text and LaTeX, saves it as JSON, and shows which terms came and
 the variance of each, predictions, and how much seeds agree.
 
 Data: `--data synthetic-sparse`, `synthetic-low-rank`, `synthetic-dense`, `family-I4` and the other
-families, `sine` and other functions; bundled sets (`diabetes`, `linnerud`, `wine`, ...); your own
-as `npz:FILE` with arrays `x` and `y`, where few distinct integers are classes. A rerun with the
-same settings goes on where it stopped.
+families, `sine` and other functions; bundled sets (`diabetes`, `linnerud`, `wine`, ...); measured
+ones (`airfoil`, `california`), from `airfoil_self_noise.dat` or `cal_housing.data` in `--data-dir`
+or from a download, whose formulas are printed and saved in original units, too; your own as
+`npz:FILE` with arrays `x` and `y`, where few distinct integers are classes. A rerun with the same
+settings goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nsjax import data, neuronseek, plots, runs
+from nsjax.data.tables import FILES
 from nsjax.networks import cp
 from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.recovery import has_formula, recovery
@@ -51,7 +54,9 @@ class Config:
     preset: Literal["quick", "full"] = "quick"
     """Which set of defaults the other settings start from."""
     data: str = "synthetic-sparse"
-    """Generated data, a bundled set, or npz:FILE; see above."""
+    """Generated data, a bundled or measured set, or npz:FILE; see above."""
+    data_dir: Path | None = field(default=None, compare=False)
+    """Folder with the file of a measured set; None downloads it."""
     method: tuple[Method, ...] = ("pursuit",)
     """How to search: by candidates, by ridge, or by training with one of the pruning rules."""
     samples: int = 1000
@@ -106,6 +111,7 @@ class Samples(NamedTuple):
     truth: data.Polynomial | None
     inputs: tuple[str, ...] | None
     targets: tuple[str, ...] | None
+    scaler: data.Scaler | None = None
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
@@ -122,6 +128,8 @@ def prepare(config: Config, seed: int) -> Samples:
     name = config.data.removeprefix("synthetic-")
     if name in data.POLYNOMIALS:
         return generated(config, name, key)
+    if config.data in FILES:
+        return measured(config, key)
     names: Any = (None, None)
     if config.data in (*data.BUNDLED, *data.CLASSES):
         x, y = data.bundled(config.data)
@@ -131,14 +139,10 @@ def prepare(config: Config, seed: int) -> Samples:
         x, y = data.read_npz(config.data.removeprefix("npz:"), labels=True)
     else:
         known = ", ".join(
-            (*map(known_as, data.POLYNOMIALS), *data.BUNDLED, *data.CLASSES, "npz:FILE")
+            (*map(known_as, data.POLYNOMIALS), *data.BUNDLED, *data.CLASSES, *FILES, "npz:FILE")
         )
         raise ValueError(f"data must be one of {known}, got {config.data!r}")
-    kept = len(x) - round(config.holdout * len(x))
-    if not 1 < kept < len(x):
-        raise ValueError(
-            f"holdout must leave samples on both sides, got {config.holdout:g} of {len(x)}"
-        )
+    kept = to_train_on(config, len(x))
     loss = loss_of(config, y)
     if loss == "cross_entropy" and y.shape[1] == 1 and bool(jnp.all(y == jnp.round(y))):
         # Of all samples: some classes may be among the test samples alone.
@@ -147,6 +151,24 @@ def prepare(config: Config, seed: int) -> Samples:
         names = (None, tuple(f"class_{value:.0f}".replace("-", "minus_") for value in classes))
     (x, y), test = data.split(key, x, y, kept)
     return Samples(x, y, test, loss, None, *names)
+
+
+def to_train_on(config: Config, n: int) -> int:
+    """How many of n samples are not held out."""
+    kept = n - round(config.holdout * n)
+    if not 1 < kept < n:
+        raise ValueError(f"holdout must leave samples on both sides, got {config.holdout:g} of {n}")
+    return kept
+
+
+def measured(config: Config, key: jax.Array) -> Samples:
+    """Samples of a measured set, in units of the spread over the training samples alone."""
+    table = data.load(config.data, config.data_dir)
+    pairs = data.split(key, table.x, table.y, to_train_on(config, len(table.x)))
+    scaler = data.Scaler.fit(*pairs[0])
+    (x, y), test = (tuple(map(jnp.asarray, scaler.apply(*pair))) for pair in pairs)
+    loss = loss_of(config, y)
+    return Samples(x, y, (test[0], test[1]), loss, None, table.inputs, table.targets, scaler)
 
 
 def generated(config: Config, name: str, key: jax.Array) -> Samples:
@@ -252,6 +274,8 @@ def search(
         "resolution": float(found.resolution),
         "cpu_seconds": seconds,
     }
+    if samples.scaler is not None:
+        values["scaler"] = samples.scaler.to_json()
     if samples.truth is not None and has_formula(samples.truth):
         values["recovery"] = recovery(found.formula, samples.truth)._asdict()
     return arrays, values
@@ -263,7 +287,9 @@ def stored(cell: runs.Cell) -> SimpleNamespace:
     labels, actions = values.pop("labels"), values.pop("actions")
     history = SimpleNamespace(**arrays, labels=tuple(labels), actions=tuple(actions))
     formula = Formula.from_json(values.pop("formula"))
-    return SimpleNamespace(**values, formula=formula, history=history)
+    scaler = values.pop("scaler", None)
+    scaled = scaler and neuronseek.ScaledFormula(formula, data.Scaler.from_json(scaler))
+    return SimpleNamespace(**values, formula=formula, scaled=scaled, history=history)
 
 
 def main(config: Config) -> Path:
@@ -295,7 +321,11 @@ def main(config: Config) -> Path:
             formula, name = found.formula, f"formula-{method}-seed{seed}"
             run.save_text(formula.to_json(), f"{name}.json")
             latex = formula.to_latex(config.digits)
-            run.save_text(f"{formula.to_text(config.digits)}\n\n{latex}\n", f"{name}.txt")
+            text = f"{formula.to_text(config.digits)}\n\n{latex}\n"
+            if found.scaled:
+                run.save_text(found.scaled.to_json(), f"{name}-scaled.json")
+                text += f"\nIn original units:\n{found.scaled.to_text(config.digits)}\n"
+            run.save_text(text, f"{name}.txt")
             tell(run, method, seed, f"{found.message}; test error {found.test_error:.1e}")
         summarise(run, config, done)
     return run.path
@@ -342,7 +372,7 @@ def summarise(run: runs.Run, config: Config, done: dict[Any, SimpleNamespace]) -
         by_method.setdefault(method, []).append(found)
     for method, members in by_method.items():
         show(config, method, members)
-    skipped = ("formula", "history")
+    skipped = ("formula", "scaled", "history")
     run.save_results(
         {},
         {
@@ -377,6 +407,8 @@ def show(config: Config, method: str, members: list[SimpleNamespace]) -> None:
         print(f"  also {other} by {number}")
     print(best.formula.to_text(config.digits))
     print(f"LaTeX: {best.formula.to_latex(config.digits)}")
+    if best.scaled:
+        print(f"in original units:\n{best.scaled.to_text(config.digits)}")
     warnings: dict[str, list[str]] = {}
     for line in (line for found in members for line in found.warnings):
         # Those that differ in their numbers alone are one.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -46,6 +46,23 @@ def positive_integer(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return int(value)
+
+
+def limited(name: str, value: int, most: int, *, least: int = 1) -> int:
+    """Return `value` if it lies between `least` and `most`."""
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be between {least} and {most}, got {value}")
+    return value
+
+
+def twice(values: Iterable[Any]) -> Any:
+    """The first value that comes a second time; None if there is none."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
 
 
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:

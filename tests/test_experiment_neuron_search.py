@@ -64,6 +64,29 @@ def test_columns_have_their_names_and_classes_a_confusion_matrix(config, capsys)
     assert digits.inputs[0] == "pixel_0_1"
 
 
+def test_measured_sets_are_read_in_original_units(config, tmp_path, capsys):
+    """Scaled by training samples alone; the saved formula gives targets from raw inputs."""
+    rows = np.random.default_rng(0).uniform(1, 9, (1503, 6))
+    np.savetxt(tmp_path / "airfoil_self_noise.dat", rows)
+    given = dataclasses.replace(config, data="airfoil", data_dir=tmp_path, seeds=1)
+    samples = neuron_search.prepare(given, 0)
+    assert (samples.x.shape, samples.test[1].shape) == ((1202, 5), (301, 1))
+    np.testing.assert_allclose([samples.x.mean(), samples.y.std()], [0, 1], atol=1e-12)
+    assert abs(samples.test[0].mean()) > 1e-6
+    folder = neuron_search.main(given)
+    assert "sound_pressure = " in capsys.readouterr().out
+    texts = folder / "texts"
+    scaled = neuronseek.ScaledFormula.from_json(
+        (texts / "formula-pursuit-seed0-scaled.json").read_bytes()
+    )
+    raw = samples.scaler.x_mean + samples.scaler.x_scale * np.asarray(samples.test[0])
+    expected = samples.scaler.targets(scaled.formula(samples.test[0]))
+    np.testing.assert_allclose(scaled(raw), expected)
+    assert "z0 = (frequency - " in (texts / "formula-pursuit-seed0.txt").read_text()
+    with pytest.raises(SystemExit, match=r"error: .*cal_housing\.data"):
+        neuron_search.main(dataclasses.replace(given, data="california"))
+
+
 @pytest.mark.parametrize(
     ("labels", "loss", "columns"),
     [

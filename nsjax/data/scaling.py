@@ -62,8 +62,21 @@ class Scaler(NamedTuple):
         """Outputs of a standardised model in the units of the targets, `(n, c)`."""
         return np.asarray(h, float) * self.y_scale + self.y_mean
 
-    def explain(self, inputs: tuple[str, ...], targets: tuple[str, ...], *, digits: int = 4) -> str:
+    def explain(
+        self,
+        inputs: tuple[str, ...],
+        targets: tuple[str, ...],
+        *,
+        digits: int = 4,
+        symbols: tuple[str, str] = ("x", "y"),
+    ) -> str:
         """How a formula of standardised variables is read in original units, a line for each.
+
+        Args:
+            inputs: d names in original units.
+            targets: c names in original units.
+            digits: significant digits of a number.
+            symbols: what the formula calls its inputs, before their number, and its outputs.
 
         >>> scaler = Scaler.fit([[0.0], [2.0]], [[5.0], [9.0]])
         >>> print(scaler.explain(("chord",), ("noise",)))
@@ -71,12 +84,15 @@ class Scaler(NamedTuple):
         noise = 7 + 2 y
         """
         lines = []
+        x, y = symbols
         for i, name in enumerate(inputs):
             mean = self.x_mean[i]
             sign, size = ("-", mean) if mean >= 0 else ("+", -mean)
-            lines.append(f"x{i} = ({name} {sign} {size:.{digits}g}) / {self.x_scale[i]:.{digits}g}")
+            lines.append(
+                f"{x}{i} = ({name} {sign} {size:.{digits}g}) / {self.x_scale[i]:.{digits}g}"
+            )
         for i, name in enumerate(targets):
-            output = "y" if len(targets) == 1 else f"y{i}"
+            output = y if len(targets) == 1 else f"{y}{i}"
             lines.append(
                 f"{name} = {self.y_mean[i]:.{digits}g} + {self.y_scale[i]:.{digits}g} {output}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Table:
     """
     _check.choice("name", name, (*FILES, *tabular.BUNDLED))
     if name in tabular.BUNDLED:
-        table = tabular.from_sklearn(name)
+        # That of diabetes comes centred and scaled unless asked otherwise.
+        options = {"scaled": False} if name == "diabetes" else {}
+        table = tabular.from_sklearn(name, **options)
         y = np.asarray(table.target, float).reshape(len(table.data), -1)
         return Table(np.asarray(table.data, float), y, *tabular.column_names(name))
     kind = FILES[name]
@@ -73,7 +76,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Table:
         raise FileNotFoundError(f"data_dir must be a folder, got {str(folder)!r}")
     for each in kind.names:
         if (folder / each).is_file():
-            return kind.table(_read(folder / each, kind))
+            return _table(folder / each, kind)
     raise FileNotFoundError(
         f"{folder} holds none of {', '.join(kind.names)}, {_expected(kind)}: {kind.where}"
     )
@@ -86,7 +89,7 @@ def _fetched(name: str, kind: _File) -> Table:
         raise ImportError(
             f"the data set {name!r} needs scikit-learn: pip install 'nsjax[run]'"
         ) from error
-    except (OSError, ValueError) as error:  # URLError and HTTPError are OSError
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
         raise ConnectionError(
             f"{name} cannot be fetched ({error}); put {kind.names[0]}, {_expected(kind)}, in a "
             f"folder and give it as data_dir (--data-dir): {kind.where}"
@@ -96,6 +99,17 @@ def _fetched(name: str, kind: _File) -> Table:
 def _expected(kind: _File) -> str:
     between = "commas" if kind.delimiter else "blanks"
     return f"a text of {kind.shape[0]} rows of {kind.shape[1]} numbers between {between}"
+
+
+def _table(path: Path, kind: _File) -> Table:
+    try:
+        return kind.table(_read(path, kind))
+    except _BadRow as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+class _BadRow(ValueError):
+    """A row whose numbers cannot be."""
 
 
 def _read(path: Path, kind: _File) -> np.ndarray:
@@ -118,6 +132,16 @@ def _read(path: Path, kind: _File) -> np.ndarray:
 
 
 AIRFOIL = ("frequency", "angle", "chord", "velocity", "thickness")
+OPENML = 44957
+"""Number of the airfoil set at OpenML."""
+_OPENML_COLUMNS = (
+    "frequency",
+    "angle_of_attack",
+    "chord_length",
+    "free_stream_velocity",
+    "displacement_thickness",
+    "sound_pressure",
+)
 CALIFORNIA = (
     "MedInc",
     "HouseAge",
@@ -137,9 +161,15 @@ def _airfoil(table: np.ndarray) -> Table:
 def _fetch_airfoil() -> Table:
     from sklearn.datasets import fetch_openml
 
-    found: Any = fetch_openml("airfoil_self_noise", version=1, as_frame=False, parser="liac-arff")
-    table = np.column_stack([np.asarray(found.data, float), np.asarray(found.target, float)])
-    if table.shape != (1503, 6):
+    # By number: there are several sets of this name, with columns of different names.
+    found: Any = fetch_openml(
+        data_id=OPENML, target_column=None, as_frame=False, parser="liac-arff"
+    )
+    names = list(found.feature_names)
+    if missing := [name for name in _OPENML_COLUMNS if name not in names]:
+        raise ValueError(f"OpenML data set {OPENML} lacks the columns {missing}, got {names}")
+    table = np.asarray(found.data, float)[:, [names.index(name) for name in _OPENML_COLUMNS]]
+    if table.shape != (1503, 6) or not np.all(np.isfinite(table)):
         raise ValueError(f"got {table.shape[0]} rows of {table.shape[1]} numbers from OpenML")
     return _airfoil(table)
 
@@ -147,6 +177,9 @@ def _fetch_airfoil() -> Table:
 def _california(table: np.ndarray) -> Table:
     """Longitude, latitude, age, rooms, bedrooms, population, households, income, value."""
     longitude, latitude, age, rooms, bedrooms, people, households, income, value = table.T
+    if np.any(households <= 0):
+        row = int(np.flatnonzero(households <= 0)[0])
+        raise _BadRow(f"households must be positive, got {households[row]:g} in row {row + 1}")
     x = [income, age, rooms / households, bedrooms / households, people, people / households]
     return Table(
         np.stack([*x, latitude, longitude], axis=1),

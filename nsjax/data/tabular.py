@@ -89,8 +89,8 @@ def column_names(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(str(table.feature_names[i]) for i in kept), tuple(map(str, targets))
 
 
-def from_sklearn(name: str) -> Any:
-    """The bundled set as scikit-learn has it."""
+def from_sklearn(name: str, **options: Any) -> Any:
+    """The bundled set as scikit-learn has it, with options of its loader."""
     _check.choice("name", name, (*BUNDLED, *CLASSES))
     try:
         from sklearn import datasets
@@ -98,7 +98,7 @@ def from_sklearn(name: str) -> Any:
         raise ImportError(
             f"the data set {name!r} needs scikit-learn: pip install 'nsjax[run]'"
         ) from error
-    return getattr(datasets, f"load_{name}")()
+    return getattr(datasets, f"load_{name}")(**options)
 
 
 def _varies(table: np.ndarray) -> np.ndarray:

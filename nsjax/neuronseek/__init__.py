@@ -5,6 +5,7 @@ from nsjax.neuronseek.formula import Formula
 from nsjax.neuronseek.parts import Structure
 from nsjax.neuronseek.results import MESSAGES, History, Search
 from nsjax.neuronseek.ridge import Ridge
+from nsjax.neuronseek.scaled import ScaledFormula
 from nsjax.neuronseek.search import search
 from nsjax.neuronseek.signatures import over_seeds
 from nsjax.neuronseek.training import Training
@@ -15,6 +16,7 @@ __all__ = [
     "Formula",
     "History",
     "Ridge",
+    "ScaledFormula",
     "Search",
     "Structure",
     "Training",

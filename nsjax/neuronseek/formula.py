@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax import _check
+from nsjax import _check, _json
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import canonical, files, parts, printing, schema, symbolic, tensors
@@ -187,7 +187,7 @@ class Formula:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Formula:
         """Formula from a file of `save`; errors as `from_json` and of the file system."""
-        text = files.read_bytes(path, schema.MAX_BYTES + 1)
+        text = files.read_bytes(path, _json.MAX_BYTES + 1)
         try:
             return cls.from_json(text)
         except ValueError as error:

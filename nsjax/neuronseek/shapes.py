@@ -5,13 +5,14 @@ from __future__ import annotations
 import numbers
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax._check import limited, twice
 from nsjax.networks.bases import basis
 from nsjax.networks.cp import CPNeuron, CPTerms
 
@@ -121,23 +122,6 @@ def checked_names(kind: str, names: Any, size: int, letter: str) -> tuple[str, .
     if len(set(names)) < len(names):
         raise ValueError(f"{kind} must have different names, got {twice(names)!r} twice")
     return tuple(map(str, names))
-
-
-def limited(name: str, value: int, most: int, *, least: int = 1) -> int:
-    """Return `value` if it lies between `least` and `most`."""
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be between {least} and {most}, got {value}")
-    return value
-
-
-def twice(values: Iterable[Any]) -> Any:
-    """The first value that comes a second time; None if there is none."""
-    seen = set()
-    for value in values:
-        if value in seen:
-            return value
-        seen.add(value)
-    return None
 
 
 def _streams(name: str, streams: Any, key: Callable[[Any], Any]) -> list[tuple[Any, Any]]:

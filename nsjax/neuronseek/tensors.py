@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nsjax._check import limited
 from nsjax.networks.cp import CPNeuron, CPTerms
-from nsjax.neuronseek.shapes import limited
 
 Exponents = tuple[tuple[int, int], ...]
 """A monomial by pairs (input, exponent), by input; the constant is ()."""

@@ -1,3 +1,4 @@
+import http.client
 import sys
 from urllib.error import URLError
 
@@ -52,6 +53,16 @@ def test_bundled_sets_are_in_their_own_units():
     assert found.x.shape == found.y.shape == (20, 3)
     assert found.targets == ("Weight", "Waist", "Pulse")
     np.testing.assert_array_equal(found.x, sklearn.datasets.load_linnerud().data)
+    ages = load("diabetes").x[:, 0]
+    assert (ages.min(), ages.max()) == (19, 79)
+
+
+def test_a_block_without_households_is_named(tmp_path):
+    raw = np.ones((20640, 9))
+    raw[4, 6] = 0
+    write(tmp_path / "cal_housing.data", raw, ",")
+    with pytest.raises(ValueError, match=r"cal_housing.data: households must .* got 0 in row 5"):
+        load("california", tmp_path)
 
 
 def test_unknown_names_and_places(tmp_path):
@@ -95,9 +106,10 @@ def test_a_file_that_is_no_text(airfoil):
         ("california", "fetch_california_housing", r"cal_housing.data.*20640 rows of 9"),
     ],
 )
-def test_offline_it_says_where_to_get_the_file(monkeypatch, name, fetcher, wanted):
+@pytest.mark.parametrize("error", [URLError("no network"), http.client.IncompleteRead(b"")])
+def test_offline_it_says_where_to_get_the_file(monkeypatch, name, fetcher, wanted, error):
     def offline(*args, **kwargs):
-        raise URLError("no network")
+        raise error
 
     monkeypatch.setattr(sklearn.datasets, fetcher, offline)
     with pytest.raises(ConnectionError, match=wanted):
@@ -105,11 +117,19 @@ def test_offline_it_says_where_to_get_the_file(monkeypatch, name, fetcher, wante
 
 
 def test_what_is_fetched_is_checked(monkeypatch):
+    """Columns go by their names; other names and sizes are refused."""
+
     class Found:
-        data, target = np.zeros((10, 5)), np.zeros(10)
+        data, feature_names = np.zeros((10, 6)), sorted(tables._OPENML_COLUMNS)
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *args, **kwargs: Found)
     with pytest.raises(ConnectionError, match="got 10 rows of 6"):
+        load("airfoil")
+    Found.data = np.tile(np.arange(6.0), (1503, 1))
+    found = load("airfoil")
+    np.testing.assert_array_equal(np.hstack(found[:2])[0], [4, 0, 1, 3, 2, 5])
+    Found.feature_names = list("abcdef")
+    with pytest.raises(ConnectionError, match="44957 lacks the columns"):
         load("airfoil")
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"nsjax\[run\]"):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from nsjax import _json
 from nsjax.networks.cp import CPNeuron, CPTerms
-from nsjax.neuronseek import schema
 from nsjax.neuronseek.formula import Formula
 from tests.neuronseek.formula_cases import axis, formula, neurons
 
@@ -259,7 +259,7 @@ def test_short_texts_cannot_ask_for_much_memory():
 
 def test_sizes_are_bounded(monkeypatch):
     """The text, and what would be written."""
-    monkeypatch.setattr(schema, "MAX_BYTES", 300)
+    monkeypatch.setattr(_json, "MAX_BYTES", 300)
     with pytest.raises(ValueError, match="text must fit 300 bytes of JSON, got 400"):
         Formula.from_json(" " * 400)
     with pytest.raises(ValueError, match="formula must fit 300 bytes of JSON, got"):
