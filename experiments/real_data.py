@@ -120,6 +120,7 @@ class Samples(NamedTuple):
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     scaler: data.Scaler
+    table: data.Table
 
 
 class Point(NamedTuple):
@@ -151,6 +152,7 @@ def prepare(config: Config, table: data.Table, seed: int) -> Samples:
         scaler.apply(table.x[train], table.y[train]),
         scaler.apply(table.x[test], table.y[test]),
         scaler,
+        table,
     )
 
 
@@ -189,6 +191,8 @@ def search(
             # Gradient training follows these samples and makes no use of them.
             validation=samples.test if trained else None,
             test=samples.test,
+            inputs=samples.table.inputs,
+            targets=samples.table.targets,
             on_step=lambda _: marks.append(time.process_time()),
         )
 
@@ -365,11 +369,11 @@ def main(config: Config) -> Path:
         tested = [splits[split] for split in range(config.splits)]
         beside = [references(samples) for samples in tested]
         summarise(run, config, tested, done, chosen, beside)
-        for split, samples in enumerate(tested):
-            run.save_text(samples.scaler.to_json(), f"scaler-split{split}.json")
         for point, (_, values) in done.items():
             if values["json"] and point.setting < 0:
-                run.save_text(values["json"], f"formula-{point.name}.json")
+                formula = neuronseek.Formula.from_json(values["json"])
+                scaled = neuronseek.ScaledFormula(formula, splits[point.split].scaler)
+                run.save_text(scaled.to_json(), f"formula-{point.name}.json")
     return run.path
 
 

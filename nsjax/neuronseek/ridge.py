@@ -121,7 +121,8 @@ def _start(space: Workspace, config: Ridge, rng: np.random.Generator) -> Model:
             factors = rng.normal(size=(order, d))
             factors /= np.linalg.norm(factors, axis=1, keepdims=True)
             if basis is not None:
-                factors *= np.exp(rng.uniform(*np.log(FREQUENCIES)))
+                slow, fast = np.log(FREQUENCIES)
+                factors *= np.exp(rng.uniform(slow, fast))
             coefficients = COEFFICIENT * rng.normal(size=c)
             label = f"{basis or f'I{order}'}.{i + 1}"
             terms.append(Term(factors, coefficients, basis, label=label))

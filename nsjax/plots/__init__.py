@@ -47,6 +47,7 @@ from nsjax.plots.pursuit import (
     plot_weights,
 )
 from nsjax.plots.sample_efficiency import plot_error_bands, plot_sample_efficiency
+from nsjax.plots.scaling import plot_scaling
 from nsjax.plots.sparsity import plot_active_neurons, plot_activity, plot_sparsity
 from nsjax.plots.stability import plot_courses, plot_error_boxes
 from nsjax.plots.style import power_of_ten
@@ -90,6 +91,7 @@ __all__ = [
     "plot_predictions",
     "plot_recovery",
     "plot_sample_efficiency",
+    "plot_scaling",
     "plot_series",
     "plot_shares",
     "plot_sparsity",
