@@ -96,6 +96,10 @@ def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seco
             panel.yaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             panel.set_yscale("log")
+            # Where all starts are still a constant, the deviation is rounding; above a few
+            # variances an error says no more.
+            low, high = panel.get_ylim()
+            panel.set_ylim(max(low, 1e-3), min(high, 5.0))
             _plain(panel.yaxis)
     handles, names = panels.reshape(-1)[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
