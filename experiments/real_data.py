@@ -179,14 +179,15 @@ def search(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A task-driven neuron."""
     trained = isinstance(settings, neuronseek.Training)
-    rows, held = halves(config, samples, seed) if trained else (samples.train, None)
+    rows, held = halves(config, samples, seed) if trained else (samples.train, samples.test)
     marks: list[float] = []
 
     def run() -> Any:
         marks[:] = [time.process_time()]
         return neuronseek.search(
             jax.random.key(seed),
-            *rows,
+            rows[0],
+            rows[1],
             settings,
             # Gradient training follows these samples and makes no use of them.
             validation=samples.test if trained else None,
@@ -234,7 +235,8 @@ def evolve(
     y = samples.train[1]
     found = symbolic_regression.evolve(
         seed,
-        *rows,
+        rows[0],
+        rows[1],
         settings,
         seconds=seconds,
         validation=held,
@@ -399,7 +401,8 @@ def summarise(
     beside: list[dict[str, float]],
 ) -> None:
     """Table, results and figures."""
-    rows, errors, courses = [], {}, {}
+    rows: list[tuple[str, ...]] = []
+    errors, courses = {}, {}
     results: dict[str, Any] = {"settings": {}, "methods": {}, "references": beside}
     for method, setting in chosen.items():
         table = np.empty((config.splits, config.starts))

@@ -169,7 +169,8 @@ def main(config: Config) -> Path:
 
 def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) -> None:
     """Table, results and figure."""
-    rows, series = [], {}
+    rows = []
+    series: dict[str, dict[str, np.ndarray]] = {}
     dimensions = sorted(config.dimensions)
     results: dict[str, Any] = {"dimensions": dimensions}
     for truth in dict.fromkeys(config.truths):
@@ -219,9 +220,9 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         ),
         rows,
     )
-    for truth in series:
-        slope = results[truth]["exponent of seconds"]
-        print(f"{truth}: CPU time grows as d^{slope:.2f} over the largest dimensions")
+    for name in series:
+        slope = results[name]["exponent of seconds"]
+        print(f"{name}: CPU time grows as d^{slope:.2f} over the largest dimensions")
     print(f"results and figures: {run.path}")
 
 

@@ -123,7 +123,7 @@ def _start(space: Workspace, config: Ridge, rng: np.random.Generator) -> Model:
             if basis is not None:
                 slow, fast = np.log(FREQUENCIES)
                 factors *= np.exp(rng.uniform(slow, fast))
-            coefficients = COEFFICIENT * rng.normal(size=c)
+            coefficients = np.asarray(COEFFICIENT * rng.normal(size=c))
             label = f"{basis or f'I{order}'}.{i + 1}"
             terms.append(Term(factors, coefficients, basis, label=label))
     powers = {k: np.ones(d, bool) for k in config.powers}
