@@ -107,7 +107,7 @@ def search(config: Config, point: Point) -> dict[str, Any]:
     }
 
 
-LONG = 60.0
+LONG = 200.0
 """CPU-seconds from which on a search is not repeated to know its time without compilation."""
 
 
