@@ -402,7 +402,7 @@ def summarise(
 ) -> None:
     """Table, results and figures."""
     rows: list[tuple[str, ...]] = []
-    errors, courses = {}, {}
+    errors, courses, tables = {}, {}, {}
     results: dict[str, Any] = {"settings": {}, "methods": {}, "references": beside}
     for method, setting in chosen.items():
         table = np.empty((config.splits, config.starts))
@@ -423,6 +423,7 @@ def summarise(
         mean = {
             name: float(np.mean([getattr(s, name) for s in found])) for name in found[0]._fields
         }
+        tables[method] = table
         low, high = stability.interval(table)
         raw = np.array([value["formula_error"] for value in values], float)
         rows.append(
@@ -444,6 +445,11 @@ def summarise(
         courses[method] = [course(config, done, method, split) for split in range(config.splits)]
         results["settings"][method] = repr(SETTINGS[method][setting])
         results["methods"][method] = {**mean, "interval": [low, high], "errors": table}
+    results["above ridge"] = {
+        method: stability.interval(table, tables["ridge"])
+        for method, table in tables.items()
+        if "ridge" in tables and method != "ridge"
+    }
     for name in beside[0]:
         errors[name] = np.array([each[name] for each in beside])
         rows.append((name, f"{np.mean(errors[name]):.3f}", *["-"] * 9))
@@ -468,6 +474,10 @@ def summarise(
         ),
         rows,
     )
+    for method, (low, high) in results["above ridge"].items():
+        print(
+            f"{method}: mean error above that of the neuron with ridge, 95 %: {low:.3f}, {high:.3f}"
+        )
     print(f"results and figures: {run.path}")
 
 

@@ -8,7 +8,13 @@ import numpy as np
 
 from nsjax.neuronseek import judging
 from nsjax.neuronseek.elimination import eliminate, lower_rank, sparsify
-from nsjax.neuronseek.growth import grow, pursue, with_monomials
+from nsjax.neuronseek.growth import (
+    add_powers,
+    add_product,
+    grow,
+    pursue,
+    with_monomials,
+)
 from nsjax.neuronseek.log import Found, Log
 from nsjax.neuronseek.model import Model, empty, monomial_label
 from nsjax.neuronseek.workspace import Workspace
@@ -20,14 +26,19 @@ ROUNDS = 4
 FIRST = 24
 """Monomials that are tried before whole streams are; more only if those do not explain all."""
 FEW = 8
-"""Monomials that are the formula, if they are exact."""
+"""Monomials that are the formula, if they are exact, or better than chance with nothing beside them
+that is."""
 
 
 def search(space: Workspace, rng: np.random.Generator) -> Found:
-    """The better of two ways to grow: few monomials first, or whole streams first."""
+    """The better of two ways to grow: few monomials, or whole streams first."""
     sparse = _sparse(space, rng, FIRST)
-    if sparse is not None and len(sparse.model.monomials) <= FEW and _exact(space, sparse.model):
-        return _finish(space, sparse)
+    if sparse is not None and sparse.result != 2 and len(sparse.model.monomials) <= FEW:
+        if _exact(space, sparse.model):
+            return _finish(space, sparse)
+        constant = space.fit(empty(space.y.shape[1]))
+        if judging.better(space, constant, sparse.model) and _complete(space, sparse.model, rng):
+            return _finish(space, _chosen_again(space, sparse, rng))
     log = Log(space)
     log(empty(space.y.shape[1]), "began with a constant")
     model = space.fit(empty(space.y.shape[1]))
@@ -47,15 +58,34 @@ def search(space: Workspace, rng: np.random.Generator) -> Found:
         sparse = _sparse(space, rng)
     if sparse is None or _better(space, sparse, dense) is dense:
         return _finish(space, dense)
-    if space.judged and sparse.result != 0:
-        # The criterion needs no held-out samples: now they help to choose the monomials.
-        everything = replace(space, train=space.last, hold=np.zeros_like(space.hold))
-        again = _sparse(everything, rng)
-        space.evaluations = everything.evaluations
-        if again is not None:
-            # What held-out samples say is said of the model that has not seen them.
-            sparse = again._replace(judged=sparse.judged)
-    return _finish(space, sparse)
+    return _finish(space, sparse if sparse.result == 0 else _chosen_again(space, sparse, rng))
+
+
+def _complete(space: Workspace, model: Model, rng: np.random.Generator) -> bool:
+    """Whether no stream of powers and no product of projections is better than chance beside it."""
+    labels = space.labels.copy()
+    more = None
+    if "powers" in space.config.sources:
+        more = add_powers(space, model, _unrecorded)
+    if more is None and "products" in space.config.sources:
+        more = add_product(space, model, rng, _unrecorded)
+    space.labels = labels
+    return more is None
+
+
+def _unrecorded(model: Model, action: str) -> None:
+    """No record of what is only tried."""
+
+
+def _chosen_again(space: Workspace, sparse: Found, rng: np.random.Generator) -> Found:
+    """Monomials chosen from all samples: the criterion needs no held-out ones."""
+    if not space.judged:
+        return sparse
+    everything = replace(space, train=space.last, hold=np.zeros_like(space.hold))
+    again = _sparse(everything, rng)
+    space.evaluations = everything.evaluations
+    # What held-out samples say is said of the model that has not seen them.
+    return sparse if again is None else again._replace(judged=sparse.judged)
 
 
 def _sparse(space: Workspace, rng: np.random.Generator, most: int | None = None) -> Found | None:

@@ -100,19 +100,28 @@ def best_of(errors: Float[np.ndarray, " S"], held: Float[np.ndarray, " S"], k: i
 
 
 def interval(
-    errors: Float[np.ndarray, "splits starts"], *, level: float = 0.95, draws: int = 2000
+    errors: Float[np.ndarray, "splits starts"],
+    other: Float[np.ndarray, "splits starts"] | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean: splits are drawn anew, and in each its starts.
+    """Bootstrap interval of the mean error, or of how much higher it is than another method's.
 
-    Starts on one split share its samples, so they are no independent measurements.
+    Splits are drawn anew, the same for both methods, and in each its starts: starts on one split
+    share its samples, so they are no independent measurements.
     """
-    errors = np.asarray(errors, float)
     rng = np.random.default_rng(0)
-    splits, starts = errors.shape
+    splits = len(errors)
     rows = rng.integers(splits, size=(draws, splits))
-    columns = rng.integers(starts, size=(draws, splits, starts))
-    means = errors[rows[:, :, None], columns].mean(axis=(1, 2))
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+
+    def means(table: Any) -> np.ndarray:
+        table = np.asarray(table, float)
+        columns = rng.integers(table.shape[1], size=(draws, splits, table.shape[1]))
+        return table[rows[:, :, None], columns].mean(axis=(1, 2))
+
+    found = means(errors) if other is None else means(errors) - means(other)
+    low, high = np.quantile(found, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 
 

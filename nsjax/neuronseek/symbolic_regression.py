@@ -206,6 +206,9 @@ class _GPLearn:
             population_size=settings.population,
             parsimony_coefficient=settings.parsimony,
             function_set=settings.functions,
+            # Its default is the mean absolute error, with constants in (-1, 1).
+            metric="mse",
+            const_range=(-5.0, 5.0),
             random_state=seed,
             warm_start=True,
             low_memory=True,

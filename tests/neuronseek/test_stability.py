@@ -46,6 +46,10 @@ def test_the_interval_is_wider_where_splits_differ():
     assert high - low < 0.1
     apart = stability.interval(1 + 0.1 * starts + np.arange(5)[:, None])
     assert apart[1] - apart[0] > 1
+    # Between methods on the same splits, what the splits differ by cancels.
+    shifted = 0.2 + 0.1 * rng.normal(size=(5, 200)) + np.arange(5)[:, None]
+    low, high = stability.interval(shifted, 0.1 * starts + np.arange(5)[:, None])
+    assert 0.18 < low < 0.2 < high < 0.22
 
 
 def test_a_course_takes_what_was_last():
