@@ -45,7 +45,7 @@ def put(array, value):
         ({"loss": "hinge"}, "loss must be one of"),
         ({"key": 0}, "key must be a PRNG key"),
         ({"key": jax.random.split(KEY, (2, 2))}, "key must be a PRNG key"),
-        ({"config": "fast"}, "config must be a Config or a Training, got str"),
+        ({"config": "fast"}, "config must be a Config, a Ridge or a Training, got str"),
         ({"inputs": ("a", "b")}, "inputs must have 3 names"),
         ({"inputs": ("a", "b", "c d")}, "inputs must be names"),
         ({"targets": ("y", "z")}, "targets must have 1 names"),
