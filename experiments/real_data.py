@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 
-from nsjax import data, neuronseek, plots, runs
+from nsjax import data, neuronseek, plots, pursuit, runs
 from nsjax.networks import cp
 from nsjax.neuronseek import stability, symbolic_regression
 from nsjax.neuronseek.symbolic_regression import GPLearn, Operon
@@ -268,7 +269,8 @@ def leaders(held: np.ndarray) -> np.ndarray:
 
 def relative(predicted: np.ndarray, targets: np.ndarray) -> float:
     """Mean squared error over the variance of the targets."""
-    return float(np.mean((predicted - targets) ** 2) / np.mean(np.var(targets, axis=0)))
+    found = pursuit.prediction_error("square", jnp.asarray(predicted), jnp.asarray(targets))
+    return float(found)
 
 
 def references(samples: Samples) -> dict[str, float]:

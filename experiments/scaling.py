@@ -60,6 +60,8 @@ PRESETS = {
         preset="full", dimensions=(10, 30, 100, 300, 1000, 3000, 10_000), samples=10_000
     ),
 }
+LONG = 200.0
+"""CPU-seconds from which on a search is not repeated to know its time without compilation."""
 WITHIN = 0.05
 """Relative distance of coefficients up to which a formula is the true one."""
 
@@ -105,10 +107,6 @@ def search(config: Config, point: Point) -> dict[str, Any]:
         "data": before,
         "message": found.message,
     }
-
-
-LONG = 200.0
-"""CPU-seconds from which on a search is not repeated to know its time without compilation."""
 
 
 def peak() -> float:

@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
 def test_results_and_figures_are_there(finished):
     _, folder = finished
     found = json.loads((folder / "results.json").read_text())
-    methods = found.get("values", found)["methods"]
+    methods = found["values"]["methods"]
     assert set(methods) == {"ridge", "paper", "gplearn"}
     for values in methods.values():
         low, high = values["interval"]
@@ -43,7 +43,7 @@ def test_results_and_figures_are_there(finished):
         "errors.png",
         "diversity.png",
     }
-    assert found.get("values", found)["references"][0]["linear"] < 1
+    assert found["values"]["references"][0]["linear"] < 1
     cells = {path.stem for path in (folder / "cells").glob("*.json")}
     assert {"tuning-ridge-1-start0", "ridge-split0-start1", "gplearn-split0-start0"} <= cells
     # Genetic programming had what the neuron with ridge took.

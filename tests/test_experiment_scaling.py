@@ -12,7 +12,7 @@ def test_a_small_sweep(tmp_path):
     )
     folder = scaling.main(config)
     found = json.loads((folder / "results.json").read_text())
-    found = found.get("values", found)
+    found = found["values"]
     assert found["sparse"]["found"] == [1]
     cells = [json.loads(path.read_text())["values"] for path in (folder / "cells").glob("*.json")]
     assert len(cells) == 1

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nsjax import _check
+from nsjax import _check, _json
 
 MOST = 1_000_000
 """Most columns that are read from a text."""
@@ -36,18 +36,11 @@ class Scaler(NamedTuple):
         >>> Scaler.fit([[0.0], [2.0]], [[5.0], [9.0]]).y_scale.tolist()
         [2.0]
         """
-        parts = []
+        parts: list[Any] = []
         for name, table in (("x", x), ("y", y)):
             # In double precision, whatever JAX's default is: means of large numbers are wanted.
             _check.matrix(name, table)
-            table = np.asarray(table, float)
-            mean, scale = table.mean(axis=0), table.std(axis=0)
-            constant = np.flatnonzero(scale <= 1e-14 * np.max(np.abs(table), axis=0))
-            if constant.size:
-                raise ValueError(
-                    f"{name} must vary over its rows, got constant columns {constant.tolist()}"
-                )
-            parts += [mean, scale]
+            parts += mean_and_scale(name, np.asarray(table, float))
         return cls(*parts)
 
     def inputs(self, x: Any) -> np.ndarray:
@@ -103,30 +96,41 @@ class Scaler(NamedTuple):
         return json.dumps({name: part.tolist() for name, part in self._asdict().items()})
 
     @classmethod
-    def from_json(cls, text: str) -> Scaler:
+    def from_json(cls, text: str | bytes) -> Scaler:
         """The inverse of `to_json`. Nothing in the text is executed.
 
         Raises:
+            TypeError: for what is neither str nor bytes.
             ValueError: if it is no such text, or its numbers are not finite or no scales.
         """
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"text must be a scaler as JSON: {error}") from error
-        if not isinstance(found, dict) or set(found) != set(cls._fields):
-            raise ValueError(f"text must be JSON with the entries {', '.join(cls._fields)}")
+        return cls.from_value(_json.parsed(text))
+
+    @classmethod
+    def from_value(cls, value: Any) -> Scaler:
+        """The same from JSON that has been parsed."""
+        whole = _json.fields("scaler", value, cls._fields)
         parts = {}
-        for name, values in found.items():
-            numbers = isinstance(values, list) and 0 < len(values) <= MOST
-            if not numbers or not all(type(v) in (int, float) for v in values):
-                raise ValueError(f"{name} must be a list of numbers")
-            # An integer of JSON may be too large for a float.
-            parts[name] = np.array([v if abs(v) < 1e300 else np.inf for v in values], float)
-            if not np.all(np.isfinite(parts[name])):
-                raise ValueError(f"{name} must hold finite numbers")
-        scaler = cls(**parts)
+        for name, numbers in whole.items():
+            size = len(_json.items(name, numbers))
+            parts[name] = _json.vector(name, numbers, _check.limited(f"size of {name}", size, MOST))
         for kind in ("x", "y"):
             mean, scale = parts[f"{kind}_mean"], parts[f"{kind}_scale"]
             if mean.shape != scale.shape or np.any(scale <= 0):
                 raise ValueError(f"{kind}_scale must be positive, one for each entry of the mean")
-        return scaler
+        return cls(**parts)
+
+
+def mean_and_scale(name: str, table: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation of every column of `(n, k)`, a NumPy or JAX array: `(k,)` each.
+
+    Raises:
+        ValueError: if a column does not vary beyond rounding.
+    """
+    rounding = max(8 * float(np.finfo(table.dtype).eps), 1e-14) * abs(table).max(axis=0)
+    scale = table.std(axis=0)
+    constant = np.flatnonzero(np.asarray(scale <= rounding))
+    if constant.size:
+        raise ValueError(
+            f"{name} must vary over its rows, got constant columns {constant.tolist()}"
+        )
+    return table.mean(axis=0), scale

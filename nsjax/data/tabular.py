@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
+from nsjax.data.scaling import mean_and_scale
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
@@ -35,15 +36,8 @@ def standardised(name: str, table: Any) -> Float[Array, "n k"]:
     [[-1.0, 1.0], [1.0, -1.0]]
     """
     table = _check.matrix(name, table)
-    centred = table - jnp.mean(table, axis=0)
-    spread = jnp.std(table, axis=0)
-    rounding = 8 * float(jnp.finfo(table.dtype).eps) * jnp.max(jnp.abs(table), axis=0)
-    constant = np.flatnonzero(np.asarray(spread <= rounding))
-    if constant.size:
-        raise ValueError(
-            f"{name} must vary over its rows, got constant columns {constant.tolist()}"
-        )
-    return centred / spread
+    mean, scale = mean_and_scale(name, table)
+    return (table - mean) / scale
 
 
 def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:

@@ -32,16 +32,16 @@ that is."""
 
 def search(space: Workspace, rng: np.random.Generator) -> Found:
     """The better of two ways to grow: few monomials, or whole streams first."""
+    constant = space.fit(empty(space.y.shape[1]))
     sparse = _sparse(space, rng, FIRST)
     if sparse is not None and sparse.result != 2 and len(sparse.model.monomials) <= FEW:
         if _exact(space, sparse.model):
             return _finish(space, sparse)
-        constant = space.fit(empty(space.y.shape[1]))
         if judging.better(space, constant, sparse.model) and _complete(space, sparse.model, rng):
             return _finish(space, _chosen_again(space, sparse, rng))
     log = Log(space)
-    log(empty(space.y.shape[1]), "began with a constant")
-    model = space.fit(empty(space.y.shape[1]))
+    log(constant, "began with a constant")
+    model = constant
     for _ in range(ROUNDS):
         grown = grow(space, model, rng, log)
         if grown is model:

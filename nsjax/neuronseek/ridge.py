@@ -87,7 +87,6 @@ def search(space: Workspace, config: Ridge, rng: np.random.Generator) -> Found:
     log = Log(space)
     start = _start(space, config, rng)
     log(empty(space.y.shape[1]), "began with a constant")
-    judge = space.hold if space.judged else space.train
     best, least, chosen = start, np.inf, config.penalties[0]
     for penalty in config.penalties:
         model, waited, steps = start, 0, 0
@@ -96,7 +95,7 @@ def search(space: Workspace, config: Ridge, rng: np.random.Generator) -> Found:
             model = space.fit(model, steps=config.stride, tol=1e-4, penalty=penalty)
             steps += space.evaluations - before
             log(model, f"{steps} steps with ridge {penalty:g}")
-            loss = float(np.mean(space.losses(model, judge)))
+            loss = log.validation[-1] if space.judged else log.train[-1]
             waited = 0 if loss < least else waited + 1
             if loss < least:
                 best, least, chosen = model, loss, penalty

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +104,7 @@ class ScaledFormula:
         whole = _json.fields("scaled formula", _json.parsed(text), keys)
         _json.of_format(whole, FORMAT, VERSION)
         formula = Formula(*schema.read_value(whole["formula"]))
-        return cls(formula, Scaler.from_json(json.dumps(whole["scaler"])))
+        return cls(formula, Scaler.from_value(whole["scaler"]))
 
 
 def _unused(letter: str, taken: tuple[str, ...]) -> str:

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
+from nsjax.pursuit.problem import prediction_error
 
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.])-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
@@ -149,9 +151,9 @@ def evolve(
 def _error(predict: Any, pair: tuple[Any, Any] | None, bounds: tuple[float, float]) -> float:
     if pair is None:
         return float("nan")
-    x, y = np.asarray(pair[0], float), np.asarray(pair[1], float).reshape(-1)
+    x, y = np.asarray(pair[0], float), np.asarray(pair[1], float).reshape(-1, 1)
     h = np.clip(np.nan_to_num(predict(x), nan=0.0), *bounds)
-    return float(np.mean((h - y) ** 2) / np.var(y))
+    return float(prediction_error("square", jnp.asarray(h[:, None]), jnp.asarray(y)))
 
 
 def _installed(package: str) -> Any:

@@ -16,6 +16,7 @@ from nsjax.neuronseek import fitting
 from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.large import minimise
 from nsjax.neuronseek.model import Model, design, outputs, pool, unpool
+from nsjax.neuronseek.units import input_sizes
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error
 
@@ -98,14 +99,14 @@ class Workspace:
         """Mean squared error over the targets' variance, or share of wrong classes, held out."""
         if not self.judged:
             return float("nan")
-        h, y = self.outputs(model, self.hold), self.y[self.hold]
-        return float(prediction_error(self.loss, jnp.asarray(h), jnp.asarray(y)))
+        return self._error(model, self.x[self.hold], self.y[self.hold])
 
     def fresh_error(self, model: Model) -> float:
         """The same on the fresh samples."""
-        if self.fresh is None:
-            return float("nan")
-        h, y = outputs(model, self.fresh[0]), self.fresh[1]
+        return float("nan") if self.fresh is None else self._error(model, *self.fresh)
+
+    def _error(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
+        h = outputs(model, x)
         return float(prediction_error(self.loss, jnp.asarray(h), jnp.asarray(y)))
 
     def residual(self, model: Model) -> np.ndarray:
@@ -135,7 +136,7 @@ class Workspace:
         size = fitting.flat(weights).size
         scale = np.ones((len(used), 1), self.x.dtype)
         if penalty is not None:
-            scale[:, 0] = _sizes(samples.columns[rows])
+            scale[:, 0] = input_sizes(samples.columns[rows])
             samples = samples._replace(columns=samples.columns / scale[:, 0])
             weights = weights._replace(columns=weights.columns * scale)
         else:
@@ -228,12 +229,6 @@ def sample_losses(h: np.ndarray, y: np.ndarray, loss: str = "square") -> np.ndar
         return np.sum(np.logaddexp(0, -y * h), axis=1)
     top = np.max(h, axis=1, keepdims=True)
     return -np.sum(y * (h - top - np.log(np.sum(np.exp(h - top), axis=1, keepdims=True))), axis=1)
-
-
-def _sizes(columns: np.ndarray) -> np.ndarray:
-    """Root mean squares of columns, as powers of two, so that dividing by them rounds nothing."""
-    sizes = np.sqrt(np.mean(columns**2, axis=0))
-    return np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1)))).astype(columns.dtype)
 
 
 def bucket(size: int) -> int:

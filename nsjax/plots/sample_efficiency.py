@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, plain_ticks
 
 _ERROR = "test error (MSE / variance)"
 SMALL = ", small init"
@@ -69,9 +68,7 @@ def plot_error_bands(
     else:
         panel.set_yscale("symlog", linthresh=linear_below)
         panel.set_ylim(bottom=-0.1 * linear_below)
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(panel.xaxis)
     panel.set_xlabel(label)
     panel.set_ylabel(quantity)
     if ax is None and panel.get_legend_handles_labels()[0]:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
-from nsjax.plots.style import CATEGORIES, axes, grid
+from nsjax.plots.style import CATEGORIES, axes, grid, plain_ticks
 
 
 def plot_error_boxes(
@@ -49,16 +48,9 @@ def plot_error_boxes(
     panel.set_yticks(places, names)
     panel.grid(axis="y", visible=False)
     panel.set_xscale("log")
-    _plain(panel.xaxis)
+    plain_ticks(panel.xaxis)
     panel.set_xlabel(quantity)
     return figure
-
-
-def _plain(axis: Axis) -> None:
-    """Labels 0.1, 0.2, 0.5 in place of powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seconds") -> Figure:
@@ -100,7 +92,7 @@ def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seco
             # variances an error says no more.
             low, high = panel.get_ylim()
             panel.set_ylim(max(low, 1e-3), min(high, 5.0))
-            _plain(panel.yaxis)
+            plain_ticks(panel.yaxis)
     handles, names = panels.reshape(-1)[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     return figure

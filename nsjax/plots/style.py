@@ -7,8 +7,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 RC: dict[Any, Any] = {
     "font.size": 9,
@@ -60,6 +62,13 @@ def grid(rows: int, columns: int, *, panel: tuple[float, float] = (2.5, 2.1)) ->
         return plt.subplots(
             rows, columns, figsize=(panel[0] * columns, panel[1] * rows), squeeze=False
         )
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Ticks 0.1, 0.2, 0.5, 1, ... of a log axis, in place of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def ordered_colors(count: int) -> list[Any]:

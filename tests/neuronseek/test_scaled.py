@@ -80,7 +80,7 @@ def test_a_round_trip_keeps_every_bit(scaled):
         ),
         (lambda whole: whole.update(version=2), "version must be 1, got 2"),
         (lambda whole: whole.update(formula=[]), "formula must be an object"),
-        (lambda whole: whole.update(scaler="x"), "text must be JSON with the entries"),
+        (lambda whole: whole.update(scaler="x"), "scaler must be an object"),
         (lambda whole: whole["formula"].update(bias=[]), "bias must have 1 entries"),
         (lambda whole: whole["scaler"].update(x_scale=[1.0, 0.0]), "x_scale must be positive"),
         (
