@@ -36,7 +36,7 @@ class Ridge:
         TypeError, ValueError: on making one with a bad setting, which is named.
 
     >>> Ridge(rank=2, bases=("sine",)).terms
-    9
+    10
     """
 
     powers: tuple[int, ...] = (1, 2, 3, 4, 5)
