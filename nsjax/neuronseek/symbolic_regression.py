@@ -7,7 +7,6 @@ of it is a fault of the program. The engines here have none of it.
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Callable
@@ -18,9 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
+from nsjax.neuronseek import expressions
 from nsjax.pursuit.problem import prediction_error
-
-_NUMBER = re.compile(r"(?<![A-Za-z_\d.])-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Steps(NamedTuple):
 
     Attributes:
         seconds: CPU-seconds so far, `(m,)`.
-        structures: what it looked like, numbers left out, m of them.
+        structures: what it looked like, by `expressions.structure`, m of them.
         train, held, test: mean squared errors over the variance of the targets there; NaN
             without such samples, `(m,)`.
     """
@@ -131,7 +129,7 @@ def evolve(
         engine.advance()
         predict, text, nodes = engine.best()
         spent.append(time.process_time() - begun)
-        structures.append(_NUMBER.sub("c", text))
+        structures.append(expressions.structure(text))
         errors.append([_error(predict, pair, bounds) for pair in pairs])
         score = errors[-1][0] if validation is None else errors[-1][1]
         if best is None or validation is None or score < best[0]:

@@ -43,11 +43,6 @@ def test_a_small_expression_is_found(settings):
     assert "X" in found.text
 
 
-def test_structures_forget_numbers():
-    engine = symbolic_regression._NUMBER
-    assert engine.sub("c", "((-1.5) * X12) + mul(X1, 2e-05)") == "((c) * X12) + mul(X1, c)"
-
-
 def test_predictions_are_cut_off():
     x, y = samples(0)
     found = evolve(0, x, y, GPLearn(population=50), seconds=0.01, bounds=(-0.5, 0.5))
