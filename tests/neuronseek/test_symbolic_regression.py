@@ -3,7 +3,6 @@ import sys
 import numpy as np
 import pytest
 
-from nsjax.neuronseek import symbolic_regression
 from nsjax.neuronseek.symbolic_regression import GPLearn, Operon, evolve
 
 ENGINES = [
