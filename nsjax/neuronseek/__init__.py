@@ -2,6 +2,7 @@
 
 from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.formula import Formula
+from nsjax.neuronseek.layers import LayerTerms, TaskConv, TaskDense
 from nsjax.neuronseek.parts import Structure
 from nsjax.neuronseek.results import MESSAGES, History, Search
 from nsjax.neuronseek.ridge import Ridge
@@ -15,10 +16,13 @@ __all__ = [
     "Config",
     "Formula",
     "History",
+    "LayerTerms",
     "Ridge",
     "ScaledFormula",
     "Search",
     "Structure",
+    "TaskConv",
+    "TaskDense",
     "Training",
     "over_seeds",
     "search",

@@ -26,8 +26,8 @@ from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error
 
 Pair = tuple[Any, Any]
-JUDGED = 10
-"""Held-out samples from which on candidates are judged on them."""
+JUDGED = 8
+"""Fewest held-out samples that candidates are judged on, and fewest that are fitted beside them."""
 
 
 def search(
@@ -139,10 +139,11 @@ def _by_fits(
         x, y = np.concatenate([x, held[0]]), np.concatenate([y, held[1]])
         hold = np.arange(len(x)) >= n
     else:
-        count = round(config.holdout * n)
+        count = max(round(config.holdout * n), JUDGED)
         chosen = np.isin(np.arange(n), rng.permutation(n)[:count])
+        enough = n - count >= max(JUDGED, x.shape[1] + 1)
         # Where few targets differ from the others, all of those may be among the chosen.
-        if count >= JUDGED and n - count > x.shape[1] and np.any(np.ptp(y[~chosen], axis=0) > 0):
+        if enough and np.any(np.ptp(y[~chosen], axis=0) > 0):
             hold = chosen
     units = Units.of(x[~hold], y[~hold], loss)
     # A share of the samples given comes back for the last fit; validation data do not.

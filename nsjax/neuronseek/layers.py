@@ -1,0 +1,360 @@
+"""Layers of task-driven neurons: flax modules whose neurons have the terms of a formula.
+
+A layer of such neurons is a plain layer of more features: powers of the inputs, products of
+projections and functions of projections, `phi(x)`. All terms together are one matrix product or one
+convolution of `phi(x)`, whose kernel has a block for every term.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from nsjax import _check
+from nsjax.networks.bases import basis
+from nsjax.neuronseek.formula import Formula
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+HIGHER = 1e-3
+"""Standard deviation of the first kernels of all terms but the linear one."""
+
+
+@dataclass(frozen=True)
+class LayerTerms:
+    """Which terms the neurons of a layer have: frozen and hashable.
+
+    Attributes:
+        powers: pairs `(k, c_k)` of orders of elementwise powers `c_k W_k x^k`.
+        interactions: triples `(n, R, c)` of orders n >= 2 of products of n projections, how many of
+            them the neurons of the layer share, and their coefficient.
+        bases: triples `(name, R, c)` of registered functions of R projections.
+
+    Raises:
+        TypeError, ValueError: for bad orders, ranks, coefficients and names, and for no term.
+
+    >>> LayerTerms(powers=((1, 1.0), (2, 0.5))).count
+    2
+    """
+
+    powers: tuple[tuple[int, float], ...] = ((1, 1.0),)
+    interactions: tuple[tuple[int, int, float], ...] = ()
+    bases: tuple[tuple[str, int, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        powers = [
+            (_check.positive_integer("orders in powers", k), _coefficient(c))
+            for k, c in _tuples("powers", self.powers, 2)
+        ]
+        interactions = [
+            (
+                _check.positive_integer("orders in interactions", n),
+                _check.positive_integer("ranks in interactions", r),
+                _coefficient(c),
+            )
+            for n, r, c in _tuples("interactions", self.interactions, 3)
+        ]
+        bases = [
+            (basis(name).name, _check.positive_integer("ranks in bases", r), _coefficient(c))
+            for name, r, c in _tuples("bases", self.bases, 3)
+        ]
+        if any(n < 2 for n, _, _ in interactions):
+            raise ValueError(f"interactions must have orders >= 2, got {self.interactions}")
+        for name, found in (("powers", powers), ("interactions", interactions), ("bases", bases)):
+            if len({each[0] for each in found}) < len(found):
+                raise ValueError(f"{name} must not repeat a term, got {getattr(self, name)}")
+            object.__setattr__(self, name, tuple(sorted(found)))
+        if not self.count:
+            raise ValueError("a layer must have powers, interactions or bases, got none")
+
+    @classmethod
+    def of(cls, formula: Formula, *, least: float = 0.0) -> LayerTerms:
+        """The terms of a formula, for layers with any numbers of inputs and features.
+
+        Coefficients are the norms of the formula's weights for each power, and of its coefficients
+        for each order of products and each function, over the largest of them: kernels are new, and
+        what is left of a formula is how its terms compare. A formula in standardised units says
+        most. Ranks are those of the formula.
+
+        Args:
+            formula: such as that of a `Search`.
+            least: terms whose coefficient is below are left out.
+
+        Raises:
+            ValueError: for a formula without terms.
+        """
+        least = _check.non_negative("least", least)
+        neuron = formula.neuron
+        size = {
+            **{("power", k): np.linalg.norm(w) for k, w in neuron.powers.items()},
+            **{
+                ("product", n): np.linalg.norm(_scaled_coefficients(t))
+                for n, t in neuron.interactions.items()
+            },
+            **{("basis", g): np.linalg.norm(t.coefficients) for g, t in neuron.bases.items()},
+        }
+        largest = max(size.values(), default=0.0)
+        if not largest > 0:
+            raise ValueError(f"formula must have terms, got {formula}")
+        shares = {place: float(each / largest) for place, each in size.items()}
+
+        def kept(kind: str, streams: dict[Any, Any]) -> list[Any]:
+            return [k for k in streams if shares[kind, k] > 0 and shares[kind, k] >= least]
+
+        return cls(
+            tuple((k, shares["power", k]) for k in kept("power", neuron.powers)),
+            tuple(
+                (n, neuron.interactions[n].factors.shape[1], shares["product", n])
+                for n in kept("product", neuron.interactions)
+            ),
+            tuple(
+                (g, neuron.bases[g].factors.shape[1], shares["basis", g])
+                for g in kept("basis", neuron.bases)
+            ),
+        )
+
+    @property
+    def count(self) -> int:
+        """Number of terms, each with a kernel of its own."""
+        return len(self.powers) + len(self.interactions) + len(self.bases)
+
+    @property
+    def coefficients(self) -> tuple[float, ...]:
+        """Coefficients of all terms, powers first."""
+        return tuple(each[-1] for each in (*self.powers, *self.interactions, *self.bases))
+
+    def widths(self, inputs: int) -> tuple[int, ...]:
+        """Numbers of features of all terms, powers first, for d inputs."""
+        return (
+            *(inputs for _ in self.powers),
+            *(r for _, r, _ in self.interactions),
+            *(r for _, r, _ in self.bases),
+        )
+
+
+class Features(nn.Module):
+    """`phi(x)`: what every term makes of the inputs, side by side along the last axis.
+
+    Attributes:
+        terms: which terms.
+        trainable: whether coefficients are parameters; else they stay as the terms say.
+        limit: root mean square of a sample's inputs, over the last axis, up to which terms are what
+            they say. Beyond it their growth is linear: `x^k` becomes `s^(1-k) x^k` with `s` the
+            root mean square over the limit, products likewise. None for no limit.
+        normalise: whether the features of each term are divided by their root mean square.
+        dtype: of the computation; that of inputs and parameters by default.
+        param_dtype: of the parameters.
+    """
+
+    terms: LayerTerms
+    trainable: bool = False
+    limit: float | None = 2.0
+    normalise: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... m"]:
+        """Features `(..., m)` of inputs `(..., d)`."""
+        d, terms = x.shape[-1], self.terms
+        projections = nn.initializers.normal(1 / math.sqrt(d))
+        factors = [
+            self.param(f"factors_{name}", projections, (order, d, rank), self.param_dtype)
+            for name, order, rank in (
+                *((f"{n}", n, rank) for n, rank, _ in terms.interactions),
+                *((name, 1, rank) for name, rank, _ in terms.bases),
+            )
+        ]
+        start = jnp.asarray(terms.coefficients, self.param_dtype)
+        coefficients = self.param("coefficients", lambda _: start) if self.trainable else start
+        x, coefficients, *factors = nn.dtypes.promote_dtype(
+            x, coefficients, *factors, dtype=self.dtype
+        )
+        size = _excess(x, self.limit)
+        inner = x if size is None else x / size
+        back = 1 if size is None else size
+        found = [x if k == 1 else back * jax.lax.integer_pow(inner, k) for k, _ in terms.powers]
+        for (n, _, _), each in zip(terms.interactions, factors, strict=False):
+            product = inner @ each[0]
+            for m in range(1, n):
+                product = product * (inner @ each[m])
+            found.append(back * product)
+        for (name, _, _), each in zip(terms.bases, factors[len(terms.interactions) :], strict=True):
+            found.append(basis(name).function(inner @ each[0]))
+        if self.normalise:
+            found = [each / _root_mean_square(each) for each in found]
+        if self.trainable or set(terms.coefficients) != {1.0}:
+            found = [each * c for each, c in zip(found, coefficients, strict=True)]
+        return found[0] if len(found) == 1 else jnp.concatenate(found, axis=-1)
+
+
+class TaskDense(nn.Module):
+    """A dense layer of neurons `sum_k c_k W_k x^k + sum_n c_n V_n prod_m (U_nm x) + b`.
+
+    Functions g add `c_g V_g g(U_g x)`. Like `flax.linen.Dense`, which it is for the terms of a
+    linear formula.
+
+    Attributes:
+        features: number of neurons.
+        terms: which terms they have, such as `LayerTerms.of(formula)`.
+        use_bias: whether b is added.
+        trainable: whether coefficients are trained; else they are fixed.
+        limit: see `Features`.
+        normalise: see `Features`.
+        dtype, param_dtype, precision: as in flax.
+        kernel_init, bias_init: in place of the initialisation below.
+
+    Kernels of linear terms start as `N(0, 1 / (32 k n))`, with k the number of terms and n the
+    fan-in of one; kernels of all others with a standard deviation of 0.001.
+
+    Source: NeuronSeek (arXiv 2506.15715), second stage.
+
+    >>> layer = TaskDense(4, LayerTerms(powers=((1, 1.0), (2, 1.0)), interactions=((2, 3, 1.0),)))
+    >>> params = layer.init(jax.random.key(0), jnp.ones((1, 5)))["params"]
+    >>> params["linear"]["kernel"].shape, params["phi"]["factors_2"].shape
+    ((13, 4), (2, 5, 3))
+    """
+
+    features: int
+    terms: LayerTerms
+    use_bias: bool = True
+    trainable: bool = False
+    limit: float | None = 2.0
+    normalise: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Any = None
+    bias_init: Any = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... features"]:
+        """Outputs `(..., features)` of inputs `(..., d)`."""
+        return nn.Dense(
+            self.features,
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            precision=self.precision,
+            kernel_init=self.kernel_init or kernel_init(self.terms, x.shape[-1]),
+            bias_init=self.bias_init,
+            name="linear",
+        )(_features(self, x))
+
+
+class TaskConv(nn.Module):
+    """A convolution of task-driven neurons: powers of the channels, a kernel for every term.
+
+    Products are of 1x1 convolutions, functions of such ones. Like `flax.linen.Conv`, which it is
+    for the terms of a linear formula.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size, strides, padding, kernel_dilation: as in `flax.linen.Conv`.
+        terms, use_bias, trainable, limit, normalise, dtype, param_dtype, precision, kernel_init,
+            bias_init: as in `TaskDense`; the root mean square is over the channels of a pixel.
+
+    Source: NeuronSeek (arXiv 2506.15715), second stage.
+
+    >>> layer = TaskConv(8, (3, 3), LayerTerms(powers=((1, 1.0), (3, 1.0))), strides=2)
+    >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((1, 8, 8, 3)))[0].shape
+    (1, 4, 4, 8)
+    """
+
+    features: int
+    kernel_size: int | Sequence[int]
+    terms: LayerTerms
+    strides: int | Sequence[int] | None = 1
+    padding: Any = "SAME"
+    kernel_dilation: int | Sequence[int] | None = 1
+    use_bias: bool = True
+    trainable: bool = False
+    limit: float | None = 2.0
+    normalise: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Any = None
+    bias_init: Any = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... h w d"]) -> Float[Array, "... h2 w2 features"]:
+        """Outputs of images `(..., height, width, channels)`."""
+        return nn.Conv(
+            self.features,
+            self.kernel_size,
+            strides=self.strides,
+            padding=self.padding,
+            kernel_dilation=self.kernel_dilation,
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            precision=self.precision,
+            kernel_init=self.kernel_init or kernel_init(self.terms, x.shape[-1]),
+            bias_init=self.bias_init,
+            name="linear",
+        )(_features(self, x))
+
+
+def kernel_init(terms: LayerTerms, inputs: int) -> Any:
+    """Initialisation of kernels `(..., m, features)` of the features of d inputs.
+
+    The block of the linear term has the standard deviation `sqrt(1 / (32 k n))`, with k the number
+    of terms and n its fan-in; the others `HIGHER`. The paper leaves k and n undefined.
+    """
+
+    def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        fan_in = inputs * math.prod(shape[:-2])
+        linear = math.sqrt(1 / (32 * terms.count * fan_in))
+        orders = [k for k, _ in terms.powers] + [0] * (terms.count - len(terms.powers))
+        sizes = [linear if order == 1 else HIGHER for order in orders]
+        scale = np.repeat(sizes, terms.widths(inputs))
+        return jax.random.normal(key, shape, dtype) * jnp.asarray(scale[:, None], dtype)
+
+    return init
+
+
+def _features(layer: Any, x: jax.Array) -> jax.Array:
+    names = ("terms", "trainable", "limit", "normalise", "dtype", "param_dtype")
+    return Features(**{name: getattr(layer, name) for name in names}, name="phi")(x)
+
+
+def _excess(x: jax.Array, limit: float | None) -> jax.Array | None:
+    """How far a sample's root mean square is above the limit, at least 1."""
+    return None if limit is None else jnp.maximum(1, _root_mean_square(x) / limit)
+
+
+def _root_mean_square(x: jax.Array) -> jax.Array:
+    # The least number keeps the root's derivative finite at zero.
+    tiny = jnp.finfo(x.dtype).tiny
+    return jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + tiny)
+
+
+def _scaled_coefficients(terms: Any) -> np.ndarray:
+    return terms.coefficients * np.prod(np.linalg.norm(terms.factors, axis=-1), axis=0)
+
+
+def _coefficient(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"coefficients must be finite numbers, got {value!r}")
+    return float(value)
+
+
+def _tuples(name: str, value: Any, length: int) -> list[tuple]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError(f"{name} must be a tuple of tuples, got {value!r}")
+    found = []
+    for each in value:
+        if not isinstance(each, Sequence) or isinstance(each, str) or len(each) != length:
+            raise ValueError(f"{name} must have tuples of {length}, got {each!r}")
+        found.append(tuple(each))
+    return found
