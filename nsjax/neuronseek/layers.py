@@ -122,6 +122,14 @@ class LayerTerms:
             ),
         )
 
+    def equal(self) -> LayerTerms:
+        """The same terms with coefficients 1."""
+        return LayerTerms(
+            tuple((k, 1.0) for k, _ in self.powers),
+            tuple((n, r, 1.0) for n, r, _ in self.interactions),
+            tuple((name, r, 1.0) for name, r, _ in self.bases),
+        )
+
     @property
     def count(self) -> int:
         """Number of terms, each with a kernel of its own."""

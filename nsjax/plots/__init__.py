@@ -30,6 +30,7 @@ from nsjax.plots.kkt import (
     plot_shares,
 )
 from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
+from nsjax.plots.networks import plot_learning_curves
 from nsjax.plots.neuronseek import (
     plot_confusion,
     plot_exactness,
@@ -80,6 +81,7 @@ __all__ = [
     "plot_kkt_path",
     "plot_kkt_points",
     "plot_landscape",
+    "plot_learning_curves",
     "plot_length_bounds",
     "plot_lojasiewicz",
     "plot_ncf",

@@ -1,0 +1,358 @@
+"""Networks of task-driven neurons on tables, beside plain ones and boosted trees.
+
+For every data set and split a formula is searched for on the training rows, and a dense network is
+built whose neurons have its terms (NeuronSeek, arXiv 2506.15715, second stage). Beside it stand a
+plain network of as many parameters, one of twice as many, and boosted trees. All have the same
+splits and as many settings to choose from by held-out error; all networks of a kind, splits times
+settings, are trained together.
+
+Data: regression and classification sets that come with scikit-learn; `airfoil` and `california`
+are read from `--data-dir`, or fetched. A rerun with the same settings goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+
+from nsjax import data, neuronseek, plots, pursuit, runs
+from nsjax.data.tables import FILES
+from nsjax.neuronseek import architectures, ensembles, stability
+from nsjax.neuronseek.layers import LayerTerms
+
+SETS = (*data.BUNDLED, *data.CLASSES, *FILES)
+KINDS = ("task-driven", "plain", "plain, twice as many", "boosted trees")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the comparison of networks."""
+
+    preset: Literal["quick", "full"] = "quick"
+    """Which set of defaults the other settings start from."""
+    data: tuple[str, ...] = ("diabetes", "wine")
+    """Names of data sets: diabetes, linnerud, breast_cancer, digits, iris, wine, airfoil,
+    california."""
+    data_dir: Path | None = field(default=None, compare=False)
+    """Folder with the files of airfoil and california; None fetches them."""
+    search: Literal["ridge", "pursuit"] = "ridge"
+    """How the formula of a regression is searched for; that of classes is by pursuit."""
+    least: float = 0.02
+    """Terms whose coefficient is below this share of the largest are left out of the layers."""
+    depth: int | None = None
+    """How many of the hidden layers are task-driven; None for all."""
+    hidden: tuple[int, ...] = (32, 32)
+    """Widths of the task-driven network's hidden layers."""
+    activation: str = "gelu"
+    """relu, gelu, silu, tanh, golu or cauchy."""
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    """Learning rates that are tried, of networks."""
+    decays: tuple[float, ...] = (0.0, 0.1)
+    """Weight decays that are tried with each."""
+    epochs: int = 200
+    """Most epochs."""
+    batch: int = 64
+    """Samples of a minibatch."""
+    splits: int = 3
+    """Splits into rows to train on (64 %), to judge (16 %) and to test on (20 %)."""
+    rows: int = 4000
+    """Most rows of a data set; of a larger one so many are drawn."""
+    seed: int = 0
+    """First seed."""
+    root: Path = field(default=Path("runs"), compare=False)
+    """Where run folders go."""
+
+
+PRESETS = {
+    "quick": Config(),
+    "full": Config(
+        preset="full",
+        data=("diabetes", "linnerud", "iris", "wine", "breast_cancer", "digits"),
+        splits=5,
+        epochs=500,
+    ),
+}
+
+
+class Split(NamedTuple):
+    """Standardised rows of one split."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    held: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+class Task(NamedTuple):
+    """A data set."""
+
+    x: np.ndarray
+    y: np.ndarray
+    loss: str
+
+
+def read(config: Config, name: str) -> Task:
+    """A data set: for classes one-hot rows, or labels -1 and 1."""
+    if name not in data.CLASSES:
+        table = data.load(name, config.data_dir)
+        return Task(table.x, table.y, "square")
+    x, y = map(np.asarray, data.bundled(name))
+    return Task(x, y, "logistic" if y.shape[1] == 1 else "cross_entropy")
+
+
+def divide(config: Config, task: Task, seed: int) -> Split:
+    """One split, by its seed alone; inputs and targets are standardised by the training rows."""
+    rows = np.random.default_rng(seed).permutation(len(task.x))[: config.rows]
+    first, second = round(0.64 * len(rows)), round(0.8 * len(rows))
+    parts = rows[:first], rows[first:second], rows[second:]
+    x, y = task.x[parts[0]], task.y[parts[0]]
+    # A pixel that varies may not do so among these rows.
+    centre, size = x.mean(axis=0), np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1)
+    middle, spread = (y.mean(axis=0), y.std(axis=0)) if task.loss == "square" else (0.0, 1.0)
+    return Split(*(((task.x[p] - centre) / size, (task.y[p] - middle) / spread) for p in parts))
+
+
+def find(config: Config, task: Task, split: Split, seed: int) -> tuple[LayerTerms, str]:
+    """The terms of the formula found on the training rows, and the formula."""
+    if task.loss == "square" and config.search == "ridge":
+        settings: Any = neuronseek.Ridge(bases=("sine",))
+    else:
+        settings = neuronseek.Config()
+    found = neuronseek.search(jax.random.key(seed), *split.train, settings, loss=task.loss)
+    terms = LayerTerms.of(found.formula, least=config.least)
+    # Coefficients are trained, and start at 1: splits with the same terms share a program.
+    return terms.equal(), found.formula.to_text(3)
+
+
+def network(config: Config, kind: str, outputs: int, inputs: int, terms: LayerTerms) -> Any:
+    """A network; plain ones have the width that comes nearest to their number of parameters."""
+    driven = architectures.TaskMLP(config.hidden, outputs, terms, config.depth, config.activation)
+    if kind == "task-driven":
+        return driven
+    wanted = architectures.count_parameters(driven, (inputs,)) * (1 if kind == "plain" else 2)
+    return architectures.of_size(
+        lambda width: architectures.TaskMLP(
+            (width,) * len(config.hidden), outputs, None, None, config.activation
+        ),
+        (inputs,),
+        wanted,
+    )
+
+
+def train(
+    config: Config, kind: str, task: Task, splits: list[Split], terms: list[LayerTerms]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All networks of one kind on one data set: arrays and values, as stored."""
+    grid = [(rate, decay) for rate in config.rates for decay in config.decays]
+    inputs, outputs = task.x.shape[1], task.y.shape[1]
+    begun = time.process_time()
+    errors, curves, choices = np.empty(len(splits)), [None] * len(splits), [0] * len(splits)
+    sizes, costs = np.empty(len(splits)), np.empty(len(splits))
+    groups: dict[Any, list[int]] = {}
+    for i, each in enumerate(terms):
+        groups.setdefault(network(config, kind, outputs, inputs, each), []).append(i)
+    for module, members in groups.items():
+        lanes = [(i, setting) for i in members for setting in grid]
+        stacked = jax.tree.map(
+            lambda *each: np.stack(each).astype(np.float32), *(splits[i] for i, _ in lanes)
+        )
+        fitted = ensembles.train_ensemble(
+            jax.vmap(jax.random.key)(jnp.array([config.seed + i for i, _ in lanes])),
+            module,
+            stacked.train,
+            stacked.held,
+            learning_rate=np.array([rate for _, (rate, _) in lanes]),
+            weight_decay=np.array([decay for _, (_, decay) in lanes]),
+            config=ensembles.EnsembleTraining(
+                epochs=config.epochs, batch=config.batch, patience=max(config.epochs // 5, 1)
+            ),
+            loss=task.loss,
+        )
+        predicted = np.asarray(jax.jit(jax.vmap(module.apply))(fitted.params, stacked.test[0]))
+        least = np.nanmin(fitted.validation, axis=1).reshape(len(members), len(grid))
+        for place, i in enumerate(members):
+            choices[i] = int(np.argmin(least[place]))
+            lane = place * len(grid) + choices[i]
+            errors[i] = error(task.loss, predicted[lane], splits[i].test[1])
+            curves[i] = fitted.validation[lane]
+            sizes[i] = architectures.count_parameters(module, (inputs,))
+            costs[i] = architectures.flops(module, (inputs,))
+    arrays = {"errors": errors, "curves": np.stack(curves), "sizes": sizes, "flops": costs}
+    return arrays, {
+        "settings": [list(grid[choice]) for choice in choices],
+        "seconds": time.process_time() - begun,
+    }
+
+
+def boost(config: Config, task: Task, splits: list[Split]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Boosted trees with as many settings, chosen by held-out error."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.multioutput import MultiOutputRegressor
+
+    count = len(config.rates) * len(config.decays)
+    grid = [(rate, leaf) for rate in (0.03, 0.1, 0.2) for leaf in (5, 20)][:count]
+    begun = time.process_time()
+
+    def outputs(model: Any, x: np.ndarray) -> np.ndarray:
+        if task.loss == "square":
+            return model.predict(x).reshape(len(x), -1)
+        found = np.zeros((len(x), max(task.y.shape[1], 2)))
+        found[:, model.classes_] = model.predict_proba(x)
+        return found if task.y.shape[1] > 1 else found[:, 1:] - 0.5
+
+    errors, chosen = [], []
+    for split in splits:
+        held, tested = [], []
+        x, y = split.train
+        for rate, leaf in grid:
+            options: dict[str, Any] = {
+                "learning_rate": rate,
+                "min_samples_leaf": leaf,
+                "max_iter": 300,
+                "random_state": config.seed,
+                "early_stopping": True,
+            }
+            if task.loss == "square":
+                model: Any = MultiOutputRegressor(HistGradientBoostingRegressor(**options))
+                model.fit(x, y)
+            else:
+                labels = y.argmax(axis=1) if y.shape[1] > 1 else (y[:, 0] > 0).astype(int)
+                model = HistGradientBoostingClassifier(**options).fit(x, labels)
+            held.append(error(task.loss, outputs(model, split.held[0]), split.held[1]))
+            tested.append(error(task.loss, outputs(model, split.test[0]), split.test[1]))
+        best = int(np.argmin(held))
+        errors.append(tested[best])
+        chosen.append(list(grid[best]))
+    return {"errors": np.array(errors)}, {
+        "settings": chosen,
+        "seconds": time.process_time() - begun,
+    }
+
+
+def error(loss: str, predicted: np.ndarray, targets: np.ndarray) -> float:
+    """Mean squared error over the variance of the targets, or share of wrong classes."""
+    return float(pursuit.prediction_error(loss, jnp.asarray(predicted), jnp.asarray(targets)))
+
+
+def main(config: Config) -> Path:
+    """Run the experiment; returns the run's folder."""
+    runs.setup()
+    try:
+        unknown = [name for name in config.data if name not in SETS]
+        if unknown or not config.data:
+            raise ValueError(f"data must be among {', '.join(SETS)}, got {unknown or 'none'}")
+        if config.splits < 2 or not (config.rates and config.decays and config.hidden):
+            raise ValueError("there must be two splits, a rate, a decay and a hidden layer or more")
+        tasks = {name: read(config, name) for name in dict.fromkeys(config.data)}
+    except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
+        raise SystemExit(f"error: {problem}") from problem
+    with runs.open_run(config.root, "tabular_networks", config, seed=config.seed) as run:
+        done: dict[tuple[str, str], Any] = {}
+        for name, kind in runs.progress(
+            [(name, kind) for name in tasks for kind in KINDS], description="fits"
+        ):
+            cell = run.cell(f"{name}-{kind.replace(', ', '-').replace(' ', '-')}")
+            if not cell.finished:
+                task = tasks[name]
+                splits = [divide(config, task, config.seed + i) for i in range(config.splits)]
+                if kind == "boosted trees":
+                    cell.save(*boost(config, task, splits))
+                else:
+                    terms = searched(run, config, name, task, splits)
+                    cell.save(*train(config, kind, task, splits, terms))
+            done[name, kind] = arrays, _ = cell.load()
+            run.log(f"{name}, {kind}: error {np.mean(arrays['errors']):.3g}", echo=True)
+        summarise(run, config, tasks, done)
+    return run.path
+
+
+def searched(
+    run: runs.Run, config: Config, name: str, task: Task, splits: list[Split]
+) -> list[LayerTerms]:
+    """The terms for every split, searched for once."""
+    found = []
+    for i, split in enumerate(splits):
+        cell = run.cell(f"{name}-formula-{i}")
+        if not cell.finished:
+            begun = time.process_time()
+            terms, text = find(config, task, split, config.seed + i)
+            values = {**asdict(terms), "text": text, "seconds": time.process_time() - begun}
+            cell.save({}, values)
+            run.log(f"{name}, split {i}: {terms}", echo=True)
+        values = cell.load()[1]
+        streams = ("powers", "interactions", "bases")
+        found.append(LayerTerms(**{s: tuple(map(tuple, values[s])) for s in streams}))
+    return found
+
+
+def summarise(
+    run: runs.Run, config: Config, tasks: dict[str, Task], done: dict[tuple[str, str], Any]
+) -> None:
+    """Table, results and figures."""
+    rows, results = [], {}
+    for name, task in tasks.items():
+        plain = done[name, "plain"][0]["errors"]
+        for kind in KINDS:
+            arrays, values = done[name, kind]
+            errors = arrays["errors"]
+            low, high = stability.interval(errors[:, None], plain[:, None])
+            rows.append(
+                (
+                    name,
+                    kind,
+                    f"{np.mean(errors):.4g}",
+                    f"{np.std(errors, ddof=1):.2g}",
+                    "-"
+                    if kind == "plain"
+                    else f"{np.mean(errors / plain) - 1:+.0%}"
+                    if np.all(plain > 0)
+                    else f"{np.mean(errors - plain):+.2g}",
+                    "-" if kind == "plain" else f"{low:+.3g}, {high:+.3g}",
+                    f"{np.median(arrays['sizes']):.0f}" if "sizes" in arrays else "-",
+                    f"{np.median(arrays['flops']):.0f}" if "flops" in arrays else "-",
+                    f"{values['seconds']:.0f}",
+                )
+            )
+            results[f"{name}, {kind}"] = {**values, "errors": errors, "above plain": [low, high]}
+        curves = {kind: done[name, kind][0]["curves"] for kind in KINDS[:-1]}
+        label = "held-out loss: half the MSE" if task.loss == "square" else "held-out loss (nats)"
+        run.save_figure(plots.plot_learning_curves(curves, quantity=label), f"{name}-curves")
+        boxes = {kind: done[name, kind][0]["errors"] for kind in KINDS}
+        if min(map(np.min, boxes.values())) > 0:
+            quantity = "MSE / variance" if task.loss == "square" else "share of wrong classes"
+            run.save_figure(
+                plots.plot_error_boxes(boxes, quantity=f"test error ({quantity})"),
+                f"{name}-errors",
+            )
+    run.save_results({}, results)
+    runs.print_table(
+        f"Test errors (MSE over the variance, or share of wrong classes) over {config.splits} "
+        "splits; beside the plain network of as many parameters: mean of the relative or absolute "
+        "difference, and a 95 % interval of the difference, paired",
+        (
+            "data",
+            "network",
+            "mean",
+            "sd",
+            "beside plain",
+            "interval",
+            "parameters",
+            "FLOPs a sample",
+            "CPU s",
+        ),
+        rows,
+    )
+    print(f"results and figures: {run.path}")
+
+
+if __name__ == "__main__":
+    matplotlib.use("Agg")
+    main(runs.parse(Config, PRESETS, description=__doc__))
+    sys.exit(0)

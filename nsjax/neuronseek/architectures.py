@@ -1,0 +1,95 @@
+"""Networks of task-driven layers, each with its plain counterpart: `terms=None`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from nsjax.neuronseek.activations import activate
+from nsjax.neuronseek.layers import LayerTerms, TaskDense
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+
+class TaskMLP(nn.Module):
+    """A dense network whose first layers are task-driven.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        outputs: c.
+        terms: those of the neurons; None for plain layers.
+        depth: how many of the hidden layers are task-driven; None for all.
+        activation: a name of `activations.ACTIVATIONS`.
+        limit, trainable, normalise: of the task-driven layers, see `TaskDense`.
+        dtype, param_dtype: of all layers.
+    """
+
+    hidden: tuple[int, ...]
+    outputs: int
+    terms: LayerTerms | None = None
+    depth: int | None = None
+    activation: str = "gelu"
+    limit: float | None = 2.0
+    trainable: bool = True
+    normalise: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+        """Outputs; no activation after the last layer."""
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        for i, width in enumerate(self.hidden):
+            if self.terms is None or (self.depth is not None and i >= self.depth):
+                layer: nn.Module = nn.Dense(width, **types)
+            else:
+                layer = TaskDense(
+                    width,
+                    self.terms,
+                    trainable=self.trainable,
+                    limit=self.limit,
+                    normalise=self.normalise,
+                    **types,
+                )
+            x = activate(self.activation, layer(x))
+        return nn.Dense(self.outputs, **types)(x)
+
+
+def count_parameters(module: nn.Module, inputs: tuple[int, ...]) -> int:
+    """Number of parameters for one sample of that shape; nothing is computed."""
+    shapes = jax.eval_shape(module.init, jax.random.key(0), jnp.ones((1, *inputs)))
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
+
+
+def of_size(
+    make: Callable[[int], nn.Module], inputs: tuple[int, ...], wanted: int, *, most: int = 1 << 16
+) -> nn.Module:
+    """The network `make(width)` whose number of parameters comes nearest to the one wanted.
+
+    Args:
+        make: a network of that width; wider ones have more parameters.
+        inputs: shape of one sample.
+        wanted: number of parameters.
+        most: largest width.
+    """
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = count_parameters(make(middle), inputs) >= wanted
+        low, high = (low, middle) if enough else (middle, high)
+    return min(
+        (make(low), make(high)), key=lambda each: abs(count_parameters(each, inputs) - wanted)
+    )
+
+
+def flops(module: nn.Module, inputs: tuple[int, ...]) -> float:
+    """Floating-point operations of one sample's outputs, as the compiler counts them."""
+    params = module.init(jax.random.key(0), jnp.ones((1, *inputs)))
+    compiled = jax.jit(module.apply).lower(params, jnp.ones((1, *inputs))).compile()
+    return float((compiled.cost_analysis() or {}).get("flops", float("nan")))

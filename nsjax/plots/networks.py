@@ -1,0 +1,43 @@
+"""Plots of the training of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nsjax.plots.style import CATEGORIES, axes
+
+
+def plot_learning_curves(
+    curves: Mapping[str, Any], *, quantity: str = "held-out loss", ax: Any = None
+) -> Figure:
+    """Medians over networks against epochs, with bands from the lower to the upper quartile.
+
+    Args:
+        curves: name to losses `(L, E)`; NaN after the end of a network, which keeps its last value.
+        quantity: label of the axis.
+        ax: where to draw; a new figure if not given.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if not curves:
+        raise ValueError("curves must hold at least one entry")
+    figure, panel = axes(ax, size=(4.6, 3.0))
+    for (name, table), color in zip(curves.items(), CATEGORIES, strict=False):
+        table = _carried(np.atleast_2d(np.asarray(table, float)))
+        low, middle, high = np.quantile(table, (0.25, 0.5, 0.75), axis=0)
+        epochs = np.arange(1, len(middle) + 1)
+        panel.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+        panel.plot(epochs, middle, color=color, label=name)
+    panel.set(xscale="log", yscale="log", xlabel="epoch", ylabel=quantity)
+    panel.legend()
+    return figure
+
+
+def _carried(table: np.ndarray) -> np.ndarray:
+    places = np.where(np.isfinite(table), np.arange(table.shape[1]), 0)
+    return np.take_along_axis(table, np.maximum.accumulate(places, axis=1), axis=1)
