@@ -43,7 +43,7 @@ class Config:
     california."""
     data_dir: Path | None = field(default=None, compare=False)
     """Folder with the files of airfoil and california; None fetches them."""
-    search: Literal["ridge", "pursuit"] = "ridge"
+    search: Literal["ridge", "pursuit"] = "pursuit"
     """How the formula of a regression is searched for; that of classes is by pursuit."""
     least: float = 0.02
     """Terms whose coefficient is below this share of the largest are left out of the layers."""
@@ -153,7 +153,8 @@ def train(
     grid = [(rate, decay) for rate in config.rates for decay in config.decays]
     inputs, outputs = task.x.shape[1], task.y.shape[1]
     begun = time.process_time()
-    errors, curves, choices = np.empty(len(splits)), [None] * len(splits), [0] * len(splits)
+    errors, choices = np.empty(len(splits)), [0] * len(splits)
+    curves = np.full((len(splits), config.epochs), np.nan)
     sizes, costs = np.empty(len(splits)), np.empty(len(splits))
     groups: dict[Any, list[int]] = {}
     for i, each in enumerate(terms):
@@ -181,10 +182,10 @@ def train(
             choices[i] = int(np.argmin(least[place]))
             lane = place * len(grid) + choices[i]
             errors[i] = error(task.loss, predicted[lane], splits[i].test[1])
-            curves[i] = fitted.validation[lane]
+            curves[i, : fitted.validation.shape[1]] = fitted.validation[lane]
             sizes[i] = architectures.count_parameters(module, (inputs,))
             costs[i] = architectures.flops(module, (inputs,))
-    arrays = {"errors": errors, "curves": np.stack(curves), "sizes": sizes, "flops": costs}
+    arrays = {"errors": errors, "curves": curves, "sizes": sizes, "flops": costs}
     return arrays, {
         "settings": [list(grid[choice]) for choice in choices],
         "seconds": time.process_time() - begun,

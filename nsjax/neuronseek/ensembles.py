@@ -125,10 +125,12 @@ def train_ensemble(
                 f"{name} must be finite, with a row of samples for each of {lanes} keys, got shape "
                 f"{each.shape}"
             )
-    if samples.x.shape[1] != samples.y.shape[1] or samples.held_x.shape[1] != len(
-        samples.held_y[0]
-    ):
-        raise ValueError("there must be as many inputs as targets of each kind")
+    pairs = ((samples.x, samples.y), (samples.held_x, samples.held_y))
+    if any(x.shape[1] != y.shape[1] for x, y in pairs):
+        raise ValueError(
+            "there must be as many targets as inputs, got shapes "
+            + ", ".join(str(each.shape) for each in samples)
+        )
     rates = [
         _lanes("learning_rate", learning_rate, lanes).astype(samples.x.dtype),
         _lanes("weight_decay", weight_decay, lanes).astype(samples.x.dtype),
