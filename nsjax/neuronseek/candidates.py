@@ -18,6 +18,8 @@ EARLY_STEPS = 8
 """Steps after which most starts are given up."""
 SURVIVORS = 3
 """Starts of each kind that go on."""
+LATE_STEPS = 40
+"""Steps of the survivors: all go on until the last one is done, and one that needs more is none."""
 COLUMNS = 64
 """Linear columns up to which they are fitted along with the starts."""
 
@@ -83,7 +85,7 @@ def _fit_starts(
     keep = _best(losses, len(kinds), min(SURVIVORS, config.starts))
     pooled = Pool(*(leaf[keep] for leaf in pooled))
     weights = fitting.Weights(*(leaf[keep] for leaf in weights))
-    weights, losses = _descend(space, pooled, weights, samples, used, config.steps)
+    weights, losses = _descend(space, pooled, weights, samples, used, LATE_STEPS)
     judge = np.flatnonzero(space.hold) if space.judged else rows
     found = []
     each = len(losses) // len(kinds)
