@@ -59,6 +59,7 @@ bench: $(VENV)/.run ## time flow, KKT search, pursuit and training side by side 
 	$(BIN)/python benchmarks/cascade.py
 	$(BIN)/python benchmarks/pursuit.py
 	$(BIN)/python benchmarks/cp_training.py
+	$(BIN)/python benchmarks/task_conv.py
 
 clean: ## remove the environment and the caches, keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -26,6 +26,7 @@ import numpy as np
 from nsjax import data, neuronseek, plots, pursuit, runs
 from nsjax.data.tables import FILES
 from nsjax.neuronseek import architectures, ensembles, stability
+from nsjax.neuronseek.activations import ACTIVATIONS
 from nsjax.neuronseek.layers import LayerTerms
 
 SETS = (*data.BUNDLED, *data.CLASSES, *FILES)
@@ -251,6 +252,9 @@ def main(config: Config) -> Path:
             raise ValueError(f"data must be among {', '.join(SETS)}, got {unknown or 'none'}")
         if config.splits < 2 or not (config.rates and config.decays and config.hidden):
             raise ValueError("there must be two splits, a rate, a decay and a hidden layer or more")
+        if config.activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation must be one of {known}, got {config.activation!r}")
         tasks = {name: read(config, name) for name in dict.fromkeys(config.data)}
     except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
         raise SystemExit(f"error: {problem}") from problem

@@ -89,7 +89,7 @@ def of_size(
 
 
 def flops(module: nn.Module, inputs: tuple[int, ...]) -> float:
-    """Floating-point operations of one sample's outputs, as XLA counts them; nothing is compiled."""
+    """Floating-point operations of one sample's outputs, as XLA counts them without compiling."""
     sample = jax.ShapeDtypeStruct((1, *inputs), jnp.float32)
     params = jax.eval_shape(module.init, jax.random.key(0), sample)
     counts = jax.jit(module.apply).lower(params, sample).cost_analysis()

@@ -172,6 +172,18 @@ def test_failure_signatures():
     assert any("20 samples of 50 features" in warning for warning in few.warnings)
 
 
+def test_tiny_sets_have_samples_to_judge_on():
+    """Of 16 samples of noise, formulas of dozens of numbers would fit all."""
+    for seed in range(4):
+        x, y = normal(seed, n=16, d=3), normal(100 + seed, n=16, d=3)
+        found = search(jax.random.key(seed), x, y, config=SMALL)
+        assert np.isfinite(found.validation_error)
+        assert not any("no held-out samples" in warning for warning in found.warnings)
+        assert found.parameters <= 16
+    few = search(KEY, normal(4, n=15, d=3), normal(5, n=15, d=1), config=SMALL)
+    assert any("no held-out samples" in warning for warning in few.warnings)
+
+
 def test_sorted_and_rare_targets():
     x = normal(14, n=3000)
     x = x[np.argsort(x[:, 0])]
