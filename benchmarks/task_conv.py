@@ -60,7 +60,8 @@ def step_of(layer: nn.Module, x: jax.Array) -> tuple[Callable[[Any, Any], Any], 
     """A compiled train step, and parameters."""
 
     def loss(params: Any, x: jax.Array) -> jax.Array:
-        return jnp.mean(layer.apply(params, x) ** 2)
+        outputs: Any = layer.apply(params, x)
+        return jnp.mean(outputs**2)
 
     @jax.jit
     def step(params: Any, x: jax.Array) -> Any:

@@ -70,8 +70,9 @@ def _joined(op: ast.operator, left: ast.expr, right: ast.expr) -> _Form:
         case ast.Div():
             return pair[0] if pair[1] == _CONSTANT else ("/", pair)
         case ast.Pow():
-            whole = isinstance(right, ast.Constant) and float(right.value).is_integer()
-            return (f"^{right.value:.0f}", pair[:1]) if whole else ("^", pair)
+            if isinstance(right, ast.Constant) and isinstance(right.value, int):
+                return f"^{right.value}", pair[:1]
+            return "^", pair
     raise SyntaxError(f"expected + - * / or ^, got {type(op).__name__}")
 
 

@@ -94,7 +94,7 @@ class LayerTerms:
         """
         least = _check.non_negative("least", least)
         neuron = formula.neuron
-        size = {
+        size: dict[tuple[str, Any], Any] = {
             **{("power", k): np.linalg.norm(w) for k, w in neuron.powers.items()},
             **{
                 ("product", n): np.linalg.norm(_scaled_coefficients(t))
@@ -138,7 +138,8 @@ class LayerTerms:
     @property
     def coefficients(self) -> tuple[float, ...]:
         """Coefficients of all terms, powers first."""
-        return tuple(each[-1] for each in (*self.powers, *self.interactions, *self.bases))
+        together: tuple[Any, ...] = (*self.powers, *self.interactions, *self.bases)
+        return tuple(each[-1] for each in together)
 
     def widths(self, inputs: int) -> tuple[int, ...]:
         """Numbers of features of all terms, powers first, for d inputs."""
