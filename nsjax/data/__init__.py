@@ -1,5 +1,6 @@
 """Data sets, generated, measured or bundled."""
 
+from nsjax.data.images import Images, cifar10, digits
 from nsjax.data.modular import modular_addition
 from nsjax.data.monomials import monomial_task
 from nsjax.data.polynomials import (
@@ -29,6 +30,7 @@ __all__ = [
     "INPUTS",
     "POLYNOMIALS",
     "SPARSE",
+    "Images",
     "Polynomial",
     "PolynomialData",
     "Recipe",
@@ -36,8 +38,10 @@ __all__ = [
     "Table",
     "Target",
     "bundled",
+    "cifar10",
     "column_names",
     "compressed_sensing",
+    "digits",
     "gaussian",
     "hypercube",
     "interaction_task",

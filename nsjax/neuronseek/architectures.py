@@ -63,7 +63,8 @@ class TaskMLP(nn.Module):
 
 def count_parameters(module: nn.Module, inputs: tuple[int, ...]) -> int:
     """Number of parameters for one sample of that shape; nothing is computed."""
-    shapes = jax.eval_shape(module.init, jax.random.key(0), jnp.ones((1, *inputs)))
+    sample = jax.ShapeDtypeStruct((1, *inputs), jnp.float32)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), sample)
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
 
 

@@ -12,13 +12,14 @@ from nsjax.plots.style import CATEGORIES, axes
 
 
 def plot_learning_curves(
-    curves: Mapping[str, Any], *, quantity: str = "held-out loss", ax: Any = None
+    curves: Mapping[str, Any], *, quantity: str = "held-out loss", log: bool = True, ax: Any = None
 ) -> Figure:
     """Medians over networks against epochs, with bands from the lower to the upper quartile.
 
     Args:
         curves: name to losses `(L, E)`; NaN after the end of a network, which keeps its last value.
         quantity: label of the axis.
+        log: whether that axis is logarithmic.
         ax: where to draw; a new figure if not given.
 
     Raises:
@@ -33,7 +34,7 @@ def plot_learning_curves(
         epochs = np.arange(1, len(middle) + 1)
         panel.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
         panel.plot(epochs, middle, color=color, label=name)
-    panel.set(xscale="log", yscale="log", xlabel="epoch", ylabel=quantity)
+    panel.set(xscale="log", yscale="log" if log else "linear", xlabel="epoch", ylabel=quantity)
     panel.legend()
     return figure
 

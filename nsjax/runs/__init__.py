@@ -6,6 +6,7 @@ finished cells are skipped. Nothing here depends on the rest of the library.
 """
 
 from nsjax.runs.cells import Cell
+from nsjax.runs.checkpoints import Checkpoints
 from nsjax.runs.folder import Run, config_hash, open_run, read_manifest, read_results
 from nsjax.runs.options import parse, setup
 from nsjax.runs.storage import RunError, from_json, to_json, write_json
@@ -14,6 +15,7 @@ from nsjax.runs.warm import Compilations
 
 __all__ = [
     "Cell",
+    "Checkpoints",
     "Compilations",
     "Run",
     "RunError",

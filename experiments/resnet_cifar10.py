@@ -1,0 +1,279 @@
+"""Residual networks with task-driven convolutions, beside plain ones: CIFAR-10, or digits.
+
+A formula for the classes is searched for on shrunk training images (NeuronSeek, arXiv 2506.15715),
+and its terms become those of the first convolution of a ResNet18, or of the first one of every
+block. Several seeds; accuracy, parameters and FLOPs; training curves. Every epoch is kept, and a
+run that was stopped goes on with the next one.
+
+`--preset tiny` runs the whole path in minutes on a CPU, on `--data cifar10` with few images and a
+small net: its accuracy means nothing. `digits` compares small networks on all 1,797 digits, in
+earnest. `full` is CIFAR-10 for 50 epochs, for accelerators. CIFAR-10 is read from `--data-dir`, a
+folder with the binary batches or an npz file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+
+from nsjax import data, neuronseek, plots, runs
+from nsjax.data import Images
+from nsjax.neuronseek import LayerTerms, architectures
+from nsjax.neuronseek.image_training import ImageTraining, Program
+from nsjax.neuronseek.resnet import ResNet
+
+Kind = Literal["plain", "first", "blocks"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the comparison on images."""
+
+    preset: Literal["tiny", "digits", "full"] = "tiny"
+    """Which set of defaults the other settings start from."""
+    data: Literal["cifar10", "digits"] = "digits"
+    """Which images."""
+    data_dir: Path | None = field(default=None, compare=False)
+    """Folder with CIFAR-10's binary batches, or an npz file."""
+    kinds: tuple[Kind, ...] = ("plain", "first", "blocks")
+    """Plain networks, and those whose first convolution, or first of every block, is
+    task-driven."""
+    images: int | None = 256
+    """Most training images; None for all. As many again at most are tested on."""
+    width: int = 8
+    """Channels of the first stage."""
+    blocks: tuple[int, ...] = (1, 1)
+    """Residual blocks of every stage; (2, 2, 2, 2) makes a ResNet18."""
+    epochs: int = 3
+    """Epochs of training."""
+    batch: int = 64
+    """Images of a minibatch, over all devices."""
+    learning_rate: float = 0.1
+    """Largest learning rate."""
+    half: bool = False
+    """Whether networks compute in bfloat16."""
+    formula: Path | None = None
+    """A formula as JSON in place of the search."""
+    searched: int = 1000
+    """Most images of the search."""
+    least: float = 0.02
+    """Terms whose coefficient is below this share of the largest are left out."""
+    seeds: int = 1
+    """Number of seeds, from `seed` on."""
+    seed: int = 0
+    """First seed."""
+    root: Path = field(default=Path("runs"), compare=False)
+    """Where run folders go."""
+
+
+PRESETS = {
+    "tiny": Config(),
+    "digits": Config(
+        preset="digits", images=None, width=16, epochs=20, learning_rate=0.05, seeds=5
+    ),
+    "full": Config(
+        preset="full",
+        data="cifar10",
+        images=None,
+        width=64,
+        blocks=(2, 2, 2, 2),
+        epochs=50,
+        batch=128,
+        half=True,
+        seeds=3,
+    ),
+}
+SIDE = 4
+"""Height and width of the images of the search, and most products that it may find."""
+
+
+def read(config: Config) -> Images:
+    """The images, as many as asked for."""
+    if config.data == "digits":
+        found = data.digits(config.seed)
+    elif config.data_dir is None:
+        raise ValueError("data_dir must name a folder with CIFAR-10, or an npz file")
+    else:
+        found = data.cifar10(config.data_dir)
+    if config.images is None:
+        return found
+    rng = np.random.default_rng(config.seed)
+    rows = rng.permutation(len(found.x_train))[: config.images]
+    test = rng.permutation(len(found.x_test))[: config.images]
+    return Images(
+        found.x_train[rows],
+        found.y_train[rows],
+        found.x_test[test],
+        found.y_test[test],
+        found.classes,
+    )
+
+
+def shrunk(x: np.ndarray) -> np.ndarray:
+    """Means over squares of pixels, `(n, SIDE * SIDE * channels)`, standardised."""
+    n, h, w, c = x.shape
+    high, wide = h // SIDE * SIDE, w // SIDE * SIDE
+    parts = x[:, :high, :wide].reshape(n, SIDE, high // SIDE, SIDE, wide // SIDE, c)
+    means = parts.mean(axis=(2, 4)).reshape(n, -1) / 255
+    varies = np.ptp(means, axis=0) > 0
+    return (means[:, varies] - means[:, varies].mean(axis=0)) / means[:, varies].std(axis=0)
+
+
+def find(config: Config, images: Images) -> dict[str, Any]:
+    """A formula for the classes from shrunk images, as stored."""
+    if config.formula is not None:
+        text = config.formula.read_text(encoding="utf-8")
+        return {"json": neuronseek.Formula.from_json(text).to_json(), "seconds": 0.0}
+    rows = np.random.default_rng(config.seed).permutation(len(images.x_train))[: config.searched]
+    begun = time.process_time()
+    found = neuronseek.search(
+        jax.random.key(config.seed),
+        shrunk(images.x_train)[rows],
+        images.y_train[rows].astype(float)[:, None],
+        neuronseek.Config(powers=(1, 2, 3), interactions=(2,), max_terms=SIDE),
+        loss="cross_entropy",
+    )
+    return {
+        "json": found.formula.to_json(),
+        "wrong": found.validation_error,
+        "seconds": time.process_time() - begun,
+    }
+
+
+def network(config: Config, kind: str, classes: int, terms: LayerTerms) -> ResNet:
+    """A network of one kind."""
+    return ResNet(
+        classes,
+        None if kind == "plain" else terms,
+        "blocks" if kind == "blocks" else "first",
+        config.width,
+        config.blocks,
+        jnp.bfloat16 if config.half else jnp.float32,
+    )
+
+
+def train(
+    run: runs.Run, config: Config, program: Program, kind: str, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One network: arrays and values, as stored."""
+    state = program.start(jax.random.key(seed))
+    curves = np.full((4, config.epochs), np.nan)
+    with runs.Checkpoints(run.path / "checkpoints" / f"{kind}-seed{seed}") as kept:
+        saved = kept.restore({"state": state, "curves": curves})
+        if saved is not None:
+            state, curves = saved["state"], np.array(saved["curves"])
+        begun, before = time.perf_counter(), int(state.epoch)
+        for epoch in range(before, config.epochs):
+            state, trained = program.train(state)
+            curves[:, epoch] = (*trained, *program.test(state))
+            kept.save(epoch + 1, {"state": state, "curves": curves})
+            run.log(
+                f"{kind}, seed {seed}, epoch {epoch + 1}: {curves[3, epoch]:.1%} right", echo=True
+            )
+    size = program.images.x_train.shape[1:]
+    return {"curves": curves}, {
+        "accuracy": float(curves[3, -1]),
+        "parameters": architectures.count_parameters(program.module, size),
+        "flops": architectures.flops(program.module, size),
+        "seconds an epoch": (time.perf_counter() - begun) / max(config.epochs - before, 1),
+    }
+
+
+def main(config: Config) -> Path:
+    """Run the experiment; returns the run's folder."""
+    runs.setup()
+    try:
+        images = read(config)
+        settings = ImageTraining(
+            epochs=config.epochs,
+            batch=config.batch,
+            learning_rate=config.learning_rate,
+            pad=images.x_train.shape[1] // 8,
+            flip=config.data != "digits",
+        )
+        if config.seeds < 1 or not config.kinds or min(config.blocks, default=0) < 1:
+            raise ValueError("there must be a seed, a kind and a stage of blocks, at least")
+        Program(network(config, "plain", images.classes, LayerTerms()), images, settings)
+        if config.formula is not None:
+            find(config, images)
+    except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
+        raise SystemExit(f"error: {problem}") from problem
+    with runs.open_run(config.root, "resnet_cifar10", config, seed=config.seed) as run:
+        cell = run.cell("formula")
+        if not cell.finished:
+            cell.save({}, find(config, images))
+        formula = neuronseek.Formula.from_json(cell.load()[1]["json"])
+        terms = LayerTerms.of(formula, least=config.least)
+        run.save_text(formula.to_json(), "formula.json")
+        run.log(f"terms: {terms}", echo=True)
+        points = [
+            (kind, config.seed + i)
+            for kind in dict.fromkeys(config.kinds)
+            for i in range(config.seeds)
+        ]
+        done: dict[str, list[Any]] = {}
+        program, built = None, ""
+        for kind, seed in runs.progress(points, description="networks"):
+            cell = run.cell(f"{kind}-seed{seed}")
+            if not cell.finished:
+                if program is None or built != kind:
+                    module = network(config, kind, images.classes, terms)
+                    program, built = Program(module, images, settings), kind
+                cell.save(*train(run, config, program, kind, seed))
+            done.setdefault(kind, []).append(cell.load())
+        summarise(run, config, images, done)
+    return run.path
+
+
+def summarise(run: runs.Run, config: Config, images: Images, done: dict[str, list[Any]]) -> None:
+    """Table, results and figures."""
+    rows, results, curves = [], {}, {}
+    names = {
+        "plain": "plain",
+        "first": "first convolution task-driven",
+        "blocks": "first of every block task-driven",
+    }
+    for kind, cells in done.items():
+        found = np.array([values["accuracy"] for _, values in cells])
+        values = cells[0][1]
+        spread = f"{100 * np.std(found, ddof=1):.2f}" if len(found) > 1 else "-"
+        rows.append(
+            (
+                names[kind],
+                f"{100 * np.mean(found):.2f}",
+                spread,
+                f"{values['parameters']:,}",
+                f"{values['flops']:.3g}",
+                f"{np.median([each['seconds an epoch'] for _, each in cells]):.1f}",
+            )
+        )
+        results[kind] = {**values, "accuracies": found}
+        curves[names[kind]] = 1 - np.stack([arrays["curves"][3] for arrays, _ in cells])
+    run.save_results({}, results)
+    least = min(np.nanmin(each) for each in curves.values())
+    draw = partial(plots.plot_learning_curves, quantity="share of wrong test images")
+    run.save_figure(draw(curves, log=least > 0), "curves")
+    runs.print_table(
+        f"{config.data}: {len(images.x_train)} images to train on, {len(images.x_test)} to test "
+        f"on, {config.epochs} epochs, {config.seeds} seeds",
+        ("network", "right (%)", "sd", "parameters", "FLOPs an image", "s an epoch"),
+        rows,
+    )
+    if config.preset == "tiny":
+        print("This preset shows that everything runs; its accuracy means nothing.")
+    print(f"results and figures: {run.path}")
+
+
+if __name__ == "__main__":
+    matplotlib.use("Agg")
+    main(runs.parse(Config, PRESETS, description=__doc__))
+    sys.exit(0)
