@@ -54,9 +54,9 @@ class Config:
     """Widths of the task-driven network's hidden layers."""
     activation: str = "gelu"
     """relu, gelu, silu, tanh, golu or cauchy."""
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
     """Learning rates that are tried, of networks."""
-    decays: tuple[float, ...] = (0.0, 0.1)
+    decays: tuple[float, ...] = (0.0, 0.03)
     """Weight decays that are tried with each."""
     epochs: int = 200
     """Most epochs."""
