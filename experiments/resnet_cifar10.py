@@ -13,10 +13,10 @@ folder with the binary batches or an npz file.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,7 +93,9 @@ PRESETS = {
     ),
 }
 SIDE = 4
-"""Height and width of the images of the search, and most products that it may find."""
+"""Height and width of the images of the search."""
+PRODUCTS = 4
+"""Most products that the search may find."""
 
 
 def read(config: Config) -> Images:
@@ -118,6 +120,16 @@ def read(config: Config) -> Images:
     )
 
 
+def digest_of(config: Config, images: Images) -> str:
+    """What tells other images, or another formula file, from these: the settings name files."""
+    found = hashlib.sha256()
+    for each in images[:4]:
+        found.update(np.ascontiguousarray(each).tobytes())
+    if config.formula is not None:
+        found.update(config.formula.read_bytes())
+    return found.hexdigest()
+
+
 def shrunk(x: np.ndarray) -> np.ndarray:
     """Means over squares of pixels, `(n, SIDE * SIDE * channels)`, standardised."""
     n, h, w, c = x.shape
@@ -139,7 +151,7 @@ def find(config: Config, images: Images) -> dict[str, Any]:
         jax.random.key(config.seed),
         shrunk(images.x_train)[rows],
         images.y_train[rows].astype(float)[:, None],
-        neuronseek.Config(powers=(1, 2, 3), interactions=(2,), max_terms=SIDE),
+        neuronseek.Config(powers=(1, 2, 3), interactions=(2,), max_terms=PRODUCTS),
         loss="cross_entropy",
     )
     return {
@@ -161,20 +173,26 @@ def network(config: Config, kind: str, classes: int, terms: LayerTerms) -> ResNe
     )
 
 
+def checkpoints(run: runs.Run, kind: str, seed: int) -> Path:
+    """Where the last epoch of a network is kept until it is done."""
+    return run.path / "checkpoints" / f"{kind}-seed{seed}"
+
+
 def train(
     run: runs.Run, config: Config, program: Program, kind: str, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One network: arrays and values, as stored."""
     state = program.start(jax.random.key(seed))
-    curves = np.full((4, config.epochs), np.nan)
-    with runs.Checkpoints(run.path / "checkpoints" / f"{kind}-seed{seed}") as kept:
+    # Loss and share of right ones on training images, the same on test images, seconds.
+    curves = np.full((5, config.epochs), np.nan)
+    with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
         saved = kept.restore({"state": state, "curves": curves})
         if saved is not None:
             state, curves = saved["state"], np.array(saved["curves"])
-        begun, before = time.perf_counter(), int(state.epoch)
-        for epoch in range(before, config.epochs):
+        for epoch in range(int(state.epoch), config.epochs):
+            begun = time.perf_counter()
             state, trained = program.train(state)
-            curves[:, epoch] = (*trained, *program.test(state))
+            curves[:, epoch] = (*trained, *program.test(state), time.perf_counter() - begun)
             kept.save(epoch + 1, {"state": state, "curves": curves})
             run.log(
                 f"{kind}, seed {seed}, epoch {epoch + 1}: {curves[3, epoch]:.1%} right", echo=True
@@ -184,7 +202,8 @@ def train(
         "accuracy": float(curves[3, -1]),
         "parameters": architectures.count_parameters(program.module, size),
         "flops": architectures.flops(program.module, size),
-        "seconds an epoch": (time.perf_counter() - begun) / max(config.epochs - before, 1),
+        # The first epoch compiles.
+        "seconds an epoch": float(np.median(curves[4, min(1, config.epochs - 1) :])),
     }
 
 
@@ -200,6 +219,8 @@ def main(config: Config) -> Path:
             pad=images.x_train.shape[1] // 8,
             flip=config.data != "digits",
         )
+        if min(images.x_train.shape[1:3]) < SIDE:
+            raise ValueError(f"images must have {SIDE} x {SIDE} pixels or more")
         if config.seeds < 1 or not config.kinds or min(config.blocks, default=0) < 1:
             raise ValueError("there must be a seed, a kind and a stage of blocks, at least")
         Program(network(config, "plain", images.classes, LayerTerms()), images, settings)
@@ -209,9 +230,16 @@ def main(config: Config) -> Path:
         raise SystemExit(f"error: {problem}") from problem
     with runs.open_run(config.root, "resnet_cifar10", config, seed=config.seed) as run:
         cell = run.cell("formula")
+        digest = digest_of(config, images)
         if not cell.finished:
-            cell.save({}, find(config, images))
-        formula = neuronseek.Formula.from_json(cell.load()[1]["json"])
+            cell.save({}, {**find(config, images), "digest": digest})
+        values = cell.load()[1]
+        if values["digest"] != digest:
+            raise SystemExit(
+                f"error: {run.path} was begun with other images or another formula; name another "
+                "root, or remove it"
+            )
+        formula = neuronseek.Formula.from_json(values["json"])
         terms = LayerTerms.of(formula, least=config.least)
         run.save_text(formula.to_json(), "formula.json")
         run.log(f"terms: {terms}", echo=True)
@@ -229,6 +257,8 @@ def main(config: Config) -> Path:
                     module = network(config, kind, images.classes, terms)
                     program, built = Program(module, images, settings), kind
                 cell.save(*train(run, config, program, kind, seed))
+                with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
+                    kept.discard()
             done.setdefault(kind, []).append(cell.load())
         summarise(run, config, images, done)
     return run.path
@@ -257,11 +287,15 @@ def summarise(run: runs.Run, config: Config, images: Images, done: dict[str, lis
             )
         )
         results[kind] = {**values, "accuracies": found}
-        curves[names[kind]] = 1 - np.stack([arrays["curves"][3] for arrays, _ in cells])
+        curves[names[kind]] = np.stack([arrays["curves"] for arrays, _ in cells])
     run.save_results({}, results)
-    least = min(np.nanmin(each) for each in curves.values())
-    draw = partial(plots.plot_learning_curves, quantity="share of wrong test images")
-    run.save_figure(draw(curves, log=least > 0), "curves")
+    losses = {name: each[:, 0] for name, each in curves.items()}
+    figure = plots.plot_learning_curves(losses, quantity="training loss (nats)")
+    run.save_figure(figure, "training")
+    wrong = {name: 1 - each[:, 3] for name, each in curves.items()}
+    log = min(np.nanmin(each) for each in wrong.values()) > 0
+    figure = plots.plot_learning_curves(wrong, quantity="share of wrong test images", log=log)
+    run.save_figure(figure, "curves")
     runs.print_table(
         f"{config.data}: {len(images.x_train)} images to train on, {len(images.x_test)} to test "
         f"on, {config.epochs} epochs, {config.seeds} seeds",

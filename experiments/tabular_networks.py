@@ -25,11 +25,13 @@ import numpy as np
 
 from nsjax import data, neuronseek, plots, pursuit, runs
 from nsjax.data.tables import FILES
-from nsjax.neuronseek import architectures, ensembles, stability
+from nsjax.neuronseek import architectures, ensembles
 from nsjax.neuronseek.activations import ACTIVATIONS
 from nsjax.neuronseek.layers import LayerTerms
 
 SETS = (*data.BUNDLED, *data.CLASSES, *FILES)
+TREES = 300
+"""Most boosted trees."""
 KINDS = ("task-driven", "plain", "plain, twice as many", "boosted trees")
 
 
@@ -147,6 +149,12 @@ def network(config: Config, kind: str, outputs: int, inputs: int, terms: LayerTe
     )
 
 
+def training(config: Config) -> ensembles.EnsembleTraining:
+    """Settings of the training of networks."""
+    patience = max(config.epochs // 5, 1)
+    return ensembles.EnsembleTraining(config.epochs, config.batch, patience)
+
+
 def train(
     config: Config, kind: str, task: Task, splits: list[Split], terms: list[LayerTerms]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -155,7 +163,7 @@ def train(
     inputs, outputs = task.x.shape[1], task.y.shape[1]
     begun = time.process_time()
     errors, choices = np.empty(len(splits)), [0] * len(splits)
-    curves = np.full((len(splits), config.epochs), np.nan)
+    curves = np.full((2, len(splits), config.epochs), np.nan)
     sizes, costs = np.empty(len(splits)), np.empty(len(splits))
     groups: dict[Any, list[int]] = {}
     for i, each in enumerate(terms):
@@ -172,18 +180,17 @@ def train(
             stacked.held,
             learning_rate=np.array([rate for _, (rate, _) in lanes]),
             weight_decay=np.array([decay for _, (_, decay) in lanes]),
-            config=ensembles.EnsembleTraining(
-                epochs=config.epochs, batch=config.batch, patience=max(config.epochs // 5, 1)
-            ),
+            config=training(config),
             loss=task.loss,
         )
         predicted = np.asarray(jax.jit(jax.vmap(module.apply))(fitted.params, stacked.test[0]))
-        least = np.nanmin(fitted.validation, axis=1).reshape(len(members), len(grid))
+        least = fitted.least.reshape(len(members), len(grid))
         for place, i in enumerate(members):
             choices[i] = int(np.argmin(least[place]))
             lane = place * len(grid) + choices[i]
             errors[i] = error(task.loss, predicted[lane], splits[i].test[1])
-            curves[i, : fitted.validation.shape[1]] = fitted.validation[lane]
+            for k, losses in enumerate((fitted.train, fitted.validation)):
+                curves[k, i, : losses.shape[1]] = losses[lane]
             sizes[i] = architectures.count_parameters(module, (inputs,))
             costs[i] = architectures.flops(module, (inputs,))
     arrays = {"errors": errors, "curves": curves, "sizes": sizes, "flops": costs}
@@ -194,48 +201,51 @@ def train(
 
 
 def boost(config: Config, task: Task, splits: list[Split]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Boosted trees with as many settings, chosen by held-out error."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.multioutput import MultiOutputRegressor
-
-    count = len(config.rates) * len(config.decays)
-    grid = [(rate, leaf) for rate in (0.03, 0.1, 0.2) for leaf in (5, 20)][:count]
+    """Boosted trees: of several settings and numbers of trees the best by held-out error."""
+    grid = [(rate, leaf) for rate in (0.03, 0.1, 0.2) for leaf in (5, 20)]
     begun = time.process_time()
-
-    def outputs(model: Any, x: np.ndarray) -> np.ndarray:
-        if task.loss == "square":
-            return model.predict(x).reshape(len(x), -1)
-        found = np.zeros((len(x), max(task.y.shape[1], 2)))
-        found[:, model.classes_] = model.predict_proba(x)
-        return found if task.y.shape[1] > 1 else found[:, 1:] - 0.5
-
     errors, chosen = [], []
     for split in splits:
-        held, tested = [], []
-        x, y = split.train
+        best: tuple[float, float, list[Any]] = (np.inf, np.nan, [])
         for rate, leaf in grid:
-            options: dict[str, Any] = {
-                "learning_rate": rate,
-                "min_samples_leaf": leaf,
-                "max_iter": 300,
-                "random_state": config.seed,
-                "early_stopping": True,
-            }
-            if task.loss == "square":
-                model: Any = MultiOutputRegressor(HistGradientBoostingRegressor(**options))
-                model.fit(x, y)
-            else:
-                labels = y.argmax(axis=1) if y.shape[1] > 1 else (y[:, 0] > 0).astype(int)
-                model = HistGradientBoostingClassifier(**options).fit(x, labels)
-            held.append(error(task.loss, outputs(model, split.held[0]), split.held[1]))
-            tested.append(error(task.loss, outputs(model, split.test[0]), split.test[1]))
-        best = int(np.argmin(held))
-        errors.append(tested[best])
-        chosen.append(list(grid[best]))
+            held, tested = staged(task, split, learning_rate=rate, min_samples_leaf=leaf)
+            trees = int(np.argmin(held))
+            if held[trees] < best[0]:
+                best = held[trees], tested[trees], [rate, leaf, trees + 1]
+        errors.append(best[1])
+        chosen.append(best[2])
     return {"errors": np.array(errors)}, {
         "settings": chosen,
         "seconds": time.process_time() - begun,
     }
+
+
+def staged(task: Task, split: Split, **options: Any) -> tuple[list[float], list[float]]:
+    """Held-out and test errors after every tree."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    options |= {"max_iter": TREES, "early_stopping": False, "random_state": 0}
+    x, y = split.train
+    if task.loss == "square":
+        models = [HistGradientBoostingRegressor(**options).fit(x, each) for each in y.T]
+
+        def stages(fresh: np.ndarray) -> Any:
+            parts = zip(*(model.staged_predict(fresh) for model in models), strict=True)
+            return (np.stack(each, axis=1) for each in parts)
+    else:
+        labels = y.argmax(axis=1) if y.shape[1] > 1 else (y[:, 0] > 0).astype(int)
+        model = HistGradientBoostingClassifier(**options).fit(x, labels)
+
+        def stages(fresh: np.ndarray) -> Any:
+            for each in model.staged_predict_proba(fresh):
+                found = np.zeros((len(fresh), max(y.shape[1], 2)))
+                found[:, model.classes_] = each
+                yield found if y.shape[1] > 1 else found[:, 1:] - 0.5
+
+    return tuple(  # type: ignore[return-value]
+        [error(task.loss, outputs, targets) for outputs in stages(fresh)]
+        for fresh, targets in (split.held, split.test)
+    )
 
 
 def error(loss: str, predicted: np.ndarray, targets: np.ndarray) -> float:
@@ -252,6 +262,14 @@ def main(config: Config) -> Path:
             raise ValueError(f"data must be among {', '.join(SETS)}, got {unknown or 'none'}")
         if config.splits < 2 or not (config.rates and config.decays and config.hidden):
             raise ValueError("there must be two splits, a rate, a decay and a hidden layer or more")
+        training(config)
+        if min(config.hidden) < 1 or not 0 <= config.least < 1 or config.rows < 10:
+            raise ValueError(
+                "hidden must be positive, least between 0 and 1 and rows at least 10, got "
+                f"{config.hidden}, {config.least:g} and {config.rows}"
+            )
+        if min((*config.rates, *config.decays)) < 0:
+            raise ValueError(f"rates and decays must not be negative, got {config.rates}")
         if config.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"activation must be one of {known}, got {config.activation!r}")
@@ -270,8 +288,11 @@ def main(config: Config) -> Path:
                 if kind == "boosted trees":
                     cell.save(*boost(config, task, splits))
                 else:
-                    terms = searched(run, config, name, task, splits)
-                    cell.save(*train(config, kind, task, splits, terms))
+                    terms, seconds = searched(run, config, name, task, splits)
+                    arrays, values = train(config, kind, task, splits, terms)
+                    if kind == "task-driven":
+                        values["search seconds"] = seconds
+                    cell.save(arrays, values)
             done[name, kind] = arrays, _ = cell.load()
             run.log(f"{name}, {kind}: error {np.mean(arrays['errors']):.3g}", echo=True)
         summarise(run, config, tasks, done)
@@ -280,9 +301,9 @@ def main(config: Config) -> Path:
 
 def searched(
     run: runs.Run, config: Config, name: str, task: Task, splits: list[Split]
-) -> list[LayerTerms]:
-    """The terms for every split, searched for once."""
-    found = []
+) -> tuple[list[LayerTerms], float]:
+    """The terms for every split, searched for once, and the CPU time it took."""
+    found, seconds = [], 0.0
     for i, split in enumerate(splits):
         cell = run.cell(f"{name}-formula-{i}")
         if not cell.finished:
@@ -294,7 +315,17 @@ def searched(
         values = cell.load()[1]
         streams = ("powers", "interactions", "bases")
         found.append(LayerTerms(**{s: tuple(map(tuple, values[s])) for s in streams}))
-    return found
+        seconds += values["seconds"]
+    return found, seconds
+
+
+def interval(differences: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of a mean over splits, as if their rows had nothing in common."""
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(differences) - 1) * np.std(differences, ddof=1)
+    half /= np.sqrt(len(differences))
+    return float(np.mean(differences) - half), float(np.mean(differences) + half)
 
 
 def summarise(
@@ -307,7 +338,7 @@ def summarise(
         for kind in KINDS:
             arrays, values = done[name, kind]
             errors = arrays["errors"]
-            low, high = stability.interval(errors[:, None], plain[:, None])
+            low, high = interval(errors - plain)
             rows.append(
                 (
                     name,
@@ -322,13 +353,16 @@ def summarise(
                     "-" if kind == "plain" else f"{low:+.3g}, {high:+.3g}",
                     f"{np.median(arrays['sizes']):.0f}" if "sizes" in arrays else "-",
                     f"{np.median(arrays['flops']):.0f}" if "flops" in arrays else "-",
-                    f"{values['seconds']:.0f}",
+                    f"{values['seconds']:.0f}"
+                    + (f" + {values['search seconds']:.0f}" if "search seconds" in values else ""),
                 )
             )
             results[f"{name}, {kind}"] = {**values, "errors": errors, "above plain": [low, high]}
-        curves = {kind: done[name, kind][0]["curves"] for kind in KINDS[:-1]}
-        label = "held-out loss: half the MSE" if task.loss == "square" else "held-out loss (nats)"
-        run.save_figure(plots.plot_learning_curves(curves, quantity=label), f"{name}-curves")
+        unit = "half the MSE" if task.loss == "square" else "nats"
+        for k, which in enumerate(("training", "held-out")):
+            curves = {kind: done[name, kind][0]["curves"][k] for kind in KINDS[:-1]}
+            figure = plots.plot_learning_curves(curves, quantity=f"{which} loss ({unit})")
+            run.save_figure(figure, f"{name}-{which}")
         boxes = {kind: done[name, kind][0]["errors"] for kind in KINDS}
         if min(map(np.min, boxes.values())) > 0:
             quantity = "MSE / variance" if task.loss == "square" else "share of wrong classes"
@@ -350,7 +384,7 @@ def summarise(
             "interval",
             "parameters",
             "FLOPs a sample",
-            "CPU s",
+            "CPU s (+ search)",
         ),
         rows,
     )

@@ -23,7 +23,7 @@ def test_results_and_figures_are_there(folder):
     for found in values.values():
         assert len(found["settings"]) == 2
         assert found["seconds"] >= 0
-    assert (folder / "figures" / "iris-curves.png").exists()
+    assert (folder / "figures" / "iris-held-out.png").exists()
 
 
 def test_a_rerun_computes_nothing(folder, monkeypatch):
@@ -67,6 +67,9 @@ def test_splits_are_standardised_and_have_no_row_twice(name):
         ({"data": ()}, "data must be among"),
         ({"splits": 1}, "two splits"),
         ({"rates": ()}, "a rate"),
+        ({"rates": (-1.0,)}, "rates and decays"),
+        ({"hidden": (0,)}, "hidden must be positive"),
+        ({"epochs": 0}, "epochs"),
         ({"activation": "swoosh"}, "activation must be"),
     ],
 )

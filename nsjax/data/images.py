@@ -109,15 +109,21 @@ def _binary(folder: Path) -> Images:
     return _checked(str(folder), dict(zip(_NAMES, found, strict=True)), 10)
 
 
+class _Lacking(ValueError):
+    """An npz file that is whole, but lacks an array."""
+
+
 def _npz(file: Path) -> Images:
     try:
         # Opened here: on a damaged file np.load leaves its own one open.
         with file.open("rb") as handle, np.load(handle, allow_pickle=False) as loaded:
             missing = [name for name in _NAMES if name not in loaded.files]
             if missing:
-                raise ValueError(f"{file} must have arrays {', '.join(_NAMES)}, lacks {missing}")
+                raise _Lacking(f"{file} must have arrays {', '.join(_NAMES)}, lacks {missing}")
             arrays = {name: loaded[name] for name in _NAMES}
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except _Lacking as error:
+        raise ValueError(str(error)) from None
+    except (zipfile.BadZipFile, OSError, EOFError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is no npz file, or a damaged one: {_WHERE}") from error
     return _checked(str(file), arrays, None)
 
@@ -125,15 +131,18 @@ def _npz(file: Path) -> Images:
 def _checked(where: str, arrays: dict[str, Any], classes: int | None) -> Images:
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if y.ndim == 2 and y.shape[1] == 1:
+            arrays[f"y_{part}"] = y = y[:, 0]
         if x.ndim != 4 or x.dtype != np.uint8 or x.shape[3] not in (1, 3) or not len(x):
             raise ValueError(
                 f"x_{part} in {where} must be uint8 images (n, h, w, 1 or 3), got {x.dtype} of "
                 f"shape {x.shape}"
             )
         if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+            least = f", the least {y.min()}" if y.size and y.dtype.kind in "iu" else ""
             raise ValueError(
                 f"y_{part} in {where} must be {len(x)} classes from 0, got {y.dtype} of shape "
-                f"{y.shape}"
+                f"{y.shape}{least}"
             )
     if arrays["x_train"].shape[1:] != arrays["x_test"].shape[1:]:
         raise ValueError(f"images in {where} must be of one size")

@@ -42,8 +42,8 @@ class Cauchy(nn.Module):
         """Elementwise."""
         one = nn.initializers.ones_init()
         a, b, c = (self.param(name, one, (), self.param_dtype).astype(x.dtype) for name in "abc")
-        # The least number keeps it finite where x and c are both zero.
-        return (a * x + b) / (x**2 + c**2 + jnp.finfo(x.dtype).tiny)
+        # Rounding keeps it finite, with its gradient, where x and c are both zero.
+        return (a * x + b) / (x**2 + c**2 + jnp.finfo(x.dtype).eps)
 
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array] | type[nn.Module]] = {

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from nsjax import _check
 from nsjax.neuronseek.activations import activate
 from nsjax.neuronseek.layers import LayerTerms, TaskDense
 
@@ -35,7 +36,7 @@ class TaskMLP(nn.Module):
     terms: LayerTerms | None = None
     depth: int | None = None
     activation: str = "gelu"
-    limit: float | None = 2.0
+    limit: float | None = 3.0
     trainable: bool = True
     normalise: bool = False
     dtype: Any = None
@@ -44,6 +45,8 @@ class TaskMLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
         """Outputs; no activation after the last layer."""
+        if self.depth is not None:
+            _check.positive_integer("depth", self.depth)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         for i, width in enumerate(self.hidden):
             if self.terms is None or (self.depth is not None and i >= self.depth):
@@ -78,12 +81,21 @@ def of_size(
         inputs: shape of one sample.
         wanted: number of parameters.
         most: largest width.
+
+    Raises:
+        ValueError: if the network of width 1 has more than twice as many, or that of `most` fewer.
     """
     low, high = 1, most
     while high - low > 1:
         middle = (low + high) // 2
         enough = count_parameters(make(middle), inputs) >= wanted
         low, high = (low, middle) if enough else (middle, high)
+    sizes = [count_parameters(make(width), inputs) for width in (1, most)]
+    if sizes[0] > 2 * wanted or sizes[1] < wanted:
+        raise ValueError(
+            f"wanted must be parameters of a network of width 1 to {most}, which has {sizes[0]} to "
+            f"{sizes[1]}, got {wanted}"
+        )
     return min(
         (make(low), make(high)), key=lambda each: abs(count_parameters(each, inputs) - wanted)
     )

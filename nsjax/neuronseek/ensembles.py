@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,8 @@ import optax
 from nsjax import _check
 from nsjax.objectives import LOSSES
 
-if TYPE_CHECKING:
-    pass
-
 _CHUNK = 25
-"""Epochs of one call of the compiled program."""
+"""Most epochs of one call of the compiled program."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,15 @@ class Ensemble(NamedTuple):
     Attributes:
         params: of every network the parameters of the least held-out loss, leaves `(L, ...)`.
         train, validation: mean loss a sample after every epoch, `(L, E)`; NaN after the end.
-        best: epoch of the least held-out loss, from 1, `(L,)`; 0 if there was none below infinity.
+        least: the least held-out loss, `(L,)`; infinity if there was none.
+        best: its epoch, from 1, `(L,)`; 0 if there was none.
         epochs: that each network was trained, `(L,)`.
     """
 
     params: Any
     train: np.ndarray
     validation: np.ndarray
+    least: np.ndarray
     best: np.ndarray
     epochs: np.ndarray
 
@@ -118,7 +117,7 @@ def train_ensemble(
         raise TypeError(f"config must be an EnsembleTraining, got {type(config).__name__}")
     _check.choice("loss", loss, tuple(LOSSES))
     lanes = len(keys)
-    samples = _Samples(*map(jnp.asarray, (*train, *validation)))
+    samples = _Samples(*map(_floating, (*train, *validation)))
     for name, each in samples._asdict().items():
         if each.ndim < 3 or len(each) != lanes or not bool(jnp.all(jnp.isfinite(each))):
             raise ValueError(
@@ -142,7 +141,7 @@ def train_ensemble(
     while done < config.epochs:
         states, record = _advance(program, states, samples)
         records.append(jax.tree.map(np.asarray, record))
-        done += _CHUNK
+        done += program.chunk
         if on_epochs is not None:
             on_epochs(min(done, config.epochs), np.asarray(states.least))
         if bool(jnp.all(_over(program, states))):
@@ -150,7 +149,14 @@ def train_ensemble(
     losses, held = (
         np.concatenate(part, axis=1)[:, : config.epochs] for part in zip(*records, strict=True)
     )
-    return Ensemble(states.kept, losses, held, np.asarray(states.best), np.asarray(states.epoch))
+    ends = (np.asarray(each) for each in (states.least, states.best, states.epoch))
+    return Ensemble(states.kept, losses, held, *ends)
+
+
+def _floating(array: Any) -> jax.Array:
+    array = jnp.asarray(array)
+    # Half precision is the module's matter, by its dtype.
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def _lanes(name: str, value: Any, lanes: int) -> np.ndarray:
@@ -172,6 +178,10 @@ class _Program:
     @property
     def batch(self) -> int:
         return min(self.config.batch, self.count)
+
+    @property
+    def chunk(self) -> int:
+        return min(_CHUNK, self.config.epochs)
 
     @property
     def steps(self) -> int:
@@ -235,6 +245,7 @@ def _advance(
             step, (state.params, state.optimiser), rows.reshape(program.steps, program.batch)
         )
         held = program.mean_loss(params, samples.held_x, samples.held_y)
+        held = held.astype(state.least.dtype)
         over, better = _over(program, state), held < state.least
 
         def keep(flag: jax.Array, new: Any, old: Any) -> Any:
@@ -253,6 +264,6 @@ def _advance(
         return keep(~over, after, state), (jnp.mean(losses) + nothing, held + nothing)
 
     def lane(state: _State, samples: _Samples) -> Any:
-        return jax.lax.scan(lambda s, _: epoch(s, samples), state, length=_CHUNK)
+        return jax.lax.scan(lambda s, _: epoch(s, samples), state, length=program.chunk)
 
     return jax.vmap(lane)(states, samples)

@@ -15,26 +15,26 @@ _CALLS: dict[str, type[ast.operator]] = {
 }
 _SUM, _PRODUCT = " + ", " "
 _Form = tuple[str, tuple[Any, ...]]
-_CONSTANT: _Form = ("c", ())
+_CONSTANT: _Form = ("#", ())
 
 
 def structure(text: str) -> str:
     """An expression with its numbers left out, and terms and factors in alphabetical order.
 
     Numbers are signs, factors, divisors and what is added up from them: `2 x - 3 (x + y)` is
-    `x + y`. Exponents that are whole numbers stay.
+    `x + y`. Exponents that are whole numbers stay; any other number that stands alone is `#`.
 
     Args:
         text: with `+ - * / ^`, brackets and calls, or `add`, `sub`, `mul` and `div` in their place.
             It is parsed, never executed. One too deep to be parsed keeps the way it is written.
 
     >>> structure("((0.3 * X2) + (1.5 - (2 * (X1 + (X2 ^ 2)))))"), structure("add(X1, mul(X0, 2))")
-    ('X1 + X2 + X2^2 + c', 'X0 + X1')
+    ('# + X1 + X2 + X2^2', 'X0 + X1')
     """
     try:
         return _text(_form(ast.parse(text.replace("^", "**"), mode="eval").body))
     except (SyntaxError, RecursionError, MemoryError):
-        return _NUMBER.sub("c", text)
+        return _NUMBER.sub("#", text)
 
 
 def _form(node: ast.expr) -> _Form:
@@ -70,8 +70,11 @@ def _joined(op: ast.operator, left: ast.expr, right: ast.expr) -> _Form:
         case ast.Div():
             return pair[0] if pair[1] == _CONSTANT else ("/", pair)
         case ast.Pow():
-            if isinstance(right, ast.Constant) and isinstance(right.value, int):
-                return f"^{right.value}", pair[:1]
+            sign, power = "", right
+            if isinstance(right, ast.UnaryOp) and isinstance(right.op, ast.USub):
+                sign, power = "-", right.operand
+            if isinstance(power, ast.Constant) and isinstance(power.value, int):
+                return f"^{sign}{power.value}", pair[:1]
             return "^", pair
     raise SyntaxError(f"expected + - * / or ^, got {type(op).__name__}")
 

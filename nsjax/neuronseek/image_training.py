@@ -47,8 +47,13 @@ class ImageTraining:
         for name in ("epochs", "batch"):
             _check.positive_integer(name, getattr(self, name))
         _check.positive("learning_rate", self.learning_rate)
-        for name in ("momentum", "weight_decay", "pad"):
-            _check.non_negative(name, getattr(self, name))
+        _check.non_negative("weight_decay", self.weight_decay)
+        if _check.non_negative("momentum", self.momentum) >= 1:
+            raise ValueError(f"momentum must be below 1, got {self.momentum!r}")
+        if self.pad != 0:
+            _check.positive_integer("pad", self.pad)
+        if not isinstance(self.flip, bool):
+            raise TypeError(f"flip must be True or False, got {self.flip!r}")
 
 
 class ImageState(NamedTuple):
@@ -113,12 +118,11 @@ class Program:
         mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
         self.everywhere = NamedSharding(mesh, PartitionSpec())
         self.split = NamedSharding(mesh, PartitionSpec("batch"))
-        x = images.x_train.astype(np.float32) / 255
-        mean, spread = x.mean(axis=(0, 1, 2)), x.std(axis=(0, 1, 2))
-        spread = np.where(spread > 0, spread, 1)
+        mean, spread = moments(images.x_train)
 
         def put(x: np.ndarray, y: np.ndarray) -> Samples:
-            return jax.device_put(Samples(x, y, mean, spread), self.everywhere)
+            parts = map(jnp.asarray, (x, y, mean, spread))
+            return jax.device_put(Samples(*parts), self.everywhere)
 
         self.train_samples = put(images.x_train, images.y_train)
         self.test_samples = put(images.x_test, images.y_test)
@@ -136,8 +140,9 @@ class Program:
             params = variables["params"]
             return params, variables.get("batch_stats", {}), self._optimiser().init(params)
 
-        parts = jax.jit(init)(first)
-        state = ImageState(*parts, jax.random.key_data(rest), jnp.zeros((), jnp.int32))
+        params, statistics, memory = jax.jit(init)(first)
+        zero = jnp.zeros((), jnp.int32)
+        state = ImageState(params, statistics, memory, jax.random.key_data(rest), zero)
         return jax.device_put(state, self.everywhere)
 
     def train(self, state: ImageState) -> tuple[ImageState, tuple[float, float]]:
@@ -182,6 +187,7 @@ class Program:
         def step(carry: Any, inputs: tuple[jax.Array, jax.Array]) -> Any:
             params, statistics, memory = carry
             rows, key = inputs
+            rows = jax.lax.with_sharding_constraint(rows, self.split)
             x = augmented(key, samples.x[rows], pad=config.pad, flip=config.flip)
             x = jax.lax.with_sharding_constraint(_standardised(x, samples), self.split)
             y = jax.lax.with_sharding_constraint(samples.y[rows], self.split)
@@ -216,6 +222,19 @@ class Program:
 
         losses, right = jax.lax.map(one, rows.reshape(count, batch))
         return jnp.mean(losses.ravel()[:n]), jnp.mean(right.ravel()[:n])
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of the channels of bytes, over 255, float32; 1 for no spread.
+
+    From counts of the 256 values: sums of a few million float32 numbers would be wrong.
+    """
+    channels = x.reshape(-1, x.shape[-1]).T
+    counts = np.stack([np.bincount(each, minlength=256) for each in channels]) / channels.shape[1]
+    values = np.arange(256) / 255
+    mean = counts @ values
+    spread = np.sqrt(np.sum(counts * (values - mean[:, None]) ** 2, axis=1))
+    return mean.astype(np.float32), np.where(spread > 0, spread, 1).astype(np.float32)
 
 
 @functools.partial(jax.jit, static_argnames=("pad", "flip"))

@@ -7,6 +7,7 @@ convolution of `phi(x)`, whose kernel has a block for every term.
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Sequence
@@ -156,51 +157,56 @@ class Features(nn.Module):
     Attributes:
         terms: which terms.
         trainable: whether coefficients are parameters; else they stay as the terms say.
-        limit: root mean square of a sample's inputs, over the last axis, up to which terms are what
-            they say. Beyond it their growth is linear: `x^k` becomes `s^(1-k) x^k` with `s` the
-            root mean square over the limit, products likewise. None for no limit.
-        normalise: whether the features of each term are divided by their root mean square.
+        limit: size of an input up to which its powers are what they say, and of a projection up to
+            which a product is. Beyond it growth is linear: `x^k` becomes `s^(1-k) x^k` with
+            `s = |x| / limit`, a product likewise with its largest projection. None for no limit.
+            Functions have none.
+        normalise: whether the features of each term are divided by their root mean square; of a
+            single feature the sign is left.
         dtype: of the computation; that of inputs and parameters by default.
         param_dtype: of the parameters.
     """
 
     terms: LayerTerms
     trainable: bool = False
-    limit: float | None = 2.0
+    limit: float | None = 3.0
     normalise: bool = False
     dtype: Any = None
     param_dtype: Any = jnp.float32
+    precision: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... m"]:
         """Features `(..., m)` of inputs `(..., d)`."""
+        if not isinstance(self.terms, LayerTerms):
+            raise TypeError(f"terms must be LayerTerms, got {self.terms!r}")
+        if self.limit is not None:
+            _check.positive("limit", self.limit)
         d, terms = x.shape[-1], self.terms
-        projections = nn.initializers.normal(1 / math.sqrt(d))
+        start = nn.initializers.normal(1 / math.sqrt(d))
         factors = [
-            self.param(f"factors_{name}", projections, (order, d, rank), self.param_dtype)
+            self.param(f"factors_{name}", start, (order, d, rank), self.param_dtype)
             for name, order, rank in (
                 *((f"{n}", n, rank) for n, rank, _ in terms.interactions),
                 *((name, 1, rank) for name, rank, _ in terms.bases),
             )
         ]
-        start = jnp.asarray(terms.coefficients, self.param_dtype)
-        coefficients = self.param("coefficients", lambda _: start) if self.trainable else start
+        coefficients = jnp.asarray(terms.coefficients, self.param_dtype)
+        if self.trainable:
+            coefficients = self.param("coefficients", lambda _, c=coefficients: c)
         x, coefficients, *factors = nn.dtypes.promote_dtype(
             x, coefficients, *factors, dtype=self.dtype
         )
-        size = _excess(x, self.limit)
-        inner = x if size is None else x / size
-        back = 1 if size is None else size
-        found = [x if k == 1 else back * jax.lax.integer_pow(inner, k) for k, _ in terms.powers]
-        for (n, _, _), each in zip(terms.interactions, factors, strict=False):
-            product = inner @ each[0]
-            for m in range(1, n):
-                product = product * (inner @ each[m])
-            found.append(back * product)
-        for (name, _, _), each in zip(terms.bases, factors[len(terms.interactions) :], strict=True):
-            found.append(basis(name).function(inner @ each[0]))
+        found = [x if k == 1 else _product([x] * k, self.limit) for k, _ in terms.powers]
+        count = len(terms.interactions)
+        for each in factors[:count]:
+            projections = [jnp.matmul(x, u, precision=self.precision) for u in each]
+            found.append(_product(projections, self.limit))
+        for (name, _, _), each in zip(terms.bases, factors[count:], strict=True):
+            projection = jnp.matmul(x, each[0], precision=self.precision)
+            found.append(basis(name).function(projection))
         if self.normalise:
-            found = [each / _root_mean_square(each) for each in found]
+            found = [_normalised(each) for each in found]
         if self.trainable or set(terms.coefficients) != {1.0}:
             found = [each * c for each, c in zip(found, coefficients, strict=True)]
         return found[0] if len(found) == 1 else jnp.concatenate(found, axis=-1)
@@ -222,8 +228,8 @@ class TaskDense(nn.Module):
         dtype, param_dtype, precision: as in flax.
         kernel_init, bias_init: in place of the initialisation below.
 
-    Kernels of linear terms start as `N(0, 1 / (32 k n))`, with k the number of terms and n the
-    fan-in of one; kernels of all others with a standard deviation of 0.001.
+    Kernels of linear terms start with the variance `1 / (32 k n)`, with k the number of terms and n
+    the fan-in of one; kernels of all others with a standard deviation of 0.001.
 
     Source: NeuronSeek (arXiv 2506.15715), second stage.
 
@@ -237,7 +243,7 @@ class TaskDense(nn.Module):
     terms: LayerTerms
     use_bias: bool = True
     trainable: bool = False
-    limit: float | None = 2.0
+    limit: float | None = 3.0
     normalise: bool = False
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -270,7 +276,8 @@ class TaskConv(nn.Module):
         features: number of output channels.
         kernel_size, strides, padding, kernel_dilation: as in `flax.linen.Conv`.
         terms, use_bias, trainable, limit, normalise, dtype, param_dtype, precision, kernel_init,
-            bias_init: as in `TaskDense`; the root mean square is over the channels of a pixel.
+            bias_init: as in `TaskDense`. What is padded is `phi(x)`: where padding is of zeros, a
+            cosine sees 0 there, not 1.
 
     Source: NeuronSeek (arXiv 2506.15715), second stage.
 
@@ -287,7 +294,7 @@ class TaskConv(nn.Module):
     kernel_dilation: int | Sequence[int] | None = 1
     use_bias: bool = True
     trainable: bool = False
-    limit: float | None = 2.0
+    limit: float | None = 3.0
     normalise: bool = False
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -333,19 +340,23 @@ def kernel_init(terms: LayerTerms, inputs: int) -> Any:
 
 
 def _features(layer: Any, x: jax.Array) -> jax.Array:
-    names = ("terms", "trainable", "limit", "normalise", "dtype", "param_dtype")
+    names = ("terms", "trainable", "limit", "normalise", "dtype", "param_dtype", "precision")
     return Features(**{name: getattr(layer, name) for name in names}, name="phi")(x)
 
 
-def _excess(x: jax.Array, limit: float | None) -> jax.Array | None:
-    """How far a sample's root mean square is above the limit, at least 1."""
-    return None if limit is None else jnp.maximum(1, _root_mean_square(x) / limit)
+def _product(factors: Sequence[jax.Array], limit: float | None) -> jax.Array:
+    """Their product, of linear growth where the largest of them is beyond the limit."""
+    if limit is None:
+        return math.prod(factors[1:], start=factors[0])
+    largest = functools.reduce(jnp.maximum, [jnp.abs(each) for each in factors])
+    excess = jnp.maximum(1, largest / limit)
+    return excess * math.prod(each / excess for each in factors)
 
 
-def _root_mean_square(x: jax.Array) -> jax.Array:
-    # The least number keeps the root's derivative finite at zero.
-    tiny = jnp.finfo(x.dtype).tiny
-    return jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + tiny)
+def _normalised(x: jax.Array) -> jax.Array:
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    square = jnp.mean(wide**2, axis=-1, keepdims=True)
+    return (wide / jnp.sqrt(square + 1e-6)).astype(x.dtype)
 
 
 def _scaled_coefficients(terms: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nsjax import _check
 from nsjax.neuronseek.layers import LayerTerms, TaskConv
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w d"], train: bool = False) -> Float[Array, "n c"]:
         """Logits, float32."""
+        _check.choice("where", self.where, ("first", "blocks"))
         norm = partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
         conv = partial(nn.Conv, use_bias=False, kernel_init=_HE, dtype=self.dtype)
 

@@ -23,14 +23,14 @@ def plot_learning_curves(
         ax: where to draw; a new figure if not given.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none, or more than there are colours.
     """
-    if not curves:
-        raise ValueError("curves must hold at least one entry")
+    if not 0 < len(curves) <= len(CATEGORIES):
+        raise ValueError(f"curves must hold 1 to {len(CATEGORIES)} entries, got {len(curves)}")
     figure, panel = axes(ax, size=(4.6, 3.0))
     for (name, table), color in zip(curves.items(), CATEGORIES, strict=False):
         table = _carried(np.atleast_2d(np.asarray(table, float)))
-        low, middle, high = np.quantile(table, (0.25, 0.5, 0.75), axis=0)
+        low, middle, high = np.nanquantile(table, (0.25, 0.5, 0.75), axis=0)
         epochs = np.arange(1, len(middle) + 1)
         panel.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
         panel.plot(epochs, middle, color=color, label=name)

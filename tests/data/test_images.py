@@ -70,7 +70,7 @@ def test_damaged_batches_are_named(tmp_path):
         ({"y_test": np.zeros(3)}, "y_test .* must be 3 classes"),
         ({"x_test": np.zeros((3, 8, 8, 3), np.uint8)}, "must be of one size"),
         ({"x_train": None}, "lacks"),
-        ({"y_test": np.array([{}] * 3)}, "allow_pickle|no npz file"),
+        ({"y_test": np.array([{}] * 3)}, "no npz file"),
     ],
 )
 def test_bad_npz_files_are_named(tmp_path, change, said):

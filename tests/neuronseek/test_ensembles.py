@@ -92,6 +92,22 @@ def test_networks_stop_early():
     assert said[0] == (25, (2,))
 
 
+def test_a_network_that_diverges_has_an_infinite_loss():
+    train, held = samples(2)
+    found = train_ensemble(
+        KEYS[:2],
+        nn.Dense(1, param_dtype=jnp.float64),
+        train,
+        held,
+        learning_rate=np.array([0.01, 1e200]),
+        config=EnsembleTraining(epochs=5, batch=16, patience=2),
+    )
+    np.testing.assert_allclose(found.least[0], np.min(found.validation[0]))
+    assert found.best[0] > 0
+    assert found.least[1] == np.inf
+    assert found.best[1] == 0
+
+
 @pytest.mark.parametrize("loss", ["logistic", "cross_entropy"])
 def test_classes(loss):
     x = jax.random.normal(jax.random.key(0), (2, 120, 2), jnp.float64)

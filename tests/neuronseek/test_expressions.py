@@ -43,6 +43,9 @@ def test_order_and_factors_do_not_matter(tree):
         ("X1 / X2", "X2 / X1"),
         ("X1 ^ 2", "X1 ^ 3"),
         ("X1 ^ X2", "X2 ^ X1"),
+        ("X1 ^ -2", "X1 ^ 2.5"),
+        ("X1 ^ -2", "X1 ^ 2"),
+        ("c * X1", "X1"),
         ("X1 * X1", "X1"),
         ("sin(X1)", "cos(X1)"),
         ("sin(X1) + X2", "sin(X1 + X2)"),
@@ -61,11 +64,11 @@ def test_both_engines_write_the_same():
 
 def test_what_cannot_be_parsed_keeps_the_way_it_is_written():
     deep = "(" * 300 + "X1 * 2.5" + ")" * 300
-    assert structure(deep) == deep.replace("2.5", "c")
+    assert structure(deep) == deep.replace("2.5", "#")
 
 
 @pytest.mark.parametrize(
     "text", ["__import__('os').abort()", "(lambda: X1)()", "X1[0]", "X1 and X2"]
 )
 def test_nothing_is_executed(text):
-    assert structure(text) == text.replace("0", "c")
+    assert structure(text) == text.replace("0", "#")

@@ -9,7 +9,7 @@ import pytest
 from nsjax.data import Images
 from nsjax.neuronseek import LayerTerms
 from nsjax.neuronseek.architectures import count_parameters
-from nsjax.neuronseek.image_training import ImageTraining, Program, augmented
+from nsjax.neuronseek.image_training import ImageTraining, Program, augmented, moments
 from nsjax.neuronseek.resnet import ResNet
 
 TERMS = LayerTerms(((1, 1.0), (2, 1.0)), ((2, 2, 1.0),))
@@ -75,6 +75,17 @@ def test_the_test_set_counts_every_image_once(program):
     assert right == pytest.approx(np.mean(logits.argmax(axis=1) == y))
 
 
+def test_means_of_many_pixels_are_right():
+    """Sums of float32 would stick at 2^24, with a mean of a third here."""
+    x = np.broadcast_to(np.array([0, 255], np.uint8)[:, None, None, None], (2, 6000, 6000, 1))
+    mean, spread = moments(x)
+    np.testing.assert_allclose([mean, spread], 0.5)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (9, 5, 4, 3), np.uint8)
+    np.testing.assert_allclose(moments(x)[0], x.mean(axis=(0, 1, 2)) / 255, rtol=1e-6)
+    np.testing.assert_allclose(moments(x)[1], x.std(axis=(0, 1, 2)) / 255, rtol=1e-6)
+
+
 def test_images_are_moved_and_mirrored():
     x = jnp.arange(1, 1 + 3 * 5 * 5, dtype=jnp.uint8).reshape(3, 5, 5, 1)
     key = jax.random.key(0)
@@ -125,6 +136,11 @@ np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
 """
 
 
+def test_a_place_that_is_none_is_named():
+    with pytest.raises(ValueError, match="where must be one of"):
+        ResNet(2, TERMS, "block").init(jax.random.key(0), jnp.ones((1, 8, 8, 1)))
+
+
 def test_two_devices_train_as_one():
     flags = "--xla_force_host_platform_device_count=2"
     environment = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
@@ -133,7 +149,13 @@ def test_two_devices_train_as_one():
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"batch": 0}, "batch"), ({"learning_rate": 0}, "learning_rate"), ({"pad": -1}, "pad")],
+    [
+        ({"batch": 0}, "batch"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"pad": 1.5}, "pad"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"flip": "no"}, "flip"),
+    ],
 )
 def test_bad_settings_are_named(settings, said):
     with pytest.raises((TypeError, ValueError), match=said):

@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron, CPTerms
 from nsjax.neuronseek import Formula, LayerTerms, TaskConv, TaskDense
+from nsjax.neuronseek.layers import Features
 
 LINEAR = LayerTerms()
 EVERYTHING = LayerTerms(
@@ -58,7 +59,7 @@ def test_a_layer_has_one_kernel_for_every_term():
     """Against a sum of plain convolutions of powers, products and sines."""
     terms = LayerTerms(((1, 1.0), (3, 0.5)), ((2, 4, 2.0),), (("sine", 2, 0.25),))
     x = drawn(0, 2, 6, 6, 3)
-    layer = TaskConv(5, (3, 3), terms, strides=2, param_dtype=jnp.float64)
+    layer = TaskConv(5, (3, 3), terms, strides=2, limit=None, param_dtype=jnp.float64)
     params = jax.tree.map(lambda p: p + 0.1, layer.init(jax.random.key(1), x))["params"]
     factors = params["phi"]["factors_2"]
     parts = {
@@ -127,7 +128,9 @@ def test_a_known_polynomial_is_fitted_by_one_layer():
     y = (x[:, 0] - 2 * x[:, 1] ** 3 + 3 * x[:, 2] * x[:, 3])[:, None]
     terms = LayerTerms(((1, 1.0), (3, 1.0)), ((2, 2, 1.0),))
     assert fit(TaskDense(1, terms, param_dtype=jnp.float64), x, y) < 1e-6
-    assert fit(nn.Dense(1, param_dtype=jnp.float64), x, y) > 0.1
+    # Plain neurons, as many numbers and more.
+    plain = nn.Sequential([nn.Dense(10, param_dtype=jnp.float64), nn.Dense(1)])
+    assert fit(plain, x, y) > 0.1
 
 
 @pytest.mark.parametrize("scale", [1.0, 10.0])
@@ -139,27 +142,56 @@ def test_gradients_agree_with_finite_differences(scale, options):
     check_grads(layer.apply, (params, x), order=1, modes=["fwd", "rev"], rtol=1e-5, atol=1e-5)
 
 
-def test_large_inputs_do_not_explode():
-    x = 10 * drawn(0, 500, 20)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_large_inputs_do_not_explode(dtype, sparse):
+    """At scale 10, and with single entries of 100 among zeros, outputs are as large as inputs."""
+    x = 10 * drawn(0, 500, 6, 6, 20, dtype=jnp.float32)
+    if sparse:
+        x = 100.0 * (drawn(1, *x.shape) > 2.5)
     terms = LayerTerms(tuple((k, 1.0) for k in range(1, 6)), ((3, 4, 1.0), (5, 4, 1.0)))
 
     def size(terms, **options):
-        layer = TaskDense(50, terms, **options)
-        return float(jnp.std(layer.apply(layer.init(jax.random.key(1), x), x)))
+        layer = TaskConv(50, (3, 3), terms, dtype=dtype, **options)
+        outputs = layer.apply(layer.init(jax.random.key(1), x), x)
+        return float(jnp.std(outputs.astype(jnp.float32)))
 
-    assert size(terms) < 30
-    assert size(terms, normalise=True) < 10
+    assert size(terms) < 20
+    assert size(terms, normalise=True) < 20
     assert size(terms, limit=None) > 1000
 
 
 def test_terms_are_what_they_say_up_to_the_limit():
-    x = drawn(0, 50, 3)
-    x = x / jnp.sqrt(jnp.mean(x**2, axis=1, keepdims=True))
+    x = jax.random.uniform(jax.random.key(0), (50, 3), jnp.float64, -0.7, 0.7)
     layer = TaskDense(2, EVERYTHING, param_dtype=jnp.float64)
     free = TaskDense(2, EVERYTHING, param_dtype=jnp.float64, limit=None)
     params = jax.tree.map(lambda p: p + 0.1, layer.init(jax.random.key(1), x))
-    np.testing.assert_allclose(layer.apply(params, 1.9 * x), free.apply(params, 1.9 * x), 1e-10)
-    assert not np.allclose(layer.apply(params, 2.5 * x), free.apply(params, 2.5 * x), 1e-2)
+    np.testing.assert_allclose(layer.apply(params, x), free.apply(params, x), 1e-10)
+    assert not np.allclose(layer.apply(params, 9 * x), free.apply(params, 9 * x), 1e-2)
+    steep = TaskDense(1, LayerTerms(((3, 1.0),)), use_bias=False, param_dtype=jnp.float64)
+    params = {"params": {"linear": {"kernel": jnp.ones((1, 1))}}}
+    found = steep.apply(params, jnp.array([[-2.0], [3.0], [4.0], [-8.0]]))
+    np.testing.assert_allclose(found[:, 0], [-8, 27, 36, -72])
+
+
+def test_normalised_features_are_of_size_one_and_smooth_at_zero():
+    x = 1e3 * drawn(0, 20, 6)
+    layer = TaskDense(2, EVERYTHING, normalise=True, limit=None, param_dtype=jnp.float64)
+    params = layer.init(jax.random.key(1), x)
+    slope = jax.grad(lambda x: jnp.sum(layer.apply(params, x)))(jnp.zeros((2, 6)))
+    assert float(jnp.max(jnp.abs(slope))) < 1e3
+    phi = Features(LayerTerms(((2, 1.0),)), normalise=True)
+    found = phi.apply({}, x)
+    np.testing.assert_allclose(jnp.mean(found**2, axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"limit": 0}, "limit"), ({"limit": -1.0}, "limit"), ({"terms": "x^2"}, "terms must be")],
+)
+def test_bad_settings_of_layers_are_named(options, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        TaskDense(2, **({"terms": EVERYTHING} | options)).init(jax.random.key(0), jnp.ones((1, 3)))
 
 
 def test_coefficients_are_trained_if_asked():
