@@ -50,7 +50,13 @@ def test_a_run_that_was_stopped_goes_on(config, monkeypatch, capsys):
     resnet_cifar10.main(config)  # every cell is there
 
 
-def test_the_formula_is_searched_for_on_shrunk_images(config):
+def test_the_formula_is_searched_for_on_shrunk_images(config, monkeypatch):
+    search = resnet_cifar10.neuronseek.search
+
+    def quick(key, x, y, settings, **options):
+        return search(key, x, y, replace(settings, sources=("powers",)), **options)
+
+    monkeypatch.setattr(resnet_cifar10.neuronseek, "search", quick)
     images = resnet_cifar10.read(replace(config, images=200))
     assert resnet_cifar10.shrunk(images.x_train).shape == (200, 16)
     found = resnet_cifar10.find(replace(config, formula=None, searched=120), images)

@@ -14,7 +14,9 @@ SMALL = tabular_networks.Config(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tabular_networks.main(replace(SMALL, root=tmp_path_factory.mktemp("runs")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tabular_networks, "TREES", 10)
+        return tabular_networks.main(replace(SMALL, root=tmp_path_factory.mktemp("runs")))
 
 
 def test_results_and_figures_are_there(folder):
