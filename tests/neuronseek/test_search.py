@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -218,19 +217,14 @@ def test_single_precision():
 @pytest.mark.parametrize("d", [5, 10])
 @pytest.mark.parametrize("kind", ["sparse", "low-rank", "dense"])
 def test_the_first_targets_are_found_from_every_seed(kind, d):
-    """The first experiment of NeuronSeek, with the default search; compiled by the first seed."""
-    spent = []
+    """The first experiment of NeuronSeek, with the default search."""
     for seed in range(10):
         key, data_key = jax.random.split(jax.random.key(seed))
         task = polynomial_task(data_key, kind, 2000, d)
         x, y = task.x[:1000], task.y[:1000]
-        begun = time.process_time()
         found = search(key, x, y, test=(task.x[1000:], task.clean[1000:]))
-        spent.append(time.process_time() - begun)
         assert found.test_error < 1e-10
         assert recovery(found.formula, task.truth, tol=1e-5).exact
-    # Three are wanted of a core of its own; beside other work it takes up to twice as many.
-    assert np.median(spent) < 6
 
 
 @pytest.mark.slow
