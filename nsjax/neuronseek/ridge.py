@@ -15,6 +15,10 @@ from nsjax.neuronseek.workspace import Workspace
 
 NOTHING = 1e-8
 """Share of the outputs' variance below which a term that ridge has shrunk is left out."""
+LARGEST = 1e4
+"""Penalty up to which larger ones are tried, as long as none is better than a constant."""
+FULL = 0.5
+"""Numbers of a model for each sample fitted up to which it is fitted to all samples at the end."""
 FREQUENCIES = (0.3, 3.0)
 """Sizes of a basis' projection, slow to fast, from which starts are drawn."""
 COEFFICIENT = 0.1
@@ -28,9 +32,10 @@ class Ridge:
 
     For data that no formula of the template explains, such as measurements: all terms are fitted at
     once from random factors by Levenberg-Marquardt with the penalty `1/2 ||w||^2` on all weights,
-    one penalty after the other. Held-out samples choose the penalty and when to stop; a few more
-    steps then take in all samples. For a term of order n, ridge on coefficient and factors is a
-    penalty on `|C|^(2/(n+1))`: it takes out terms rather than to shrink all of them.
+    one penalty after the other, and larger ones where none is better than a constant. Held-out
+    samples choose the penalty and when to stop; a few more steps then take in all samples, unless
+    there are nearly as many numbers as samples. For a term of order n, ridge on coefficient and
+    factors is a penalty on `|C|^(2/(n+1))`: it takes out terms rather than to shrink all of them.
 
     Raises:
         TypeError, ValueError: on making one with a bad setting, which is named.
@@ -86,9 +91,11 @@ def search(space: Workspace, config: Ridge, rng: np.random.Generator) -> Found:
     """Fit the template with every penalty, keep what the held-out samples say is best."""
     log = Log(space)
     start = _start(space, config, rng)
-    log(empty(space.y.shape[1]), "began with a constant")
-    best, least, chosen = start, np.inf, config.penalties[0]
-    for penalty in config.penalties:
+    best, chosen = empty(space.y.shape[1]), 0.0
+    log(best, "began with a constant")
+    least = log.validation[-1] if space.judged else np.inf
+    penalties = list(config.penalties)
+    for penalty in penalties:
         model, waited, steps = start, 0, 0
         for _ in range(config.strides):
             before = space.evaluations
@@ -101,11 +108,19 @@ def search(space: Workspace, config: Ridge, rng: np.random.Generator) -> Found:
                 best, least, chosen = model, loss, penalty
             if waited >= config.patience or space.evaluations - before < config.stride:
                 break
+        largest = max(penalties)
+        helps = chosen == 0 or chosen == largest > max(config.penalties)
+        if penalty == penalties[-1] and helps and largest < LARGEST:
+            # Nothing was better than a constant, or the last one of those added was the best.
+            penalties.append(10 * largest)
     judged = (least, space.error(best)) if space.judged else (np.nan, np.nan)
-    if np.any(space.last & ~space.train):
+    small = best.parameters <= FULL * int(space.train.sum())
+    more = bool(chosen > 0 and small and np.any(space.last & ~space.train))
+    if more:
+        # With as many numbers as samples, steps that nothing judges would fit the noise.
         best = space.fit(best, space.last, steps=config.last, tol=1e-4, penalty=chosen)
     best = _without_nothing(space, best)
-    log(best, f"ridge {chosen:g}, refitted to all samples")
+    log(best, f"ridge {chosen:g}{', refitted to all samples' if more else ''}")
     return Found(best, log, 6, judged)
 
 

@@ -65,6 +65,17 @@ def test_a_strong_penalty_takes_terms_out():
     assert strong.parameters < weak.parameters
 
 
+def test_larger_penalties_are_tried_where_none_is_better_than_a_constant():
+    """Small and noisy: a template of the given penalties fits the noise."""
+    x = jax.random.normal(jax.random.key(0), (1120, 8))
+    y = x[:, :1] + 1.5 * jax.random.normal(jax.random.key(1), (1120, 1))
+    config = Ridge(powers=(1, 2, 3), interactions=(2, 3), rank=2, penalties=(0.03,))
+    found = search(jax.random.key(2), x[:120], y[:120], config, test=(x[120:], y[120:]))
+    penalties = {words.split()[-1] for words in found.history.actions if "steps with" in words}
+    assert len(penalties) > 1
+    assert found.test_error < 1.05
+
+
 def test_classes_and_bases():
     x, y = wavy(3)
     labels = (y[:, 0] > 0).astype(int)
