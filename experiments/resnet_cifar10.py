@@ -240,7 +240,8 @@ def main(config: Config) -> Path:
                 "root, or remove it"
             )
         formula = neuronseek.Formula.from_json(values["json"])
-        terms = LayerTerms.of(formula, least=config.least)
+        # Of a constant, plain neurons.
+        terms = LayerTerms.of(formula, least=config.least) if formula.terms() else LayerTerms()
         run.save_text(formula.to_json(), "formula.json")
         run.log(f"terms: {terms}", echo=True)
         points = [

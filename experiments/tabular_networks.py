@@ -129,6 +129,8 @@ def find(config: Config, task: Task, split: Split, seed: int) -> tuple[LayerTerm
     else:
         settings = neuronseek.Config()
     found = neuronseek.search(jax.random.key(seed), *split.train, settings, loss=task.loss)
+    if not found.formula.terms():  # a constant: plain neurons
+        return LayerTerms(), found.formula.to_text(3)
     terms = LayerTerms.of(found.formula, least=config.least)
     # Coefficients are trained, and start at 1: splits with the same terms share a program.
     return terms.equal(), found.formula.to_text(3)

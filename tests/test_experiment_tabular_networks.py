@@ -34,6 +34,15 @@ def test_a_rerun_computes_nothing(folder, monkeypatch):
     tabular_networks.main(replace(SMALL, root=folder.parent.parent))
 
 
+def test_a_constant_formula_makes_plain_neurons():
+    config = tabular_networks.Config()
+    rng = np.random.default_rng(0)
+    noise = tabular_networks.Task(rng.normal(size=(40, 3)), rng.normal(size=(40, 1)), "square")
+    split = tabular_networks.divide(config, noise, 0)
+    terms, text = tabular_networks.find(config, noise, split, 1)
+    assert (terms == LayerTerms()) == ("x" not in text)
+
+
 def test_networks_have_equal_sizes():
     terms = LayerTerms(((1, 1.0), (2, 1.0)), ((2, 3, 1.0),))
     sizes = {
