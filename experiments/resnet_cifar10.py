@@ -136,8 +136,7 @@ def shrunk(x: np.ndarray) -> np.ndarray:
     high, wide = h // SIDE * SIDE, w // SIDE * SIDE
     parts = x[:, :high, :wide].reshape(n, SIDE, high // SIDE, SIDE, wide // SIDE, c)
     means = parts.mean(axis=(2, 4)).reshape(n, -1) / 255
-    varies = np.ptp(means, axis=0) > 0
-    return (means[:, varies] - means[:, varies].mean(axis=0)) / means[:, varies].std(axis=0)
+    return np.asarray(data.standardised("images", means[:, np.ptp(means, axis=0) > 0]))
 
 
 def find(config: Config, images: Images) -> dict[str, Any]:
@@ -178,10 +177,8 @@ def checkpoints(run: runs.Run, kind: str, seed: int) -> Path:
     return run.path / "checkpoints" / f"{kind}-seed{seed}"
 
 
-def train(
-    run: runs.Run, config: Config, program: Program, kind: str, seed: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One network: arrays and values, as stored."""
+def train(run: runs.Run, config: Config, program: Program, kind: str, seed: int) -> np.ndarray:
+    """One network: its curves, `(5, epochs)`."""
     state = program.start(jax.random.key(seed))
     # Loss and share of right ones on training images, the same on test images, seconds.
     curves = np.full((5, config.epochs), np.nan)
@@ -197,14 +194,7 @@ def train(
             run.log(
                 f"{kind}, seed {seed}, epoch {epoch + 1}: {curves[3, epoch]:.1%} right", echo=True
             )
-    size = program.images.x_train.shape[1:]
-    return {"curves": curves}, {
-        "accuracy": float(curves[3, -1]),
-        "parameters": architectures.count_parameters(program.module, size),
-        "flops": architectures.flops(program.module, size),
-        # The first epoch compiles.
-        "seconds an epoch": float(np.median(curves[4, min(1, config.epochs - 1) :])),
-    }
+    return curves
 
 
 def main(config: Config) -> Path:
@@ -223,7 +213,7 @@ def main(config: Config) -> Path:
             raise ValueError(f"images must have {SIDE} x {SIDE} pixels or more")
         if config.seeds < 1 or not config.kinds or min(config.blocks, default=0) < 1:
             raise ValueError("there must be a seed, a kind and a stage of blocks, at least")
-        Program(network(config, "plain", images.classes, LayerTerms()), images, settings)
+        program = Program(network(config, "plain", images.classes, LayerTerms()), images, settings)
         if config.formula is not None:
             find(config, images)
     except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
@@ -250,45 +240,59 @@ def main(config: Config) -> Path:
             for i in range(config.seeds)
         ]
         done: dict[str, list[Any]] = {}
-        program, built = None, ""
+        built = ""
         for kind, seed in runs.progress(points, description="networks"):
             cell = run.cell(f"{kind}-seed{seed}")
             if not cell.finished:
-                if program is None or built != kind:
-                    module = network(config, kind, images.classes, terms)
-                    program, built = Program(module, images, settings), kind
-                cell.save(*train(run, config, program, kind, seed))
+                if built != kind:
+                    program = program.of(network(config, kind, images.classes, terms))
+                    built = kind
+                cell.save({"curves": train(run, config, program, kind, seed)}, {})
                 with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
                     kept.discard()
-            done.setdefault(kind, []).append(cell.load())
-        summarise(run, config, images, done)
+            done.setdefault(kind, []).append(cell.load()[0]["curves"])
+        summarise(run, config, images, terms, done)
     return run.path
 
 
-def summarise(run: runs.Run, config: Config, images: Images, done: dict[str, list[Any]]) -> None:
+def summarise(
+    run: runs.Run,
+    config: Config,
+    images: Images,
+    terms: LayerTerms,
+    done: dict[str, list[np.ndarray]],
+) -> None:
     """Table, results and figures."""
-    rows, results, curves = [], {}, {}
+    rows: list[tuple[str, ...]] = []
+    results: dict[str, dict[str, Any]] = {}
+    curves: dict[str, np.ndarray] = {}
     names = {
         "plain": "plain",
         "first": "first convolution task-driven",
         "blocks": "first of every block task-driven",
     }
+    size = images.x_train.shape[1:]
     for kind, cells in done.items():
-        found = np.array([values["accuracy"] for _, values in cells])
-        values = cells[0][1]
-        spread = f"{100 * np.std(found, ddof=1):.2f}" if len(found) > 1 else "-"
+        module = network(config, kind, images.classes, terms)
+        curves[names[kind]] = table = np.stack(cells)
+        found = table[:, 3, -1]
+        results[kind] = {
+            "accuracies": found,
+            "parameters": architectures.count_parameters(module, size),
+            "flops": architectures.flops(module, size),
+            # The first epoch compiles.
+            "seconds an epoch": float(np.median(table[:, 4, min(1, config.epochs - 1) :])),
+        }
         rows.append(
             (
                 names[kind],
                 f"{100 * np.mean(found):.2f}",
-                spread,
-                f"{values['parameters']:,}",
-                f"{values['flops']:.3g}",
-                f"{np.median([each['seconds an epoch'] for _, each in cells]):.1f}",
+                f"{100 * np.std(found, ddof=1):.2f}" if len(found) > 1 else "-",
+                f"{results[kind]['parameters']:,}",
+                f"{results[kind]['flops']:.3g}",
+                f"{results[kind]['seconds an epoch']:.1f}",
             )
         )
-        results[kind] = {**values, "accuracies": found}
-        curves[names[kind]] = np.stack([arrays["curves"] for arrays, _ in cells])
     run.save_results({}, results)
     losses = {name: each[:, 0] for name, each in curves.items()}
     figure = plots.plot_learning_curves(losses, quantity="training loss (nats)")

@@ -168,8 +168,9 @@ def train(
     curves = np.full((2, len(splits), config.epochs), np.nan)
     sizes, costs = np.empty(len(splits)), np.empty(len(splits))
     groups: dict[Any, list[int]] = {}
+    modules = {each: network(config, kind, outputs, inputs, each) for each in dict.fromkeys(terms)}
     for i, each in enumerate(terms):
-        groups.setdefault(network(config, kind, outputs, inputs, each), []).append(i)
+        groups.setdefault(modules[each], []).append(i)
     for module, members in groups.items():
         lanes = [(i, setting) for i in members for setting in grid]
         stacked = jax.tree.map(
@@ -186,6 +187,8 @@ def train(
             loss=task.loss,
         )
         predicted = np.asarray(jax.jit(jax.vmap(module.apply))(fitted.params, stacked.test[0]))
+        sizes[members] = architectures.count_parameters(module, (inputs,))
+        costs[members] = architectures.flops(module, (inputs,))
         least = fitted.least.reshape(len(members), len(grid))
         for place, i in enumerate(members):
             choices[i] = int(np.argmin(least[place]))
@@ -193,8 +196,6 @@ def train(
             errors[i] = error(task.loss, predicted[lane], splits[i].test[1])
             for k, losses in enumerate((fitted.train, fitted.validation)):
                 curves[k, i, : losses.shape[1]] = losses[lane]
-            sizes[i] = architectures.count_parameters(module, (inputs,))
-            costs[i] = architectures.flops(module, (inputs,))
     arrays = {"errors": errors, "curves": curves, "sizes": sizes, "flops": costs}
     return arrays, {
         "settings": [list(grid[choice]) for choice in choices],

@@ -6,6 +6,7 @@ device as bytes; they are shuffled, cropped, flipped and standardised there.
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -127,8 +128,18 @@ class Program:
         self.train_samples = put(images.x_train, images.y_train)
         self.test_samples = put(images.x_test, images.y_test)
         self.steps = len(images.x_train) // self.config.batch
+        self._compile()
+
+    def _compile(self) -> None:
         self._epoch = jax.jit(self._train_epoch, donate_argnums=0)
         self._evaluate = jax.jit(self._test)
+
+    def of(self, module: Any) -> Program:
+        """The same for another network; both share the images on the devices."""
+        other = copy.copy(self)
+        other.module = module
+        other._compile()
+        return other
 
     def start(self, key: jax.Array) -> ImageState:
         """The state before the first epoch."""

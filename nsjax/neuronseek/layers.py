@@ -21,6 +21,7 @@ from flax import linen as nn
 
 from nsjax import _check
 from nsjax.networks.bases import basis
+from nsjax.neuronseek.canonical import unit_factors
 from nsjax.neuronseek.formula import Formula
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class LayerTerms:
         size: dict[tuple[str, Any], Any] = {
             **{("power", k): np.linalg.norm(w) for k, w in neuron.powers.items()},
             **{
-                ("product", n): np.linalg.norm(_scaled_coefficients(t))
+                ("product", n): np.linalg.norm(unit_factors(t, 0.0).coefficients)
                 for n, t in neuron.interactions.items()
             },
             **{("basis", g): np.linalg.norm(t.coefficients) for g, t in neuron.bases.items()},
@@ -254,16 +255,7 @@ class TaskDense(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... features"]:
         """Outputs `(..., features)` of inputs `(..., d)`."""
-        return nn.Dense(
-            self.features,
-            use_bias=self.use_bias,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            precision=self.precision,
-            kernel_init=self.kernel_init or kernel_init(self.terms, x.shape[-1]),
-            bias_init=self.bias_init,
-            name="linear",
-        )(_features(self, x))
+        return nn.Dense(self.features, **_linear(self, x.shape[-1]))(_features(self, x))
 
 
 class TaskConv(nn.Module):
@@ -311,13 +303,7 @@ class TaskConv(nn.Module):
             strides=self.strides,
             padding=self.padding,
             kernel_dilation=self.kernel_dilation,
-            use_bias=self.use_bias,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            precision=self.precision,
-            kernel_init=self.kernel_init or kernel_init(self.terms, x.shape[-1]),
-            bias_init=self.bias_init,
-            name="linear",
+            **_linear(self, x.shape[-1]),
         )(_features(self, x))
 
 
@@ -339,6 +325,13 @@ def kernel_init(terms: LayerTerms, inputs: int) -> Any:
     return init
 
 
+def _linear(layer: Any, inputs: int) -> dict[str, Any]:
+    """What dense layers and convolutions have in common."""
+    names = ("use_bias", "dtype", "param_dtype", "precision", "bias_init")
+    start = layer.kernel_init or kernel_init(layer.terms, inputs)
+    return {name: getattr(layer, name) for name in names} | {"kernel_init": start, "name": "linear"}
+
+
 def _features(layer: Any, x: jax.Array) -> jax.Array:
     names = ("terms", "trainable", "limit", "normalise", "dtype", "param_dtype", "precision")
     return Features(**{name: getattr(layer, name) for name in names}, name="phi")(x)
@@ -357,10 +350,6 @@ def _normalised(x: jax.Array) -> jax.Array:
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     square = jnp.mean(wide**2, axis=-1, keepdims=True)
     return (wide / jnp.sqrt(square + 1e-6)).astype(x.dtype)
-
-
-def _scaled_coefficients(terms: Any) -> np.ndarray:
-    return terms.coefficients * np.prod(np.linalg.norm(terms.factors, axis=-1), axis=0)
 
 
 def _coefficient(value: Any) -> float:
