@@ -3,6 +3,9 @@
 A layer of such neurons is a plain layer of more features: powers of the inputs, products of
 projections and functions of projections, `phi(x)`. All terms together are one matrix product or one
 convolution of `phi(x)`, whose kernel has a block for every term.
+
+A convolution of many channels costs more than in proportion, for they leave the cache, so it is
+summed over blocks of terms.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 HIGHER = 1e-3
 """Standard deviation of the first kernels of all terms but the linear one."""
+CHANNELS = 16
+"""Channels from which on terms have a convolution of their own."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,9 @@ class Features(nn.Module):
         terms: which terms.
         trainable: whether coefficients are parameters; else they stay as the terms say.
         limit: size of an input up to which its powers are what they say, and of a projection up to
-            which a product is. Beyond it growth is linear: `x^k` becomes `s^(1-k) x^k` with
-            `s = |x| / limit`, a product likewise with its largest projection. None for no limit.
-            Functions have none.
+            which a product is. Beyond it growth is linear: of `x^k` all factors but one are cut off
+            at the limit; a product of projections whose largest is s times the limit is s times
+            that of the projections over s. None for no limit. Functions have none.
         normalise: whether the features of each term are divided by their root mean square; of a
             single feature the sign is left.
         dtype: of the computation; that of inputs and parameters by default.
@@ -198,7 +203,8 @@ class Features(nn.Module):
         x, coefficients, *factors = nn.dtypes.promote_dtype(
             x, coefficients, *factors, dtype=self.dtype
         )
-        found = [x if k == 1 else _product([x] * k, self.limit) for k, _ in terms.powers]
+        cut = x if self.limit is None else jnp.clip(x, -self.limit, self.limit)
+        found = [x if k == 1 else x * cut ** (k - 1) for k, _ in terms.powers]
         count = len(terms.interactions)
         for each in factors[:count]:
             projections = [jnp.matmul(x, u, precision=self.precision) for u in each]
@@ -303,6 +309,9 @@ class TaskConv(nn.Module):
             strides=self.strides,
             padding=self.padding,
             kernel_dilation=self.kernel_dilation,
+            conv_general_dilated=functools.partial(
+                _convolution, _blocks(self.terms.widths(x.shape[-1]))
+            ),
             **_linear(self, x.shape[-1]),
         )(_features(self, x))
 
@@ -330,6 +339,26 @@ def _linear(layer: Any, inputs: int) -> dict[str, Any]:
     names = ("use_bias", "dtype", "param_dtype", "precision", "bias_init")
     start = layer.kernel_init or kernel_init(layer.terms, inputs)
     return {name: getattr(layer, name) for name in names} | {"kernel_init": start, "name": "linear"}
+
+
+def _blocks(widths: Sequence[int]) -> tuple[int, ...]:
+    """Channels of blocks of neighbouring terms, each of at least `CHANNELS` but for the last."""
+    sizes = [0]
+    for width in widths:
+        if sizes[-1] >= CHANNELS:
+            sizes.append(0)
+        sizes[-1] += width
+    return tuple(sizes)
+
+
+def _convolution(
+    blocks: tuple[int, ...], images: jax.Array, kernel: jax.Array, *args: Any, **options: Any
+) -> jax.Array:
+    """`lax.conv_general_dilated`, summed over blocks of channels."""
+    edges = np.cumsum(blocks)[:-1]
+    parts = zip(jnp.split(images, edges, -1), jnp.split(kernel, edges, -2), strict=True)
+    sums = [jax.lax.conv_general_dilated(*each, *args, **options) for each in parts]
+    return functools.reduce(jnp.add, sums)
 
 
 def _features(layer: Any, x: jax.Array) -> jax.Array:

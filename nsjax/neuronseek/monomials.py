@@ -29,8 +29,7 @@ WORK = 8e9
 """Multiplications in one pass over order three; with more rows a random part is scored."""
 LARGEST_CUBE = 400
 """Inputs up to which the scores of all monomials of order three are stored; above, a pass keeps
-`POOL` of them, and above `triples.most_inputs()` they are extensions of the best products of
-two."""
+`POOL` of them."""
 POOL = 2000
 """Products of three that a pass keeps."""
 PACE = 0.5 / 24
@@ -106,7 +105,7 @@ class Scores:
     ) -> None:
         d = x.shape[1]
         self.stored = min(order, 3 if d <= LARGEST_CUBE else 2)
-        passes = order > 2 and LARGEST_CUBE < d <= triples.most_inputs()
+        passes = order > 2 and d > LARGEST_CUBE
         self.order = 3 if passes else self.stored
         self.pool = _Pool(x, rng) if passes else None
         self.x = jnp.asarray(x, jnp.float32 if d > 32 else x.dtype)

@@ -56,6 +56,27 @@ def test_a_part_of_the_rows_is_seen_where_all_would_be_too_much(monkeypatch):
     assert triples.most_inputs() == pytest.approx((3 * triples.WORK / 100) ** (1 / 3), abs=1)
 
 
+def test_of_too_many_inputs_those_that_the_size_of_the_residual_goes_with(monkeypatch):
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((1500, 300))
+    x[:, 7] = 0  # a constant input goes with nothing
+    r = (x[:, 3] * x[:, 150] * x[:, 280] + x[:, 60])[:, None]
+    # No correlation of the product with one of its inputs is beyond chance, but that of sizes is.
+    own = np.abs(np.corrcoef(r.T, x[:, [3, 150, 280]].T)[0, 1:])
+    assert own.max() < 3.5 / np.sqrt(1500)
+    assert set(triples.leading(x, r, 4)) == {3, 60, 150, 280}
+    monkeypatch.setattr(triples, "SCREENED", 20)
+    monkeypatch.setattr(triples, "most_inputs", lambda: 299)
+    assert (3, 150, 280) in triples.scan(x, r, 5, rng)
+
+
+def test_strips_change_nothing(monkeypatch):
+    x, r, _ = samples(d=50, outputs=2)
+    whole = triples.leading(x, r, 10)
+    monkeypatch.setattr(triples, "STRIP", 7)
+    np.testing.assert_array_equal(triples.leading(x, r, 10), whole)
+
+
 def spy(seen, block):
     def wrapped(x, *rest):
         seen.append(len(x))
