@@ -110,17 +110,19 @@ def normal_equations(
 ) -> tuple[jax.Array, jax.Array]:
     """`J^T H J` and `J^T r` over the rows that count, `(P, P)` and `(P,)`.
 
-    Parameters are ordered as `flat` orders them. A block has `BLOCK / share` entries.
+    Parameters are ordered as `flat` orders them. A block has `BLOCK / share` entries. Where the
+    curvature is the same in all outputs, they share one Gram matrix, whatever their number.
     """
     here = pooled._replace(factors=weights.factors)
+    # A row of padding has no term: its coefficient is zero.
+    own = jnp.concatenate([weights.coefficients, jnp.zeros_like(weights.columns[:1])])[pooled.term]
+    n, c = rows.y.shape
+    alike = loss == "square" or c == 1
 
     def block(part: Rows) -> tuple[jax.Array, jax.Array]:
         terms, slopes = products(here, part.x, bases)
         h = part.columns @ weights.columns + terms @ weights.coefficients
         linear = jnp.concatenate([part.columns, terms], axis=1)
-        # A row of padding has no term: its coefficient is zero.
-        own = jnp.concatenate([weights.coefficients, jnp.zeros_like(weights.columns[:1])])
-        own = own[pooled.term]
         r = part.weight[:, None] * residual(h, part.y, loss=loss)
         gradient = jnp.concatenate(
             [
@@ -128,39 +130,59 @@ def normal_equations(
                 (((r @ own.T) * slopes).T @ part.x).reshape(-1),
             ]
         )
-        n, c = h.shape
-        if c == 1:
+        if alike:
             root = jnp.sqrt(part.weight)[:, None]
             if loss != "square":
                 root = root * curvature_root(h, part.y, loss)[:, :, 0]
-            scaled = root * slopes * own[:, 0]
-            moving = (scaled[:, :, None] * part.x[:, None, :]).reshape(n, -1)
-            jacobian = jnp.concatenate([root * linear, moving], axis=1)
-        else:
-            root = jnp.sqrt(part.weight)[:, None, None] * curvature_root(h, part.y, loss)
-            still = jnp.einsum("nos,nq->nsqo", root, linear).reshape(n * c, -1)
-            scaled = jnp.einsum("nos,ko,nk->nsk", root, own, slopes)
-            moving = jnp.einsum("nsk,nd->nskd", scaled, part.x).reshape(n * c, -1)
-            jacobian = jnp.concatenate([still, moving], axis=1)
+            moving = (slopes[:, :, None] * part.x[:, None, :]).reshape(len(h), -1)
+            features = root * jnp.concatenate([linear, moving], axis=1)
+            return features.T @ features, gradient
+        root = jnp.sqrt(part.weight)[:, None, None] * curvature_root(h, part.y, loss)
+        still = jnp.einsum("nos,nq->nsqo", root, linear).reshape(len(h) * c, -1)
+        scaled = jnp.einsum("nos,ko,nk->nsk", root, own, slopes)
+        moving = jnp.einsum("nsk,nd->nskd", scaled, part.x).reshape(len(h) * c, -1)
+        jacobian = jnp.concatenate([still, moving], axis=1)
         return jacobian.T @ jacobian, gradient
 
-    n, c = rows.y.shape
     size = flat(weights).size
-    length = min(n, max(64, BLOCK // (share * c * size)))
+    wide = (
+        size - (c - 1) * (len(weights.columns) + len(weights.coefficients)) if alike else c * size
+    )
+    length = min(n, max(64, BLOCK // (share * wide)))
     blocks = math.ceil(n / length)
     if blocks == 1:
-        return block(rows)
-    length = math.ceil(n / blocks)
-    padded = jax.tree.map(
-        lambda leaf: jnp.pad(leaf, [(0, blocks * length - n)] + [(0, 0)] * (leaf.ndim - 1)), rows
-    )
-    cut = jax.tree.map(lambda leaf: leaf.reshape(blocks, length, *leaf.shape[1:]), padded)
+        gram, gradient = block(rows)
+    else:
+        length = math.ceil(n / blocks)
+        padded = jax.tree.map(
+            lambda leaf: jnp.pad(leaf, [(0, blocks * length - n)] + [(0, 0)] * (leaf.ndim - 1)),
+            rows,
+        )
+        cut = jax.tree.map(lambda leaf: leaf.reshape(blocks, length, *leaf.shape[1:]), padded)
 
-    def add(carry: Any, part: Rows) -> Any:
-        return jax.tree.map(jnp.add, carry, block(part)), None
+        def add(carry: Any, part: Rows) -> Any:
+            return jax.tree.map(jnp.add, carry, block(part)), None
 
-    zero = (jnp.zeros((size, size), rows.y.dtype), jnp.zeros(size, rows.y.dtype))
-    return lax.scan(add, zero, cut)[0]
+        square = wide if alike else size
+        zero = (jnp.zeros((square, square), rows.y.dtype), jnp.zeros(size, rows.y.dtype))
+        gram, gradient = lax.scan(add, zero, cut)[0]
+    return (_for_outputs(gram, own, rows.x.shape[1]) if alike else gram), gradient
+
+
+def _for_outputs(gram: jax.Array, own: jax.Array, d: int) -> jax.Array:
+    """`J^T J` of all outputs from the Gram matrix of what they have in common.
+
+    Args:
+        gram: of linear columns, and of slopes times inputs, `(q + K d, q + K d)`.
+        own: coefficient of each factor's term in each output, `(K, c)`.
+        d: number of inputs.
+    """
+    k, c = own.shape
+    q = len(gram) - k * d
+    still = jnp.kron(gram[:q, :q], jnp.eye(c, dtype=gram.dtype))
+    mixed = jnp.einsum("qkd,ko->qokd", gram[:q, q:].reshape(q, k, d), own).reshape(q * c, k * d)
+    moving = gram[q:, q:].reshape(k, d, k, d) * (own @ own.T)[:, None, :, None]
+    return jnp.block([[still, mixed], [mixed.T, moving.reshape(k * d, k * d)]])
 
 
 def flat(weights: Weights) -> jax.Array:

@@ -45,7 +45,10 @@ def gauss_newton(weights, pooled, rows, loss):
     return matrix, -np.einsum("nop,no->p", by_weight, slopes)
 
 
-@pytest.mark.parametrize(("loss", "outputs"), [*((loss, 2) for loss in LOSSES), ("logistic", 1)])
+@pytest.mark.parametrize(
+    ("loss", "outputs"),
+    [*((loss, 2) for loss in LOSSES), ("logistic", 1), ("square", 1), ("square", 3)],
+)
 def test_normal_equations_are_those_of_the_jacobian(loss, outputs):
     weights, pooled, rows, _ = problem(loss, outputs, n=60)
     matrix, gradient = normal_equations(weights, pooled, rows, BASES, loss)
