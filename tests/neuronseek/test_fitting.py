@@ -49,9 +49,6 @@ def gauss_newton(weights, pooled, rows, loss):
     ("loss", "outputs"),
     [*((loss, 2) for loss in LOSSES), ("logistic", 1), ("square", 1), ("square", 3)],
 )
-    ("loss", "outputs"),
-    [*((loss, 2) for loss in LOSSES), ("logistic", 1), ("square", 1), ("square", 3)],
-)
 def test_normal_equations_are_those_of_the_jacobian(loss, outputs):
     weights, pooled, rows, _ = problem(loss, outputs, n=60)
     matrix, gradient = normal_equations(weights, pooled, rows, BASES, loss)
