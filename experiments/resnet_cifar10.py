@@ -2,8 +2,9 @@
 
 A formula for the classes is searched for on shrunk training images (NeuronSeek, arXiv 2506.15715),
 and its terms become those of the first convolution of a ResNet18, or of the first one of every
-block. Several seeds; accuracy, parameters and FLOPs; training curves. Every epoch is kept, and a
-run that was stopped goes on with the next one.
+block. A wider plain network has as many parameters as that one. Several seeds
+on one split; accuracy, parameters and FLOPs; training curves. Every epoch is kept, and a run that
+was stopped goes on with the next one.
 
 `--preset tiny` runs the whole path in minutes on a CPU, on `--data cifar10` with few images and a
 small net: its accuracy means nothing. `digits` compares small networks on all 1,797 digits, in
@@ -31,7 +32,13 @@ from nsjax.neuronseek import LayerTerms, architectures
 from nsjax.neuronseek.image_training import ImageTraining, Program
 from nsjax.neuronseek.resnet import ResNet
 
-Kind = Literal["plain", "first", "blocks"]
+Kind = Literal["plain", "first", "blocks", "wide"]
+NAMES = {
+    "plain": "plain",
+    "first": "first convolution task-driven",
+    "blocks": "first of every block task-driven",
+    "wide": "plain, as many parameters as that",
+}
 
 
 @dataclass(frozen=True)
@@ -44,9 +51,9 @@ class Config:
     """Which images."""
     data_dir: Path | None = field(default=None, compare=False)
     """Folder with CIFAR-10's binary batches, or an npz file."""
-    kinds: tuple[Kind, ...] = ("plain", "first", "blocks")
-    """Plain networks, and those whose first convolution, or first of every block, is
-    task-driven."""
+    kinds: tuple[Kind, ...] = ("plain", "first", "blocks", "wide")
+    """Plain networks, those whose first convolution, or first of every block, is task-driven, and
+    plain ones with about as many parameters as the last."""
     images: int | None = 256
     """Most training images; None for all. As many again at most are tested on."""
     width: int = 8
@@ -160,16 +167,23 @@ def find(config: Config, images: Images) -> dict[str, Any]:
     }
 
 
-def network(config: Config, kind: str, classes: int, terms: LayerTerms) -> ResNet:
+def network(config: Config, kind: str, images: Images, terms: LayerTerms) -> Any:
     """A network of one kind."""
-    return ResNet(
-        classes,
-        None if kind == "plain" else terms,
-        "blocks" if kind == "blocks" else "first",
-        config.width,
-        config.blocks,
-        jnp.bfloat16 if config.half else jnp.float32,
-    )
+
+    def of(width: int, terms: LayerTerms | None, where: Any = "first") -> ResNet:
+        dtype = jnp.bfloat16 if config.half else jnp.float32
+        return ResNet(images.classes, terms, where, width, config.blocks, dtype)
+
+    if kind == "plain":
+        return of(config.width, None)
+    if kind == "first":
+        return of(config.width, terms)
+    driven = of(config.width, terms, "blocks")
+    if kind == "blocks":
+        return driven
+    size = images.x_train.shape[1:]
+    wanted = architectures.count_parameters(driven, size)
+    return architectures.of_size(lambda width: of(width, None), size, wanted, most=4096)
 
 
 def checkpoints(run: runs.Run, kind: str, seed: int) -> Path:
@@ -213,7 +227,7 @@ def main(config: Config) -> Path:
             raise ValueError(f"images must have {SIDE} x {SIDE} pixels or more")
         if config.seeds < 1 or not config.kinds or min(config.blocks, default=0) < 1:
             raise ValueError("there must be a seed, a kind and a stage of blocks, at least")
-        program = Program(network(config, "plain", images.classes, LayerTerms()), images, settings)
+        program = Program(network(config, "plain", images, LayerTerms()), images, settings)
         if config.formula is not None:
             find(config, images)
     except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
@@ -245,7 +259,7 @@ def main(config: Config) -> Path:
             cell = run.cell(f"{kind}-seed{seed}")
             if not cell.finished:
                 if built != kind:
-                    program = program.of(network(config, kind, images.classes, terms))
+                    program = program.of(network(config, kind, images, terms))
                     built = kind
                 cell.save({"curves": train(run, config, program, kind, seed)}, {})
                 with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
@@ -266,15 +280,10 @@ def summarise(
     rows: list[tuple[str, ...]] = []
     results: dict[str, dict[str, Any]] = {}
     curves: dict[str, np.ndarray] = {}
-    names = {
-        "plain": "plain",
-        "first": "first convolution task-driven",
-        "blocks": "first of every block task-driven",
-    }
     size = images.x_train.shape[1:]
     for kind, cells in done.items():
-        module = network(config, kind, images.classes, terms)
-        curves[names[kind]] = table = np.stack(cells)
+        module = network(config, kind, images, terms)
+        curves[NAMES[kind]] = table = np.stack(cells)
         found = table[:, 3, -1]
         results[kind] = {
             "accuracies": found,
@@ -285,7 +294,7 @@ def summarise(
         }
         rows.append(
             (
-                names[kind],
+                NAMES[kind],
                 f"{100 * np.mean(found):.2f}",
                 f"{100 * np.std(found, ddof=1):.2f}" if len(found) > 1 else "-",
                 f"{results[kind]['parameters']:,}",

@@ -6,7 +6,8 @@ import pytest
 
 from experiments import resnet_cifar10
 from nsjax.networks.cp import CPNeuron, CPTerms
-from nsjax.neuronseek import Formula
+from nsjax.neuronseek import Formula, LayerTerms
+from nsjax.neuronseek.architectures import count_parameters
 
 
 @pytest.fixture
@@ -46,8 +47,28 @@ def test_a_run_that_was_stopped_goes_on(config, monkeypatch, capsys):
     assert (folder / "figures" / "curves.png").exists()
     shown = capsys.readouterr().out
     assert "accuracy means nothing" in shown
+    # What was kept is what would have been: the same to the last bit, but for the clock.
+    monkeypatch.setattr(resnet_cifar10.Program, "train", real)
+    whole = resnet_cifar10.main(replace(config, root=config.root / "whole"))
+    for kind in config.kinds:
+        first, second = (
+            np.load(each / "cells" / f"{kind}-seed0.npz")["curves"] for each in (folder, whole)
+        )
+        np.testing.assert_array_equal(first[:4], second[:4])
     monkeypatch.setattr(resnet_cifar10, "train", None)
     resnet_cifar10.main(config)  # every cell is there
+
+
+def test_a_wider_plain_network_has_about_as_many_parameters(config):
+    config = replace(config, width=16, blocks=(1, 1))
+    images = resnet_cifar10.read(config)
+    terms = LayerTerms(powers=((1, 1.0), (2, 1.0)))
+    sizes = {
+        kind: count_parameters(resnet_cifar10.network(config, kind, images, terms), (8, 8, 1))
+        for kind in ("plain", "blocks", "wide")
+    }
+    assert sizes["blocks"] > 1.3 * sizes["plain"]
+    assert sizes["wide"] == pytest.approx(sizes["blocks"], rel=0.05)
 
 
 def test_the_formula_is_searched_for_on_shrunk_images(config, monkeypatch):

@@ -19,7 +19,7 @@ INSTANCES = {
     "more zero neurons": {"widths": (6,), "seed": 2},
     "three layers, zeros in both": {"active": (1, 1), "widths": (3, 3)},
     "three layers, zeros in the first": {"active": (1, 2), "widths": (3, 2), "seed": 1},
-    "three layers, zeros in the second": {"active": (2, 1), "widths": (2, 3), "seed": 3},
+    "three layers, zeros in the second": {"active": (2, 1), "widths": (2, 3), "seed": 5},
     "three layers, p = 3": {"p": 3, "active": (1, 1), "widths": (3, 3)},
     "three layers, leaky": {"slope": 0.5, "active": (1, 1), "widths": (3, 3)},
     "three layers, |t|^2, other seed": {
