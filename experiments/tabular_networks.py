@@ -164,7 +164,7 @@ def train(
     grid = [(rate, decay) for rate in config.rates for decay in config.decays]
     inputs, outputs = task.x.shape[1], task.y.shape[1]
     begun = time.process_time()
-    errors, choices = np.empty(len(splits)), [0] * len(splits)
+    found, choices = np.empty(len(splits)), [0] * len(splits)
     curves = np.full((2, len(splits), config.epochs), np.nan)
     sizes, costs = np.empty(len(splits)), np.empty(len(splits))
     groups: dict[Any, list[int]] = {}
@@ -193,10 +193,10 @@ def train(
         for place, i in enumerate(members):
             choices[i] = int(np.argmin(least[place]))
             lane = place * len(grid) + choices[i]
-            errors[i] = error(task.loss, predicted[lane], splits[i].test[1])
+            found[i] = errors(task.loss, predicted[lane][None], splits[i].test[1])[0]
             for k, losses in enumerate((fitted.train, fitted.validation)):
                 curves[k, i, : losses.shape[1]] = losses[lane]
-    arrays = {"errors": errors, "curves": curves, "sizes": sizes, "flops": costs}
+    arrays = {"errors": found, "curves": curves, "sizes": sizes, "flops": costs}
     return arrays, {
         "settings": [list(grid[choice]) for choice in choices],
         "seconds": time.process_time() - begun,
@@ -207,7 +207,7 @@ def boost(config: Config, task: Task, splits: list[Split]) -> tuple[dict[str, An
     """Boosted trees: of several settings and numbers of trees the best by held-out error."""
     grid = [(rate, leaf) for rate in (0.03, 0.1, 0.2) for leaf in (5, 20)]
     begun = time.process_time()
-    errors, chosen = [], []
+    found, chosen = [], []
     for split in splits:
         best: tuple[float, float, list[Any]] = (np.inf, np.nan, [])
         for rate, leaf in grid:
@@ -215,45 +215,55 @@ def boost(config: Config, task: Task, splits: list[Split]) -> tuple[dict[str, An
             trees = int(np.argmin(held))
             if held[trees] < best[0]:
                 best = held[trees], tested[trees], [rate, leaf, trees + 1]
-        errors.append(best[1])
+        found.append(best[1])
         chosen.append(best[2])
-    return {"errors": np.array(errors)}, {
+    return {"errors": np.array(found)}, {
         "settings": chosen,
         "seconds": time.process_time() - begun,
     }
 
 
-def staged(task: Task, split: Split, **options: Any) -> tuple[list[float], list[float]]:
+def staged(task: Task, split: Split, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """Held-out and test errors after every tree."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     options |= {"max_iter": TREES, "early_stopping": False, "random_state": 0}
     x, y = split.train
-    if task.loss == "square":
-        models = [HistGradientBoostingRegressor(**options).fit(x, each) for each in y.T]
+    # On so few rows threads wait for each other.
+    with threadpool_limits(1, "openmp"):
+        if task.loss == "square":
+            models = [HistGradientBoostingRegressor(**options).fit(x, each) for each in y.T]
 
-        def stages(fresh: np.ndarray) -> Any:
-            parts = zip(*(model.staged_predict(fresh) for model in models), strict=True)
-            return (np.stack(each, axis=1) for each in parts)
-    else:
-        labels = y.argmax(axis=1) if y.shape[1] > 1 else (y[:, 0] > 0).astype(int)
-        model = HistGradientBoostingClassifier(**options).fit(x, labels)
+            def stages(fresh: np.ndarray) -> Any:
+                parts = zip(*(model.staged_predict(fresh) for model in models), strict=True)
+                return (np.stack(each, axis=1) for each in parts)
+        else:
+            labels = y.argmax(axis=1) if y.shape[1] > 1 else (y[:, 0] > 0).astype(int)
+            model = HistGradientBoostingClassifier(**options).fit(x, labels)
 
-        def stages(fresh: np.ndarray) -> Any:
-            for each in model.staged_predict_proba(fresh):
-                found = np.zeros((len(fresh), max(y.shape[1], 2)))
-                found[:, model.classes_] = each
-                yield found if y.shape[1] > 1 else found[:, 1:] - 0.5
+            def stages(fresh: np.ndarray) -> Any:
+                for each in model.staged_predict_proba(fresh):
+                    found = np.zeros((len(fresh), max(y.shape[1], 2)))
+                    found[:, model.classes_] = each
+                    yield found if y.shape[1] > 1 else found[:, 1:] - 0.5
 
-    return tuple(  # type: ignore[return-value]
-        [error(task.loss, outputs, targets) for outputs in stages(fresh)]
-        for fresh, targets in (split.held, split.test)
+        held, test = (
+            errors(task.loss, np.stack(list(stages(fresh))), targets)
+            for fresh, targets in (split.held, split.test)
+        )
+    return held, test
+
+
+def errors(loss: str, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Mean squared errors over the variance of the targets `(n, c)`, or shares of wrong classes.
+
+    Of predictions `(k, n, c)`, `(k,)`.
+    """
+    y = jnp.asarray(targets)
+    return np.asarray(
+        jax.vmap(lambda each: pursuit.prediction_error(loss, each, y))(jnp.asarray(predicted))
     )
-
-
-def error(loss: str, predicted: np.ndarray, targets: np.ndarray) -> float:
-    """Mean squared error over the variance of the targets, or share of wrong classes."""
-    return float(pursuit.prediction_error(loss, jnp.asarray(predicted), jnp.asarray(targets)))
 
 
 def main(config: Config) -> Path:

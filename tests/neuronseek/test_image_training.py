@@ -123,8 +123,8 @@ def test_half_precision_keeps_parameters_and_logits_whole():
     program = Program(module, images(), SHORT)
     state = program.start(jax.random.key(0))
     for _ in range(SHORT.epochs):
-        state, (loss, _) = program.train(state)
-    assert loss < 0.5  # log 2 = 0.69 by chance
+        state, (_, right) = program.train(state)
+    assert right > 0.9
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
 
