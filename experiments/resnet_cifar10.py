@@ -2,14 +2,14 @@
 
 A formula for the classes is searched for on shrunk training images (NeuronSeek, arXiv 2506.15715),
 and its terms become those of the first convolution of a ResNet18, or of the first one of every
-block. A wider plain network has as many parameters as that one. Several seeds
+block. A wider plain network has about as many parameters as the last. Several seeds
 on one split; accuracy, parameters and FLOPs; training curves. Every epoch is kept, and a run that
 was stopped goes on with the next one.
 
-`--preset tiny` runs the whole path in minutes on a CPU, on `--data cifar10` with few images and a
-small net: its accuracy means nothing. `digits` compares small networks on all 1,797 digits, in
-earnest. `full` is CIFAR-10 for 50 epochs, for accelerators. CIFAR-10 is read from `--data-dir`, a
-folder with the binary batches or an npz file.
+`--preset tiny` runs the whole path in minutes on a CPU, with few images and a small net, also with
+`--data cifar10`: its accuracy means nothing. `digits` compares small networks on all 1,797 digits,
+in earnest. `full` is CIFAR-10 for 50 epochs, for accelerators. CIFAR-10 is read from `--data-dir`,
+a folder with the binary batches or an npz file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAMES = {
     "plain": "plain",
     "first": "first convolution task-driven",
     "blocks": "first of every block task-driven",
-    "wide": "plain, as many parameters as that",
+    "wide": "plain, wider",
 }
 
 

@@ -78,7 +78,16 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        data=("diabetes", "linnerud", "iris", "wine", "breast_cancer", "digits"),
+        data=(
+            "diabetes",
+            "linnerud",
+            "iris",
+            "wine",
+            "breast_cancer",
+            "airfoil",
+            "california",
+            "digits",
+        ),
         splits=5,
         epochs=500,
     ),
@@ -350,19 +359,19 @@ def summarise(
         plain = done[name, "plain"][0]["errors"]
         for kind in KINDS:
             arrays, values = done[name, kind]
-            errors = arrays["errors"]
-            low, high = interval(errors - plain)
+            found = arrays["errors"]
+            low, high = interval(found - plain)
             rows.append(
                 (
                     name,
                     kind,
-                    f"{np.mean(errors):.4g}",
-                    f"{np.std(errors, ddof=1):.2g}",
+                    f"{np.mean(found):.4g}",
+                    f"{np.std(found, ddof=1):.2g}",
                     "-"
                     if kind == "plain"
-                    else f"{np.mean(errors / plain) - 1:+.0%}"
+                    else f"{np.mean(found / plain) - 1:+.0%}"
                     if np.all(plain > 0)
-                    else f"{np.mean(errors - plain):+.2g}",
+                    else f"{np.mean(found - plain):+.2g}",
                     "-" if kind == "plain" else f"{low:+.3g}, {high:+.3g}",
                     f"{np.median(arrays['sizes']):.0f}" if "sizes" in arrays else "-",
                     f"{np.median(arrays['flops']):.0f}" if "flops" in arrays else "-",
@@ -370,7 +379,7 @@ def summarise(
                     + (f" + {values['search seconds']:.0f}" if "search seconds" in values else ""),
                 )
             )
-            results[f"{name}, {kind}"] = {**values, "errors": errors, "above plain": [low, high]}
+            results[f"{name}, {kind}"] = {**values, "errors": found, "above plain": [low, high]}
         unit = "half the MSE" if task.loss == "square" else "nats"
         for k, which in enumerate(("training", "held-out")):
             curves = {kind: done[name, kind][0]["curves"][k] for kind in KINDS[:-1]}

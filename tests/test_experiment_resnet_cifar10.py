@@ -16,7 +16,7 @@ def config(tmp_path):
     formula = tmp_path / "formula.json"
     formula.write_text(Formula(CPNeuron([0.0], {1: [[1.0, 0.0]]}, {2: product}, {})).to_json())
     return resnet_cifar10.Config(
-        kinds=("plain", "blocks"),
+        kinds=("plain", "wide", "blocks"),
         images=64,
         width=4,
         blocks=(1,),
@@ -32,7 +32,7 @@ def test_a_run_that_was_stopped_goes_on(config, monkeypatch, capsys):
 
     def stopping(self, state):
         epochs.append(int(state.epoch))
-        if len(epochs) == 4:
+        if len(epochs) == 6:
             raise KeyboardInterrupt
         return real(self, state)
 
@@ -40,9 +40,9 @@ def test_a_run_that_was_stopped_goes_on(config, monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         resnet_cifar10.main(config)
     folder = resnet_cifar10.main(config)
-    assert epochs == [0, 1, 0, 1, 1]
+    assert epochs == [0, 1, 0, 1, 0, 1, 1]
     values = json.loads((folder / "results.json").read_text())["values"]
-    assert set(values) == {"plain", "blocks"}
+    assert set(values) == {"plain", "wide", "blocks"}
     assert values["blocks"]["parameters"] > values["plain"]["parameters"]
     assert (folder / "figures" / "curves.png").exists()
     shown = capsys.readouterr().out

@@ -40,7 +40,37 @@ def test_a_constant_formula_makes_plain_neurons():
     noise = tabular_networks.Task(rng.normal(size=(40, 3)), rng.normal(size=(40, 1)), "square")
     split = tabular_networks.divide(config, noise, 0)
     terms, text = tabular_networks.find(config, noise, split, 1)
-    assert (terms == LayerTerms()) == ("x" not in text)
+    assert "x" not in text
+    assert terms == LayerTerms()
+
+
+@pytest.mark.parametrize("name", ["linnerud", "breast_cancer", "wine"])
+def test_errors_of_boosted_trees_after_every_tree(name, monkeypatch):
+    """Several targets, two classes, three classes: the last ones by scikit-learn's own scores."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.metrics import r2_score
+
+    monkeypatch.setattr(tabular_networks, "TREES", 5)
+    config = tabular_networks.Config()
+    task = tabular_networks.read(config, name)
+    split = tabular_networks.divide(config, task, 0)
+    held, test = tabular_networks.staged(task, split, learning_rate=0.2, min_samples_leaf=3)
+    assert held.shape == test.shape == (5,)
+    options = {"learning_rate": 0.2, "min_samples_leaf": 3, "max_iter": 5, "random_state": 0}
+    x, y = split.train
+    if task.loss == "square":
+        fits = [HistGradientBoostingRegressor(**options).fit(x, each) for each in y.T]
+        found = np.stack([fit.predict(split.test[0]) for fit in fits], axis=1)
+        weighted = r2_score(split.test[1], found, multioutput="variance_weighted")
+        assert test[-1] == pytest.approx(1 - weighted, rel=1e-5)
+        return
+    labels, expected = (
+        each.argmax(axis=1) if each.shape[1] > 1 else (each[:, 0] > 0).astype(int)
+        for each in (y, split.test[1])
+    )
+    model = HistGradientBoostingClassifier(**options, early_stopping=False).fit(x, labels)
+    wrong = np.mean(model.predict(split.test[0]) != expected)
+    assert test[-1] == pytest.approx(wrong, abs=1e-6)
 
 
 def test_networks_have_equal_sizes():

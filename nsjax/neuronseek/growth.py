@@ -241,4 +241,4 @@ class Likelihood:
 
 
 def _loss(space: Workspace, model: Model) -> float:
-    return float(np.mean(space.losses(model, judging.judge(space))))
+    return float(np.mean(space.judged_losses(model, judging.judge(space))))

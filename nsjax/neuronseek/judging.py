@@ -9,10 +9,6 @@ import numpy as np
 from nsjax.neuronseek.model import Model
 from nsjax.neuronseek.workspace import Workspace
 
-WRONG = 10.0
-"""Loss of a sample of classes, over that of the best constant, beyond which it is merely wrong:
-polynomials of a rare input may say anything of a class, and one sample would decide a mean."""
-
 
 class Comparison(NamedTuple):
     """Two models on the samples that judge, or on those for training if there are none.
@@ -36,9 +32,7 @@ def judge(space: Workspace) -> np.ndarray:
 def compare(space: Workspace, old: Model, new: Model) -> Comparison:
     """Compare two models."""
     rows = judge(space)
-    before, after = space.losses(old, rows), space.losses(new, rows)
-    if space.loss != "square":
-        before, after = np.minimum(before, WRONG), np.minimum(after, WRONG)
+    before, after = space.judged_losses(old, rows), space.judged_losses(new, rows)
     if not (np.all(np.isfinite(before)) and np.all(np.isfinite(after))):
         return Comparison(float(np.mean(before)), float(np.mean(after)), 0.0)
     fall = np.sqrt(np.maximum(before, 0)) - np.sqrt(np.maximum(after, 0))

@@ -1,11 +1,9 @@
 """Layers of task-driven neurons: flax modules whose neurons have the terms of a formula.
 
 A layer of such neurons is a plain layer of more features: powers of the inputs, products of
-projections and functions of projections, `phi(x)`. All terms together are one matrix product or one
-convolution of `phi(x)`, whose kernel has a block for every term.
-
-A convolution of many channels costs more than in proportion, for they leave the cache, so it is
-summed over blocks of terms.
+projections and functions of projections, `phi(x)`. All terms together are one matrix product, or a
+convolution, of `phi(x)`, whose kernel has a block for every term. A convolution of many channels
+costs more than in proportion, for they leave the cache, so it is a sum over blocks of terms.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 HIGHER = 1e-3
 """Standard deviation of the first kernels of all terms but the linear one."""
 CHANNELS = 16
-"""Channels from which on terms have a convolution of their own."""
+"""Channels at which a block of neighbouring terms is full: the next begin another convolution."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ class TaskConv(nn.Module):
     """A convolution of task-driven neurons: powers of the channels, a kernel for every term.
 
     Products are of 1x1 convolutions, functions of such ones. Like `flax.linen.Conv`, which it is
-    for the terms of a linear formula.
+    for the terms of a linear formula; without groups, masks and dilation of its inputs.
 
     Attributes:
         features: number of output channels.

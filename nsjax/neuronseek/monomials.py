@@ -24,7 +24,7 @@ from nsjax.neuronseek.model import Monomial, column
 SHORTLIST = 12
 """Candidates that are refitted in every step, and their divisors."""
 STEMS = 64
-"""Monomials that are extended to the next order above three."""
+"""Monomials that are extended by one input, to the next order above those that are scored."""
 WORK = 8e9
 """Multiplications in one pass over order three; with more rows a random part is scored."""
 LARGEST_CUBE = 400
@@ -106,6 +106,8 @@ class Scores:
         d = x.shape[1]
         self.stored = min(order, 3 if d <= LARGEST_CUBE else 2)
         passes = order > 2 and d > LARGEST_CUBE
+        # A pass over some of the inputs alone leaves out products of which a pair shows.
+        self.partial = passes and d > triples.most_inputs()
         self.order = 3 if passes else self.stored
         self.pool = _Pool(x, rng) if passes else None
         self.x = jnp.asarray(x, jnp.float32 if d > 32 else x.dtype)
@@ -129,9 +131,10 @@ class Scores:
     def best(self, r: np.ndarray, keep: int) -> list[tuple[float, Monomial]]:
         """Monomials up to order three with the largest scores for residuals `(n, c)`."""
         d = self.x.shape[1]
-        keep = min(keep, sum(d**k for k in range(1, self.stored + 1)))
+        most = max(keep, STEMS) if self.partial else keep
+        most = min(most, sum(d**k for k in range(1, self.stored + 1)))
         values, places = _top(
-            self.x, jnp.asarray(r, self.x.dtype), self.norms, self.raw, self.stored, keep
+            self.x, jnp.asarray(r, self.x.dtype), self.norms, self.raw, self.stored, most
         )
         found = []
         for value, place in zip(np.asarray(values), np.asarray(places), strict=True):
@@ -142,8 +145,12 @@ class Scores:
                 where = np.unravel_index(int(place), (d,) * order)
                 found.append((float(value), tuple(int(i) for i in where)))
         if self.pool is not None:
-            least = found[0][0] if found else 0.0
+            pairs = [monomial for _, monomial in found if len(monomial) == 2]
+            if self.partial and pairs:
+                found += self.extended(r, pairs, keep)
+            least = max((score for score, _ in found), default=0.0)
             found += self.pool.best(r, self.q, keep, least)
+            found = [(score, m) for m, score in {m: score for score, m in found}.items()]
             found.sort(key=lambda pair: -pair[0])
         return found[:keep]
 
@@ -151,12 +158,12 @@ class Scores:
         self, r: np.ndarray, stems: list[Monomial], keep: int
     ) -> list[tuple[float, Monomial]]:
         """The same for the stems times one more input each."""
-        x = np.asarray(self.x, r.dtype)
+        x = np.asarray(self.x)
         values = np.stack([column(stem, x) for stem in stems], axis=1)
-        scores = sum(((values * each[:, None]).T @ x) ** 2 for each in r.T)
+        scores = sum(((values * each[:, None]).T @ x) ** 2 for each in r.T.astype(x.dtype))
         norms = (values**2).T @ x**2
         raw = norms.copy()
-        for unit in self.q.T:
+        for unit in self.q.T.astype(x.dtype):
             norms -= ((values * unit[:, None]).T @ x) ** 2
         scores = np.where(norms > 1e-4 * raw, scores / np.maximum(norms, 1e-4 * raw), 0)
         places = np.argsort(-scores, axis=None)[:keep]

@@ -20,6 +20,10 @@ from nsjax.neuronseek.units import input_sizes
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error
 
+WRONG = 10.0
+"""Loss of a sample of classes, over the largest of one under the best constant, beyond which it is
+merely wrong: polynomials of a rare input may say anything of a class."""
+
 
 @dataclass
 class Workspace:
@@ -69,18 +73,22 @@ class Workspace:
         return bool(self.hold.any())
 
     @functools.cached_property
-    def reference(self) -> float:
-        """Loss a sample, on those that fits see, of the best constant."""
+    def constant_losses(self) -> np.ndarray:
+        """Losses of the best constant on the samples that fits see, `(m,)`."""
         y = self.y[self.train]
         if self.loss == "square":
-            return float(np.mean(sample_losses(np.broadcast_to(y.mean(axis=0), y.shape), y)))
-        if self.loss == "logistic":
+            constant = y.mean(axis=0)
+        elif self.loss == "logistic":
             p = np.clip((1 + y.mean(axis=0)) / 2, 1e-9, 1 - 1e-9)
             constant = np.log(p / (1 - p))
         else:
             constant = np.log(np.clip(y.mean(axis=0), 1e-9, None))
-        h = np.broadcast_to(constant, y.shape)
-        return float(np.mean(sample_losses(h, y, self.loss)))
+        return sample_losses(np.broadcast_to(constant, y.shape), y, self.loss)
+
+    @functools.cached_property
+    def reference(self) -> float:
+        """Loss a sample, on those that fits see, of the best constant."""
+        return float(np.mean(self.constant_losses))
 
     @property
     def rounding(self) -> float:
@@ -94,6 +102,14 @@ class Workspace:
     def losses(self, model: Model, rows: np.ndarray) -> np.ndarray:
         """Loss of every sample of some, over `reference`, `(m,)`."""
         return sample_losses(self.outputs(model, rows), self.y[rows], self.loss) / self.reference
+
+    def judged_losses(self, model: Model, rows: np.ndarray) -> np.ndarray:
+        """The same to judge by: of classes no sample counts for more than being wrong."""
+        found = self.losses(model, rows)
+        if self.loss == "square":
+            return found
+        most = WRONG * float(np.max(self.constant_losses)) / self.reference
+        return np.where(np.isfinite(found), np.minimum(found, most), found)
 
     def error(self, model: Model) -> float:
         """Mean squared error over the targets' variance, or share of wrong classes, held out."""

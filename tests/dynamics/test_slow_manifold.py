@@ -19,6 +19,8 @@ INSTANCES = {
     "more zero neurons": {"widths": (6,), "seed": 2},
     "three layers, zeros in both": {"active": (1, 1), "widths": (3, 3)},
     "three layers, zeros in the first": {"active": (1, 2), "widths": (3, 2), "seed": 1},
+    # With other seeds rounding decides how balanced the saddle is that training ends at: at one
+    # with a curvature of 1e5 the flow from delta = 1e-2 is not that near it.
     "three layers, zeros in the second": {"active": (2, 1), "widths": (2, 3), "seed": 5},
     "three layers, p = 3": {"p": 3, "active": (1, 1), "widths": (3, 3)},
     "three layers, leaky": {"slope": 0.5, "active": (1, 1), "widths": (3, 3)},

@@ -57,10 +57,11 @@ def test_normal_equations_are_those_of_the_jacobian(loss, outputs):
     np.testing.assert_allclose(gradient, slope, rtol=1e-9, atol=1e-9 * np.max(np.abs(slope)))
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_blocks_of_rows_add_up(monkeypatch, outputs):
-    weights, pooled, rows, _ = problem("cross_entropy" if outputs > 1 else "square", outputs, n=300)
-    loss = "cross_entropy" if outputs > 1 else "square"
+@pytest.mark.parametrize(
+    ("loss", "outputs"), [("square", 1), ("square", 2), ("logistic", 1), ("cross_entropy", 2)]
+)
+def test_blocks_of_rows_add_up(monkeypatch, loss, outputs):
+    weights, pooled, rows, _ = problem(loss, outputs, n=300)
     whole = normal_equations(weights, pooled, rows, BASES, loss)
     monkeypatch.setattr(fitting, "BLOCK", 1)  # 64 rows, and padding in the last block
     again = jax.jit(fitting.normal_equations, static_argnums=(3, 4))

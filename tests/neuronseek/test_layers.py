@@ -55,18 +55,19 @@ def test_linear_terms_are_a_convolution_to_the_last_bit(options):
     assert jnp.array_equal(found, plain.apply({"params": params["params"]["linear"]}, x))
 
 
-def test_a_layer_has_one_kernel_for_every_term():
-    """Against a sum of plain convolutions of powers, products and sines."""
+@pytest.mark.parametrize("channels", [3, 11, 20])
+def test_a_layer_has_one_kernel_for_every_term(channels):
+    """Against a sum of plain convolutions of powers, products and sines; one to three blocks."""
     terms = LayerTerms(((1, 1.0), (3, 0.5)), ((2, 4, 2.0),), (("sine", 2, 0.25),))
-    x = drawn(0, 2, 6, 6, 3)
+    x = drawn(0, 2, 6, 6, channels)
     layer = TaskConv(5, (3, 3), terms, strides=2, limit=None, param_dtype=jnp.float64)
-    params = jax.tree.map(lambda p: p + 0.1, layer.init(jax.random.key(1), x))["params"]
+    params = jax.tree.map(lambda p: p + 0.02, layer.init(jax.random.key(1), x))["params"]
     factors = params["phi"]["factors_2"]
     parts = {
-        (0, 3): x,
-        (3, 6): 0.5 * x**3,
-        (6, 10): 2.0 * (x @ factors[0]) * (x @ factors[1]),
-        (10, 12): 0.25 * jnp.sin(x @ params["phi"]["factors_sine"][0]),
+        (0, channels): x,
+        (channels, 2 * channels): 0.5 * x**3,
+        (2 * channels, 2 * channels + 4): 2.0 * (x @ factors[0]) * (x @ factors[1]),
+        (2 * channels + 4, 2 * channels + 6): 0.25 * jnp.sin(x @ params["phi"]["factors_sine"][0]),
     }
     plain = nn.Conv(5, (3, 3), strides=2, use_bias=False)
     kernel = params["linear"]["kernel"]
@@ -75,7 +76,7 @@ def test_a_layer_has_one_kernel_for_every_term():
         for (low, high), part in parts.items()
     )
     np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-12)
-    assert params["linear"]["kernel"].shape == (3, 3, sum(terms.widths(3)), 5)
+    assert params["linear"]["kernel"].shape == (3, 3, sum(terms.widths(channels)), 5)
 
 
 def test_a_dense_layer_can_be_the_formula():
@@ -235,7 +236,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from nsjax.neuronseek import LayerTerms, TaskConv
 assert jax.device_count() == 4
 layer = TaskConv(4, (3, 3), LayerTerms(((1, 1.0), (2, 1.0)), ((2, 3, 1.0),)))
-x = jax.random.normal(jax.random.key(0), (8, 6, 6, 3))
+x = jax.random.normal(jax.random.key(0), (8, 6, 6, 20))
 params = layer.init(jax.random.key(1), x)
 step = jax.jit(jax.grad(lambda p, x: jnp.sum(layer.apply(p, x) ** 2)))
 mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))

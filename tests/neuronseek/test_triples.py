@@ -70,6 +70,25 @@ def test_of_too_many_inputs_those_that_the_size_of_the_residual_goes_with(monkey
     assert (3, 150, 280) in triples.scan(x, r, 5, rng)
 
 
+@pytest.mark.parametrize("centre", [0.0, 1.0])
+def test_monomials_of_too_many_inputs(monkeypatch, centre):
+    """A pass over some inputs, and extensions of pairs by any: of a product of inputs that are not
+    centred its pairs show, and all else hides its third input from the pass."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((600, 90)) + centre * (np.arange(90) < 3)
+    y = x[:, 0] * x[:, 1] * x[:, 50] + x[:, 20] * x[:, 30] + 0.05 * rng.standard_normal(600)
+    monkeypatch.setattr(monomials, "LARGEST_CUBE", 10)
+    monkeypatch.setattr(triples, "most_inputs", lambda: 80)
+    hidden = np.setdiff1d(np.arange(90), [50] if centre else [60])[:40]
+    if centre:
+        monkeypatch.setattr(triples, "leading", lambda x, r, keep: hidden)
+    else:
+        monkeypatch.setattr(triples, "SCREENED", 40)
+    refits = monomials.LeastSquares(x, np.ones((600, 1)), (y - y.mean())[:, None], 1e-25)
+    chosen = monomials.greedy(x, np.ones((600, 1)), refits, order=3, most=9, rng=rng)
+    assert set(chosen.monomials) == {(0, 1, 50), (20, 30)}
+
+
 def test_strips_change_nothing(monkeypatch):
     x, r, _ = samples(d=50, outputs=2)
     whole = triples.leading(x, r, 10)
