@@ -198,7 +198,9 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         results[truth] = {
             **series[truth],
             "found": [sum(v["found"] for v in mine) for mine in table.values()],
+            "errors": median("error"),
             "exponent of seconds": exponent(dimensions, median("seconds")),
+            "exponent of memory": exponent(dimensions, median("memory")),
         }
     run.save_results({}, results)
     run.save_figure(plots.plot_scaling(dimensions, series), "scaling")
@@ -219,8 +221,11 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         rows,
     )
     for name in series:
-        slope = results[name]["exponent of seconds"]
-        print(f"{name}: CPU time grows as d^{slope:.2f} over the largest dimensions")
+        time_, memory = (results[name][f"exponent of {what}"] for what in ("seconds", "memory"))
+        print(
+            f"{name}: CPU time grows as d^{time_:.2f} and memory as d^{memory:.2f} over the "
+            "largest dimensions"
+        )
     print(f"results and figures: {run.path}")
 
 
