@@ -272,6 +272,7 @@ def search(
         "warnings": list(found.warnings),
         "evaluations": int(found.evaluations),
         "resolution": float(found.resolution),
+        "resolution_message": found.resolution_message,
         "cpu_seconds": seconds,
     }
     if samples.scaler is not None:
@@ -417,10 +418,8 @@ def show(config: Config, method: str, members: list[SimpleNamespace]) -> None:
         print(f"warning: {first}{f' (and {len(more)} seeds more)' if more else ''}")
     for line in neuronseek.over_seeds(members):
         print(f"warning: {line}")
-    if np.isfinite(best.resolution) and best.resolution > 1e-12:
-        print(
-            f"a term below about {best.resolution:.1g} of the variance could not be told from noise"
-        )
+    if best.resolution_message:
+        print(best.resolution_message)
     print()
 
 

@@ -92,6 +92,15 @@ class Search(NamedTuple):
         """Why it stopped, in words."""
         return MESSAGES[int(self.result)]
 
+    @property
+    def resolution_message(self) -> str:
+        """What could not have been found, in words; empty if that is rounding, or is not known."""
+        if not self.resolution > 1e-12:
+            return ""
+        return (
+            f"a term below about {self.resolution:.1g} of the variance could not be told from noise"
+        )
+
     def predict(self, x: ArrayLike) -> Float[Array, "n c"]:
         """Outputs of the formula for inputs `(n, d)`, cut off at `bounds`.
 

@@ -104,6 +104,8 @@ def test_many_keys_are_many_calls():
         # Held-out samples have been seen by the last fit, not by this number.
         assert 0 < found.validation_error < 0.01
         assert 0 < found.resolution < 0.01
+        assert "could not be told from noise" in found.resolution_message
+        assert f"{found.resolution:.1g}" in found.resolution_message
 
 
 def test_validation_samples_judge():
