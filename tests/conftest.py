@@ -38,5 +38,17 @@ def _compiled_programs_end_with_their_module():
     worker that keeps the programs of all files crashes in the compiler.
     """
     yield
+    _forget_programs()
+
+
+@pytest.fixture(autouse=True)
+def _compiled_programs_end_with_a_slow_test(request):
+    """A sweep compiles as many programs as a file of small tests."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        _forget_programs()
+
+
+def _forget_programs():
     jax.clear_caches()
     gc.collect()
