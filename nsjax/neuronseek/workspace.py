@@ -86,6 +86,11 @@ class Workspace:
         return sample_losses(np.broadcast_to(constant, y.shape), y, self.loss)
 
     @functools.cached_property
+    def target_range(self) -> np.ndarray:
+        """Least and largest target of all samples, `(2, c)`."""
+        return np.stack([self.y.min(axis=0), self.y.max(axis=0)])
+
+    @functools.cached_property
     def reference(self) -> float:
         """Loss a sample, on those that fits see, of the best constant."""
         return float(np.mean(self.constant_losses))
@@ -104,10 +109,15 @@ class Workspace:
         return sample_losses(self.outputs(model, rows), self.y[rows], self.loss) / self.reference
 
     def judged_losses(self, model: Model, rows: np.ndarray) -> np.ndarray:
-        """The same to judge by: of classes no sample counts for more than being wrong."""
-        found = self.losses(model, rows)
+        """The same to judge by: what a polynomial says of one sample far out decides nothing.
+
+        Outputs are cut off at the targets seen, as in `Search.predict`; of classes no sample counts
+        for more than being wrong.
+        """
         if self.loss == "square":
-            return found
+            cut = np.clip(self.outputs(model, rows), *self.target_range)
+            return sample_losses(cut, self.y[rows]) / self.reference
+        found = self.losses(model, rows)
         most = WRONG * float(np.max(self.constant_losses)) / self.reference
         return np.where(np.isfinite(found), np.minimum(found, most), found)
 
