@@ -40,8 +40,9 @@ demo: $(VENV)/.run ## install, run a saddle escape and a short pursuit, leave ru
 test: $(VENV)/.dev ## install and run the tests and the examples in the docstrings
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --doctest-modules nsjax tests
 
+# Sweeps compute longer than they compile: without the flags of tests/conftest.py for quick compilation.
 check: $(VENV)/.dev ## the slow tests and every theory check
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow tests
+	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow tests
 	$(BIN)/python -m theory_checks all
 
 lint: $(VENV)/.dev ## style, format and types
