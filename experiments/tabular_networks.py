@@ -370,8 +370,8 @@ def summarise(
                     "-"
                     if kind == "plain"
                     else f"{np.mean(found / plain) - 1:+.0%}"
-                    if np.all(plain > 0)
-                    else f"{np.mean(found - plain):+.2g}",
+                    if task.loss == "square"
+                    else f"{np.mean(found - plain):+.3f}",
                     "-" if kind == "plain" else f"{low:+.3g}, {high:+.3g}",
                     f"{np.median(arrays['sizes']):.0f}" if "sizes" in arrays else "-",
                     f"{np.median(arrays['flops']):.0f}" if "flops" in arrays else "-",
@@ -395,8 +395,8 @@ def summarise(
     run.save_results({}, results)
     runs.print_table(
         f"Test errors (MSE over the variance, or share of wrong classes) over {config.splits} "
-        "splits; beside the plain network of as many parameters: mean of the relative or absolute "
-        "difference, and a 95 % interval of the difference, paired",
+        "splits; beside the plain network of as many parameters: mean of the relative difference, "
+        "of classes of the absolute one, and a 95 % interval of the difference, paired",
         (
             "data",
             "network",

@@ -145,7 +145,7 @@ class Scores:
                 where = np.unravel_index(int(place), (d,) * order)
                 found.append((float(value), tuple(int(i) for i in where)))
         if self.pool is not None:
-            pairs = [monomial for _, monomial in found if len(monomial) == 2]
+            pairs: list[Monomial] = [monomial for _, monomial in found if len(monomial) == 2]
             if self.partial and pairs:
                 found += self.extended(r, pairs, keep)
             least = max((score for score, _ in found), default=0.0)
