@@ -2,9 +2,9 @@
 
 A formula for the classes is searched for on shrunk training images (NeuronSeek, arXiv 2506.15715),
 and its terms become those of the first convolution of a ResNet18, or of the first one of every
-block. A wider plain network has about as many parameters as the last. Several seeds
-on one split; accuracy, parameters and FLOPs; training curves. Every epoch is kept, and a run that
-was stopped goes on with the next one.
+block. A wider plain network has about as many parameters as the last. Several
+seeds on one split; accuracy, parameters and FLOPs; training curves. Every epoch is kept, and a run
+that was stopped goes on with the next one.
 
 `--preset tiny` runs the whole path in minutes on a CPU, with few images and a small net, also with
 `--data cifar10`: its accuracy means nothing. `digits` compares small networks on all 1,797 digits,
@@ -248,24 +248,21 @@ def main(config: Config) -> Path:
         terms = LayerTerms.of(formula, least=config.least) if formula.terms() else LayerTerms()
         run.save_text(formula.to_json(), "formula.json")
         run.log(f"terms: {terms}", echo=True)
-        points = [
-            (kind, config.seed + i)
-            for kind in dict.fromkeys(config.kinds)
-            for i in range(config.seeds)
-        ]
-        done: dict[str, list[Any]] = {}
+        modules = {kind: network(config, kind, images, terms) for kind in config.kinds}
+        points = [(kind, config.seed + i) for kind in modules for i in range(config.seeds)]
+        done: dict[Kind, list[Any]] = {}
         built = ""
         for kind, seed in runs.progress(points, description="networks"):
             cell = run.cell(f"{kind}-seed{seed}")
             if not cell.finished:
                 if built != kind:
-                    program = program.of(network(config, kind, images, terms))
+                    program = program.of(modules[kind])
                     built = kind
                 cell.save({"curves": train(run, config, program, kind, seed)}, {})
                 with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
                     kept.discard()
             done.setdefault(kind, []).append(cell.load()[0]["curves"])
-        summarise(run, config, images, terms, done)
+        summarise(run, config, images, modules, done)
     return run.path
 
 
@@ -273,8 +270,8 @@ def summarise(
     run: runs.Run,
     config: Config,
     images: Images,
-    terms: LayerTerms,
-    done: dict[str, list[np.ndarray]],
+    modules: dict[Kind, Any],
+    done: dict[Kind, list[np.ndarray]],
 ) -> None:
     """Table, results and figures."""
     rows: list[tuple[str, ...]] = []
@@ -282,13 +279,12 @@ def summarise(
     curves: dict[str, np.ndarray] = {}
     size = images.x_train.shape[1:]
     for kind, cells in done.items():
-        module = network(config, kind, images, terms)
         curves[NAMES[kind]] = table = np.stack(cells)
         found = table[:, 3, -1]
         results[kind] = {
             "accuracies": found,
-            "parameters": architectures.count_parameters(module, size),
-            "flops": architectures.flops(module, size),
+            "parameters": architectures.count_parameters(modules[kind], size),
+            "flops": architectures.flops(modules[kind], size),
             # The first epoch compiles.
             "seconds an epoch": float(np.median(table[:, 4, min(1, config.epochs - 1) :])),
         }

@@ -221,9 +221,9 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         rows,
     )
     for name in series:
-        time_, memory = (results[name][f"exponent of {what}"] for what in ("seconds", "memory"))
+        seconds, memory = (results[name][f"exponent of {what}"] for what in ("seconds", "memory"))
         print(
-            f"{name}: CPU time grows as d^{time_:.2f} and memory as d^{memory:.2f} over the "
+            f"{name}: CPU time grows as d^{seconds:.2f} and memory as d^{memory:.2f} over the "
             "largest dimensions"
         )
     print(f"results and figures: {run.path}")

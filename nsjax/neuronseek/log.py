@@ -39,7 +39,7 @@ class Log:
             {label: float(np.sum(np.var(part, axis=0))) / spread for label, part in parts.items()}
         )
         self.train.append(float(np.mean(space.losses(model, space.train))))
-        judged = float(np.mean(space.losses(model, space.hold))) if space.judged else np.nan
+        judged = float(np.mean(space.judged_losses(model, space.hold))) if space.judged else np.nan
         self.validation.append(judged)
         self.judged = (judged, space.error(model))
         self.test.append(space.fresh_error(model))

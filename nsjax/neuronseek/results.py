@@ -36,7 +36,8 @@ class History(NamedTuple):
             summed over outputs; 0 where it is not part, `(m, L)`.
         train: relative training loss after each step, `(m,)`: for the square loss the share of the
             targets' variance that is left.
-        validation: the same on held-out samples; NaN without, `(m,)`.
+        validation: the same on held-out samples, as they judge: outputs cut off at the targets, of
+            classes no sample worse than wrong; NaN without, `(m,)`.
         test: error on test samples after each step, as `Search.test_error`; NaN without, and for
             gradient training, `(m,)`.
         actions: what each step did, in words, m of them.

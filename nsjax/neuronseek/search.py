@@ -21,7 +21,7 @@ from nsjax.neuronseek.ridge import Ridge
 from nsjax.neuronseek.shapes import checked_names
 from nsjax.neuronseek.training import Training
 from nsjax.neuronseek.units import Units
-from nsjax.neuronseek.workspace import Workspace
+from nsjax.neuronseek.workspace import Workspace, bounds
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.problem import prediction_error
 
@@ -111,7 +111,7 @@ def search(
             Search(
                 Formula.of(each.neuron, **names, tol=_rounding()),
                 *each,
-                bounds=_bounds(train[1], loss),
+                bounds=bounds(train[1], loss),
                 resolution=float("nan"),
             )
             for each in trained
@@ -186,7 +186,7 @@ def _by_fits(
         found.model.parameters,
         _warnings(formula, found, train, int(hold.sum())),
         space.evaluations,
-        _bounds(y[:n], loss),
+        bounds(y[:n], loss),
         resolution,
     )
 
@@ -214,11 +214,6 @@ def _history(log: Log) -> History:
         np.array(log.test),
         tuple(log.actions),
     )
-
-
-def _bounds(y: np.ndarray, loss: str) -> np.ndarray:
-    far = np.full(y.shape[1], np.inf)
-    return np.stack([y.min(axis=0), y.max(axis=0)] if loss == "square" else [-far, far])
 
 
 def _error(formula: Formula, pair: tuple[np.ndarray, np.ndarray], loss: str) -> float:

@@ -87,8 +87,8 @@ class Workspace:
 
     @functools.cached_property
     def target_range(self) -> np.ndarray:
-        """Least and largest target of all samples, `(2, c)`."""
-        return np.stack([self.y.min(axis=0), self.y.max(axis=0)])
+        """`bounds` of the targets of all samples."""
+        return bounds(self.y, self.loss)
 
     @functools.cached_property
     def reference(self) -> float:
@@ -114,10 +114,10 @@ class Workspace:
         Outputs are cut off at the targets seen, as in `Search.predict`; of classes no sample counts
         for more than being wrong.
         """
+        cut = np.clip(self.outputs(model, rows), *self.target_range)
+        found = sample_losses(cut, self.y[rows], self.loss) / self.reference
         if self.loss == "square":
-            cut = np.clip(self.outputs(model, rows), *self.target_range)
-            return sample_losses(cut, self.y[rows]) / self.reference
-        found = self.losses(model, rows)
+            return found
         most = WRONG * float(np.max(self.constant_losses)) / self.reference
         return np.where(np.isfinite(found), np.minimum(found, most), found)
 
@@ -255,6 +255,12 @@ def sample_losses(h: np.ndarray, y: np.ndarray, loss: str = "square") -> np.ndar
         return np.sum(np.logaddexp(0, -y * h), axis=1)
     top = np.max(h, axis=1, keepdims=True)
     return -np.sum(y * (h - top - np.log(np.sum(np.exp(h - top), axis=1, keepdims=True))), axis=1)
+
+
+def bounds(y: np.ndarray, loss: str) -> np.ndarray:
+    """Least and largest target, `(2, c)`, between which predictions stay; of classes none."""
+    far = np.full(y.shape[1], np.inf)
+    return np.stack([y.min(axis=0), y.max(axis=0)] if loss == "square" else [-far, far])
 
 
 def bucket(size: int) -> int:
