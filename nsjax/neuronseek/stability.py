@@ -103,6 +103,7 @@ def interval(
     errors: Float[np.ndarray, "splits starts"],
     other: Float[np.ndarray, "splits starts"] | None = None,
     *,
+    of: str = "mean",
     level: float = 0.95,
     draws: int = 2000,
 ) -> tuple[float, float]:
@@ -110,17 +111,36 @@ def interval(
 
     Splits are drawn anew, the same for both methods, and in each its starts: starts on one split
     share its samples, so they are no independent measurements.
+
+    Args:
+        errors: of one method.
+        other: of another one on the same splits, whose value is subtracted.
+        of: "mean", or "deviation": the standard deviation over the starts of a split, mean over
+            splits.
+        level: share of the draws between the ends.
+        draws: how many.
+
+    Raises:
+        ValueError: for another name of what is wanted.
     """
+    if of not in ("mean", "deviation"):
+        raise ValueError(f"of must be 'mean' or 'deviation', got {of!r}")
     rng = np.random.default_rng(0)
     splits = len(errors)
     rows = rng.integers(splits, size=(draws, splits))
 
-    def means(table: Any) -> np.ndarray:
+    def drawn(table: Any) -> np.ndarray:
         table = np.asarray(table, float)
-        columns = rng.integers(table.shape[1], size=(draws, splits, table.shape[1]))
-        return table[rows[:, :, None], columns].mean(axis=(1, 2))
+        starts = table.shape[1]
+        columns = rng.integers(starts, size=(draws, splits, starts))
+        values = table[rows[:, :, None], columns]
+        if of == "mean":
+            return values.mean(axis=(1, 2))
+        # Values drawn with repetitions have a variance smaller by one more factor (n - 1) / n.
+        correction = np.sqrt(starts / (starts - 1))
+        return correction * values.std(axis=2, ddof=1).mean(axis=1)
 
-    found = means(errors) if other is None else means(errors) - means(other)
+    found = drawn(errors) if other is None else drawn(errors) - drawn(other)
     low, high = np.quantile(found, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 
