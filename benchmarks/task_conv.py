@@ -39,6 +39,8 @@ class Config:
     """Channels of the outputs."""
     pairs: int = 15
     """Interleaved pairs of steps."""
+    half: bool = False
+    """Whether both layers compute in bfloat16."""
     seed: int = 0
     """Seed of images and weights."""
     root: Path = field(default=Path("runs"), compare=False)
@@ -87,9 +89,10 @@ def main(config: Config) -> Path:
         for channels in config.channels:
             shape = (config.batch, config.size, config.size, channels)
             x = jax.random.normal(jax.random.key(config.seed), shape, jnp.float32)
-            plain = step_of(nn.Conv(config.features, (3, 3)), x)
+            dtype = jnp.bfloat16 if config.half else jnp.float32
+            plain = step_of(nn.Conv(config.features, (3, 3), dtype=dtype), x)
             for name, terms in TERMS.items():
-                driven = step_of(TaskConv(config.features, (3, 3), terms), x)
+                driven = step_of(TaskConv(config.features, (3, 3), terms, dtype=dtype), x)
                 pairs = np.array(
                     [(seconds(*plain, x), seconds(*driven, x)) for _ in range(config.pairs)]
                 )
@@ -103,6 +106,7 @@ def main(config: Config) -> Path:
                         f"{1e3 * np.median(pairs[:, 1]):.2f}",
                         f"{ratio:.2f}",
                         f"{limit:g}",
+                        "yes" if ratio <= limit else "no",
                     )
                 )
                 results[f"{channels}, {name}"] = {
@@ -115,7 +119,7 @@ def main(config: Config) -> Path:
         runs.print_table(
             f"A train step, batch {config.batch}, {config.size} x {config.size} (ms, medians of "
             f"{config.pairs} interleaved pairs; ratio: median)",
-            ("channels", "terms", "plain", "task-driven", "ratio", "aim"),
+            ("channels", "terms", "plain", "task-driven", "ratio", "aim", "within"),
             rows,
         )
         print(f"results: {run.path}")
@@ -123,5 +127,4 @@ def main(config: Config) -> Path:
 
 
 if __name__ == "__main__":
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

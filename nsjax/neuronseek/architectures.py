@@ -105,5 +105,7 @@ def flops(module: nn.Module, inputs: tuple[int, ...]) -> float:
     """Floating-point operations of one sample's outputs, as XLA counts them without compiling."""
     sample = jax.ShapeDtypeStruct((1, *inputs), jnp.float32)
     params = jax.eval_shape(module.init, jax.random.key(0), sample)
-    counts = jax.jit(module.apply).lower(params, sample).cost_analysis()
+    # Of what is lowered for a GPU, XLA counts nothing.
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        counts = jax.jit(module.apply).lower(params, sample).cost_analysis()
     return float((counts or {}).get("flops", float("nan")))
