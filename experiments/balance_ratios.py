@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import numpy as np
 from scipy import stats
 
@@ -226,26 +225,28 @@ def follow(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, values
 
 
+def name_of(each: tuple[Point, int]) -> str:
+    """Name of the cell of a point and seed."""
+    point, seed = each
+    balanced = "balanced" if point.balance else "unbalanced"
+    return f"{point.minimiser}-l2{point.penalty:g}-{balanced}-s{seed}"
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     with runs.open_run(config.root, "balance_ratios", config, seed=config.seed) as run:
-        cell = run.cell("flow")
-        if not cell.finished:
-            cell.save(*follow(config))
-        flow = cell.load()
+        flow = run.once("flow", lambda: follow(config))
         found: dict[Point, list[Any]] = {}
         sweep = [
             (point, seed)
             for point in points(config)
             for seed in range(config.seed, config.seed + config.seeds)
         ]
-        for point, seed in runs.progress(sweep, description="pursuits"):
-            balanced = "balanced" if point.balance else "unbalanced"
-            cell = run.cell(f"{point.minimiser}-l2{point.penalty:g}-{balanced}-s{seed}")
-            if not cell.finished:
-                cell.save(*pursue(config, point, seed))
-            found.setdefault(point, []).append(cell.load())
+        for (point, _), *cell in run.sweep(
+            sweep, name_of, lambda each: pursue(config, *each), description="pursuits"
+        ):
+            found.setdefault(point, []).append(tuple(cell))
         summarise(run, config, flow, found)
     return run.path
 
@@ -328,6 +329,4 @@ def summarise(
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -127,6 +126,11 @@ def search(config: Config, point: Point) -> dict[str, Any]:
     }
 
 
+def name_of(point: Point) -> str:
+    """Name of the cell of a point."""
+    return f"{point.target}-{point.template}-seed{point.seed}"
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
@@ -138,16 +142,16 @@ def main(config: Config) -> Path:
         )
     with runs.open_run(config.root, "basis_functions", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
-        for point in runs.progress(points(config), description="searches"):
-            name = f"{point.target}-{point.template}-seed{point.seed}"
-            cell = run.cell(name)
-            if not cell.finished:
-                try:
-                    cell.save({}, search(config, point))
-                except (TypeError, ValueError) as error:
-                    raise SystemExit(f"error: {error}") from error
-            done[point] = found = cell.load()[1]
-            run.log(f"{name}: {found['structure']}; {found['test_error']:.1e}", echo=True)
+        with runs.refusals():
+            for point, _, found in run.sweep(
+                points(config),
+                name_of,
+                lambda each: ({}, search(config, each)),
+                description="searches",
+            ):
+                done[point] = found
+                line = f"{name_of(point)}: {found['structure']}; {found['test_error']:.1e}"
+                run.log(line, echo=True)
         summarise(run, config, done)
     return run.path
 
@@ -208,6 +212,4 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -12,7 +12,6 @@ rerun with the same settings goes on where the last one stopped.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -169,9 +167,8 @@ def directions(
     return np.stack(ts), np.stack(residuals)
 
 
-def stored(cell: runs.Cell) -> SimpleNamespace:
+def stored(arrays: dict[str, Any], values: dict[str, Any]) -> SimpleNamespace:
     """A finished cell, with the attributes of a `Cascade`."""
-    arrays, values = cell.load()
     found = SimpleNamespace(**arrays, **values)
     layers = range(sum(name.startswith("weights_") for name in arrays))
     found.snapshots = tuple(arrays[f"weights_{layer}"] for layer in layers)
@@ -245,32 +242,31 @@ def gradient_descent(
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         if not config.deltas or (config.descent and config.descent not in config.deltas):
             raise ValueError(f"descent must be 0 or one of deltas, got {config.descent:g}")
         params, x, y, activation = prepare(config)
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"error: {error}") from error
-    tag = ""
-    if config.data.startswith("npz:"):  # the contents tell apart files of one name
-        digest = hashlib.sha256(np.asarray(x).tobytes() + np.asarray(y).tobytes()).hexdigest()
-        tag = f"-{digest[:8]}"
-    with runs.open_run(config.root, "cascade", config, seed=config.seed) as run:
+    samples = {"x": x, "y": y}
+    with runs.open_run(config.root, "cascade", config, seed=config.seed, data=samples) as run:
         done: dict[float, SimpleNamespace] = {}
-        for delta in runs.progress(config.deltas, description="deltas"):
-            cell = run.cell(f"delta{delta:.6g}{tag}")
-            if not cell.finished:
-                cell.save(*follow(config, delta, params, x, y, activation))
-            done[delta] = stored(cell)
+        for delta, *cell in run.sweep(
+            config.deltas,
+            lambda delta: f"delta{delta:.6g}",
+            lambda delta: follow(config, delta, params, x, y, activation),
+            description="deltas",
+        ):
+            done[delta] = stored(*cell)
             run.log(f"delta {delta:.3g}: {done[delta].message}")
         descent = None
         if config.descent:
             cascade = done[config.descent]
             if cascade.escape_times and cascade.curvature > 0:
-                cell = run.cell(f"descent{tag}")
-                if not cell.finished:
-                    cell.save(*gradient_descent(config, cascade, params, x, y, activation))
-                descent = stored(cell)
+                descent = stored(
+                    *run.once(
+                        "descent",
+                        lambda: gradient_descent(config, cascade, params, x, y, activation),
+                    )
+                )
             else:
                 why = "the curvature is 0" if cascade.escape_times else "nothing escapes"
                 why = f"no gradient descent beside the cascade at {config.descent:.3g}: {why}"
@@ -283,7 +279,7 @@ def follow(
     config: Config, delta: float, params: Any, x: jax.Array, y: jax.Array, activation: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and values of one cascade, as stored."""
-    try:
+    with runs.refusals():
         cascade = dynamics.cascade(
             params,
             x,
@@ -296,8 +292,6 @@ def follow(
             starts=config.starts,
             max_visits=config.max_visits,
         )
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     arrays, values = to_cell(cascade, cascade.visits, x, y, activation, config.loss)
     values |= {
         "delta": cascade.delta,
@@ -458,6 +452,4 @@ def show_descent(cascade: Any, descent: Any) -> None:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
 from nsjax import data, plots, runs
@@ -214,17 +213,21 @@ def main(config: Config) -> Path:
     runs.setup()
     with runs.open_run(config.root, "compressed_sensing", config, seed=config.seed) as run:
         table: dict[int, dict[str, Any]] = {}
-        for sparsity in runs.progress(config.sparsities, description="sparsities"):
-            cell = run.cell(f"table-k{sparsity}")
-            if not cell.finished:
-                cell.save(*compare(config, sparsity))
-            table[sparsity] = cell.load()[1]
+        for sparsity, _, values in run.sweep(
+            config.sparsities,
+            lambda k: f"table-k{k}",
+            lambda k: compare(config, k),
+            description="sparsities",
+        ):
+            table[sparsity] = values
         shares: dict[int, dict[str, list[float]]] = {}
-        for samples in runs.progress(config.phase_samples, description="samples"):
-            cell = run.cell(f"phase-n{samples}")
-            if not cell.finished:
-                cell.save({}, phase(config, samples))
-            shares[samples] = cell.load()[1]
+        for samples, _, values in run.sweep(
+            config.phase_samples,
+            lambda n: f"phase-n{n}",
+            lambda n: ({}, phase(config, n)),
+            description="samples",
+        ):
+            shares[samples] = values
         summarise(run, config, table, shares)
     return run.path
 
@@ -284,6 +287,4 @@ def summarise(
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

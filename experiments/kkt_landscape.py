@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -326,36 +325,36 @@ def along(
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         cases = list(sweep(config))
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"error: {error}") from error
     if not cases:
         raise SystemExit("error: data, degrees and slopes must each name at least one")
     with runs.open_run(config.root, "kkt_landscape", config, seed=config.seed) as run:
         done: dict[Case, tuple[SimpleNamespace, SimpleNamespace | None]] = {}
-        for case, x, y in runs.progress(cases, description="cases"):
-            cell = run.cell(f"origin-{case.name}")
-            if not cell.finished:
-                cell.save(*origin(config, case, x, y))
-            levels = stored(cell)
-            if levels.signs[0] <= 0:
+        for (case, _, _), *cell in run.sweep(
+            cases,
+            lambda each: f"origin-{each[0].name}",
+            lambda each: origin(config, *each),
+            description="cases",
+        ):
+            done[case] = stored(*cell), None
+            if done[case][0].signs[0] <= 0:
                 run.log(f"{case.title}: the NCF vanishes, nothing to climb and to train", echo=True)
-                done[case] = levels, None
-                continue
-            cell = run.cell(f"path-{case.name}")
-            if not cell.finished:
-                cell.save(*along(config, case, x, y, levels))
-            path = stored(cell)
+        for (case, _, _), *cell in run.sweep(
+            [each for each in cases if done[each[0]][0].signs[0] > 0],
+            lambda each: f"path-{each[0].name}",
+            lambda each: along(config, *each, done[each[0]][0]),
+            description="trained",
+        ):
+            path = stored(*cell)
             run.log(f"{case.title}: {path.flow}")
-            done[case] = levels, path
+            done[case] = done[case][0], path
         summarise(run, done)
     return run.path
 
 
-def stored(cell: runs.Cell) -> SimpleNamespace:
+def stored(arrays: dict[str, Any], values: dict[str, Any]) -> SimpleNamespace:
     """A finished cell, its arrays and values as attributes."""
-    arrays, values = cell.load()
     return SimpleNamespace(**values, **arrays)
 
 
@@ -493,6 +492,4 @@ def draw_path(run: runs.Run, case: Case, levels: SimpleNamespace, path: SimpleNa
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
 import nsjax
@@ -287,25 +286,23 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     clock = runs.Compilations()
-    try:
+    with runs.refusals():
         for fraction in config.fractions:
             split(config, fraction, config.seed)
-    except (TypeError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
     with runs.open_run(config.root, "modular_addition", config, seed=config.seed) as run:
         done: dict[Point, Any] = {}
-        for point in runs.progress(list(points(config)), description="networks"):
-            cell = run.cell(point.name)
-            if not cell.finished:
-                if point.method == "pursuit":
-                    cell.save(*grow(config, point.fraction, point.seed, clock))
-                else:
-                    cell.save({}, train(config, point))
-            done[point] = cell.load()
-        cell = run.cell("full-table")
-        if not cell.finished:
-            cell.save({}, full_table(config))
-        summarise(run, config, done, cell.load()[1])
+
+        def compute(point: Point) -> Any:
+            if point.method == "pursuit":
+                return grow(config, point.fraction, point.seed, clock)
+            return {}, train(config, point)
+
+        for point, *cell in run.sweep(
+            points(config), lambda point: point.name, compute, description="networks"
+        ):
+            done[point] = cell[0], cell[1]
+        _, table = run.once("full-table", lambda: ({}, full_table(config)))
+        summarise(run, config, done, table)
     return run.path
 
 
@@ -384,6 +381,4 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, Any], table: Any)
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -25,7 +25,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -307,11 +306,12 @@ def flows(config: Config, run: runs.Run) -> Iterator[tuple[Point, Weights]]:
     """Every flow with its start."""
     seeds = range(config.seed, config.seed + config.seeds)
     splits = list(itertools.product(config.fractions, seeds))
-    for fraction, seed in runs.progress(splits, description="pursuits"):
-        cell = run.cell(f"pursuit-f{fraction:g}-s{seed}")
-        if not cell.finished:
-            cell.save(*grow(config, fraction, seed))
-        arrays, values = cell.load()
+    for (fraction, seed), arrays, values in run.sweep(
+        splits,
+        lambda each: "pursuit-f{:g}-s{}".format(*each),
+        lambda each: grow(config, *each),
+        description="pursuits",
+    ):
         for number in chosen(config, len(values["rounds"])):
             base = arrays[f"end{number - 1}_0"], arrays[f"end{number - 1}_1"]
             new = arrays[f"new{number}_0"], arrays[f"new{number}_1"]
@@ -321,18 +321,18 @@ def flows(config: Config, run: runs.Run) -> Iterator[tuple[Point, Weights]]:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         for fraction in config.fractions:
             table(config, fraction, config.seed)
-    except (TypeError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
     with runs.open_run(config.root, "modular_lojasiewicz", config, seed=config.seed) as run:
         done: dict[Point, Cell] = {}
-        for point, start in flows(config, run):
-            cell = run.cell(f"flow-f{point.fraction:g}-s{point.seed}-r{point.number}")
-            if not cell.finished:
-                cell.save(*measure(config, point.fraction, point.seed, start))
-            done[point] = cell.load()
+        for (point, _), *cell in run.sweep(
+            list(flows(config, run)),
+            lambda each: "flow-f{:g}-s{}-r{}".format(*each[0]),
+            lambda each: measure(config, each[0].fraction, each[0].seed, each[1]),
+            description="flows",
+        ):
+            done[point] = cell[0], cell[1]
         show(config, done)
         for fraction in config.fractions:
             draw(run, {p: cell for p, cell in done.items() if p.fraction == fraction}, config.seed)
@@ -460,6 +460,4 @@ def draw(run: runs.Run, done: dict[Point, Cell], seed: int) -> None:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

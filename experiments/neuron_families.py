@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binomtest
@@ -115,6 +114,11 @@ def search(config: Config, point: Point, clock: runs.Compilations) -> dict[str, 
     }
 
 
+def name_of(point: Point) -> str:
+    """Name of the cell of a point."""
+    return f"{point.family}-noise{point.noise:g}-seed{point.seed}"
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
@@ -127,17 +131,16 @@ def main(config: Config) -> Path:
         )
     with runs.open_run(config.root, "neuron_families", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
-        for point in runs.progress(points(config), description="searches"):
-            name = f"{point.family}-noise{point.noise:g}-seed{point.seed}"
-            cell = run.cell(name)
-            if not cell.finished:
-                try:
-                    cell.save({}, search(config, point, clock))
-                except (TypeError, ValueError) as error:
-                    raise SystemExit(f"error: {error}") from error
-            done[point] = found = cell.load()[1]
-            said = "right" if found["recovery"]["structure"] else "wrong"
-            run.log(f"{name}: {found['structure']} ({said})", echo=True)
+        with runs.refusals():
+            for point, _, found in run.sweep(
+                points(config),
+                name_of,
+                lambda each: ({}, search(config, each, clock)),
+                description="searches",
+            ):
+                done[point] = found
+                said = "right" if found["recovery"]["structure"] else "wrong"
+                run.log(f"{name_of(point)}: {found['structure']} ({said})", echo=True)
         summarise(run, config, done)
     return run.path
 
@@ -219,6 +222,4 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -23,7 +23,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -217,27 +216,40 @@ def name_of(point: Point) -> str:
     return f"{name}{law}-seed{point.seed}"
 
 
-def grow(config: Config, point: Point, say: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and values of one pursuit, as stored."""
+def grow(
+    config: Config, point: Point, run: runs.Run, name: str, say: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and values of one pursuit, as stored; every round is kept until it is done."""
     learned = prepare(config, point)
     activation = learned.task.method.activation
-    rounds = 0
-
-    def on_round(_: pursuit.State, info: pursuit.Info) -> None:
-        nonlocal rounds
-        rounds += 1
-        say(round_line(rounds, info))
-
+    history: list[pursuit.Info] = []
     wall, cpu = time.perf_counter(), time.process_time()
-    found = pursuit.run(
-        learned.key,
-        learned.x,
-        learned.y,
-        test=learned.test,
-        validation=learned.validation,
-        on_round=on_round,
-        **options(config),
-    )
+    with run.checkpoints(name) as kept:
+        start = pursuit.init(learned.key, learned.task)
+        like = start, pursuit.Info(*np.zeros(len(pursuit.Info._fields)))
+        saved = kept.restore(like)
+        if saved is not None:
+            history = [pursuit.Info(*each) for each in zip(*saved[1], strict=True)]
+            say(f"goes on after round {len(history)}")
+
+        def on_round(state: pursuit.State, info: pursuit.Info) -> None:
+            history.append(info)
+            say(round_line(len(history), info))
+            past = pursuit.Info(*(np.stack(each) for each in zip(*history, strict=True)))
+            kept.save(len(history), (state, past))
+
+        found = pursuit.run(
+            learned.key,
+            learned.x,
+            learned.y,
+            test=learned.test,
+            validation=learned.validation,
+            state=None if saved is None else saved[0],
+            history=None if saved is None else saved[1],
+            on_round=on_round,
+            **options(config),
+        )
+        kept.discard()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     arrays = {f"history_{name}": np.asarray(v) for name, v in found.history._asdict().items()}
     arrays |= {f"weights_{i}": np.asarray(weight) for i, weight in enumerate(found.params)}
@@ -248,7 +260,7 @@ def grow(config: Config, point: Point, say: Any) -> tuple[dict[str, Any], dict[s
         "message": found.message,
         "lane": found.lane,
         "lanes": found.lanes,
-        "rounds": rounds,
+        "rounds": len(history),
         "attempts": int(np.max(found.state.attempt)),
         "before_pruning": found.grown,
         "neurons": found.neurons,
@@ -281,9 +293,8 @@ def round_line(number: int, info: pursuit.Info) -> str:
     )
 
 
-def stored(cell: runs.Cell) -> SimpleNamespace:
+def stored(arrays: dict[str, Any], values: dict[str, Any]) -> SimpleNamespace:
     """A finished cell, with the attributes of a `Pursuit`."""
-    arrays, values = cell.load()
     parts: dict[str, Any] = {name: arrays[f"history_{name}"] for name in pursuit.Info._fields}
     depth = sum(name.startswith("weights_") for name in arrays)
     return SimpleNamespace(
@@ -297,28 +308,29 @@ def stored(cell: runs.Cell) -> SimpleNamespace:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         points = sweep(config)
         for point in points:
             if point.seed == config.seed:
                 prepare(config, point)
         names = [name_of(point) for point in points]
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"error: {error}") from error
     with runs.open_run(config.root, "neuron_pursuit", config, seed=config.seed) as run:
         done: dict[str, SimpleNamespace] = {}
-        for number, (name, point) in enumerate(zip(names, points, strict=True), start=1):
-            cell = run.cell(name)
-            start = f"[{number}/{len(points)}] {name}"
-            if not cell.finished:
-                say = partial(tell, run, start)
-                try:
-                    cell.save(*grow(config, point, say))
-                except ValueError as error:
-                    raise SystemExit(f"error: {error}") from error
-            done[name] = found = stored(cell)
+        starts = {
+            name: f"[{number}/{len(points)}] {name}" for number, name in enumerate(names, start=1)
+        }
+
+        def compute(each: tuple[str, Point]) -> Any:
+            name, point = each
+            with runs.refusals():
+                return grow(config, point, run, name, partial(tell, run, starts[name]))
+
+        for (name, point), *cell in run.sweep(
+            zip(names, points, strict=True), lambda each: each[0], compute, description="networks"
+        ):
+            done[name] = found = stored(*cell)
             found.point = point
-            tell(run, start, f"{found.message}; test error {found.test_error:.1e}")
+            tell(run, starts[name], f"{found.message}; test error {found.test_error:.1e}")
         summarise(run, config, done)
     return run.path
 
@@ -470,6 +482,4 @@ def show(config: Config, done: dict[str, SimpleNamespace]) -> None:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -30,7 +30,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -282,9 +281,8 @@ def search(
     return arrays, values
 
 
-def stored(cell: runs.Cell) -> SimpleNamespace:
+def stored(arrays: dict[str, Any], values: dict[str, Any]) -> SimpleNamespace:
     """A finished cell, with the attributes of a `Search`."""
-    arrays, values = cell.load()
     labels, actions = values.pop("labels"), values.pop("actions")
     history = SimpleNamespace(**arrays, labels=tuple(labels), actions=tuple(actions))
     formula = Formula.from_json(values.pop("formula"))
@@ -296,14 +294,12 @@ def stored(cell: runs.Cell) -> SimpleNamespace:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         if not config.method or config.seeds < 1:
             raise ValueError("there must be at least one method and one seed")
         for method in config.method:
             settings(config, method)
         prepare(config, config.seed)
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"error: {error}") from error
     with runs.open_run(config.root, "neuron_search", config, seed=config.seed) as run:
         done: dict[tuple[str, int], SimpleNamespace] = {}
         points = [
@@ -311,14 +307,15 @@ def main(config: Config) -> Path:
             for method in dict.fromkeys(config.method)
             for number in range(config.seeds)
         ]
-        for method, seed in runs.progress(points, description="searches"):
-            cell = run.cell(f"{method}-seed{seed}")
-            if not cell.finished:
-                try:
-                    cell.save(*search(config, method, seed, partial(tell, run, method, seed)))
-                except (TypeError, ValueError) as error:
-                    raise SystemExit(f"error: {error}") from error
-            done[method, seed] = found = stored(cell)
+
+        def compute(point: tuple[str, int]) -> Any:
+            with runs.refusals():
+                return search(config, *point, partial(tell, run, *point))
+
+        for (method, seed), *cell in run.sweep(
+            points, lambda point: "{}-seed{}".format(*point), compute, description="searches"
+        ):
+            done[method, seed] = found = stored(*cell)
             formula, name = found.formula, f"formula-{method}-seed{seed}"
             run.save_text(formula.to_json(), f"{name}.json")
             latex = formula.to_latex(config.digits)
@@ -457,6 +454,4 @@ def draw(run: runs.Run, config: Config, by_method: dict[str, list[SimpleNamespac
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

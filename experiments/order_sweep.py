@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -216,15 +215,15 @@ def main(config: Config) -> Path:
         raise SystemExit("error: there must be at least one part and one seed")
     with runs.open_run(config.root, "order_sweep", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
-        for point in runs.progress(list(points(config)), description="searches and fits"):
-            cell = run.cell(point.name)
-            if not cell.finished:
-                compute = search if point.kind in ("orders", "ranks") else fit
-                try:
-                    cell.save({}, compute(config, point))
-                except (TypeError, ValueError) as error:
-                    raise SystemExit(f"error: {error}") from error
-            done[point] = found = cell.load()[1]
+
+        def compute(point: Point) -> Any:
+            with runs.refusals():
+                return {}, (search if point.kind in ("orders", "ranks") else fit)(config, point)
+
+        for point, _, found in run.sweep(
+            points(config), lambda point: point.name, compute, description="searches and fits"
+        ):
+            done[point] = found
             said = found.get("structure", f"error {found['test_error']:.1e}")
             run.log(f"{point.name}: {said}", echo=True)
         summarise(run, config, done)
@@ -321,6 +320,4 @@ def forms(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) -> N
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

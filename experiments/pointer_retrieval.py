@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import numpy as np
 
 import nsjax
@@ -205,31 +204,32 @@ def measure(config: Config, panel: Panel, n: int, seed: int, method: str) -> dic
     }
 
 
+def name_of(each: tuple[Panel, int, int, str]) -> str:
+    """Name of the cell of a panel, number of samples, seed and method."""
+    panel, n, seed, method = each
+    return f"w{panel.window}-{panel.activation}-L{panel.depth}-{method}-n{n}-s{seed}"
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         for window in config.windows:
             data.pointer_value_retrieval(config.pointer_bits, window, aggregate=config.aggregate)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     records: dict[Panel, dict[str, dict[int, list[dict[str, Any]]]]] = {}
     with runs.open_run(config.root, "pointer_retrieval", config, seed=config.seed) as run:
         points = [
-            (panel, method, n)
+            (panel, n, seed, method)
             for panel in panels(config)
             for method in config.methods
             for n in sorted(config.samples)
+            for seed in range(config.seed, config.seed + config.seeds)
         ]
-        for panel, method, n in runs.progress(points, description="networks"):
-            start = f"w{panel.window}-{panel.activation}-L{panel.depth}-{method}-n{n}"
-            found = []
-            for seed in range(config.seed, config.seed + config.seeds):
-                cell = run.cell(f"{start}-s{seed}")
-                if not cell.finished:
-                    cell.save({}, measure(config, panel, n, seed, method))
-                found.append(cell.load()[1])
-            records.setdefault(panel, {}).setdefault(method, {})[n] = found
+        for (panel, n, _, method), _, values in run.sweep(
+            points, name_of, lambda each: ({}, measure(config, *each)), description="networks"
+        ):
+            found = records.setdefault(panel, {}).setdefault(method, {})
+            found.setdefault(n, []).append(values)
         summarise(run, config, records)
     return run.path
 
@@ -293,6 +293,4 @@ def summarise(run: runs.Run, config: Config, records: dict[Panel, Any]) -> None:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -258,6 +257,12 @@ def draw(config: Config, summary: dict[str, Any]) -> Figure:
     return figure
 
 
+def name_of(point: Point) -> str:
+    """Name of the cell of a point."""
+    place = "".join(c if c.isalnum() else "-" for c in point.rule)
+    return f"{place}-{point.target}-d{point.dimension}-s{point.seed}"
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
@@ -272,12 +277,13 @@ def main(config: Config) -> Path:
         )
     with runs.open_run(config.root, "pruning_rules", config, seed=config.seed) as run:
         done = {}
-        for point in runs.progress(points(config), description="searches"):
-            place = "".join(c if c.isalnum() else "-" for c in point.rule)
-            cell = run.cell(f"{place}-{point.target}-d{point.dimension}-s{point.seed}")
-            if not cell.finished:
-                cell.save({}, examine(config, point))
-            done[point] = cell.load()[1]
+        for point, _, values in run.sweep(
+            points(config),
+            name_of,
+            lambda each: ({}, examine(config, each)),
+            description="searches",
+        ):
+            done[point] = values
         summary = summarise(config, done)
         run.save_results({}, {"summary": summary})
         run.save_figure(draw(config, summary), "pruning-rules")
@@ -311,6 +317,4 @@ def main(config: Config) -> Path:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

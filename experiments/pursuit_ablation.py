@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import numpy as np
 
 import nsjax
@@ -173,6 +172,14 @@ def measure(config: Config, point: Point, task: str, seed: int) -> dict[str, Any
     }
 
 
+def name_of(job: tuple[Point, str, int]) -> str:
+    """Name of the cell of a point, task and seed."""
+    point, task, seed = job
+    start = point.start.replace(", ", "-").replace(" ", "-")
+    settings = f"search{point.settings.search_steps}-length{point.settings.steps}"
+    return f"{task}-n{point.n}-{start}-{settings}-s{seed}"
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
@@ -180,17 +187,26 @@ def main(config: Config) -> Path:
         task: {sweep: {} for sweep in SWEEPS} for task in config.tasks
     }
     with runs.open_run(config.root, "pursuit_ablation", config, seed=config.seed) as run:
-        jobs = [(point, task) for point in points(config) for task in config.tasks]
-        for point, task in runs.progress(jobs, description="points"):
-            start = point.start.replace(", ", "-").replace(" ", "-")
-            at = records[task][point.sweep].setdefault(point.start, {}).setdefault(point.value, [])
-            for seed in range(config.seed, config.seed + config.seeds):
-                settings = f"search{point.settings.search_steps}-length{point.settings.steps}"
-                # Sweeps meet where they have the same settings.
-                cell = run.cell(f"{task}-n{point.n}-{start}-{settings}-s{seed}")
-                if not cell.finished:
-                    cell.save({}, measure(config, point, task, seed))
-                at.append(cell.load()[1])
+        jobs = [
+            (point, task, seed)
+            for point in points(config)
+            for task in config.tasks
+            for seed in range(config.seed, config.seed + config.seeds)
+        ]
+        # Sweeps meet where they have the same settings.
+        alike = {name_of(job): job for job in jobs}
+        found = {
+            name_of(job): values
+            for job, _, values in run.sweep(
+                alike.values(),
+                name_of,
+                lambda job: ({}, measure(config, *job)),
+                description="points",
+            )
+        }
+        for point, task, seed in jobs:
+            at = records[task][point.sweep].setdefault(point.start, {})
+            at.setdefault(point.value, []).append(found[name_of((point, task, seed))])
         summarise(run, config, records)
     return run.path
 
@@ -254,6 +270,4 @@ def summarise(run: runs.Run, config: Config, records: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
 from nsjax import data, neuronseek, plots, pursuit, runs
@@ -339,7 +338,7 @@ def seconds_of(done: dict[Point, Any]) -> float:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         table = data.load(config.data, config.data_dir)
         if table.y.shape[1] != 1:
             raise ValueError(f"data must have one target, got {table.y.shape[1]} in {config.data}")
@@ -348,8 +347,6 @@ def main(config: Config) -> Path:
         if config.seconds is None and "ridge" not in config.methods:
             raise ValueError("seconds must be given where methods do not include ridge")
         prepare(config, table, config.seed)
-    except (FileNotFoundError, TypeError, ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
     with runs.open_run(config.root, "real_data", config, seed=config.seed) as run:
         clock = runs.Compilations()
         splits = {
@@ -357,19 +354,21 @@ def main(config: Config) -> Path:
         }
         done: dict[Point, tuple[dict[str, Any], dict[str, Any]]] = {}
         chosen: dict[str, int] = {}
-        budget = config.seconds or 0.0
-        for point in runs.progress(points(config), description="fits"):
-            if point.method != "ridge" and not budget:
-                budget = seconds_of(done)
-            if point.setting < 0 and point.method not in chosen:
-                chosen[point.method] = choose(done, point.method)
-                best = SETTINGS[point.method][chosen[point.method]]
-                run.log(f"{point.method}: {best}", echo=True)
-            settings = SETTINGS[point.method][max(point.setting, chosen.get(point.method, -1))]
-            cell = run.cell(point.name)
-            if not cell.finished:
-                cell.save(*fit(config, splits[point.split], point, settings, budget, clock))
-            done[point] = cell.load()
+
+        def compute(point: Point) -> Any:
+            place = choose(done, point.method) if point.setting < 0 else point.setting
+            settings = SETTINGS[point.method][place]
+            budget = config.seconds or (0.0 if point.method == "ridge" else seconds_of(done))
+            return fit(config, splits[point.split], point, settings, budget, clock)
+
+        # Settings are chosen by the points before, and so is the CPU time of the others.
+        for point, *cell in run.sweep(
+            points(config), lambda point: point.name, compute, description="fits", share=False
+        ):
+            done[point] = cell[0], cell[1]
+        for method in config.methods:
+            chosen[method] = choose(done, method)
+            run.log(f"{method}: {SETTINGS[method][chosen[method]]}", echo=True)
         tested = [splits[split] for split in range(config.splits)]
         beside = [references(samples) for samples in tested]
         summarise(run, config, tested, done, chosen, beside)
@@ -427,12 +426,13 @@ def summarise(
         }
         tables[method] = table
         low, high = stability.interval(table)
+        least, most = stability.interval(table, of="deviation")
         raw = np.array([value["formula_error"] for value in values], float)
         rows.append(
             (
                 method,
                 f"{mean['mean']:.3f} [{low:.3f}, {high:.3f}]",
-                f"{mean['deviation']:.3f}",
+                f"{mean['deviation']:.3f} [{least:.3f}, {most:.3f}]",
                 f"{mean['median']:.3f}",
                 f"{mean['best']:.3f}, {mean['worst']:.3f}",
                 f"{mean['chosen']:.3f}",
@@ -446,7 +446,12 @@ def summarise(
         errors[method] = table.reshape(-1)
         courses[method] = [course(config, done, method, split) for split in range(config.splits)]
         results["settings"][method] = repr(SETTINGS[method][setting])
-        results["methods"][method] = {**mean, "interval": [low, high], "errors": table}
+        results["methods"][method] = {
+            **mean,
+            "interval": [low, high],
+            "deviation interval": [least, most],
+            "errors": table,
+        }
     results["above ridge"] = {
         method: stability.interval(table, tables["ridge"])
         for method, table in tables.items()
@@ -464,7 +469,7 @@ def summarise(
         (
             "method",
             "mean [95 %]",
-            "sd of starts",
+            "sd of starts [95 %]",
             "median",
             "best, worst",
             "best of 4",
@@ -484,6 +489,4 @@ def summarise(
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -14,7 +14,7 @@ a folder with the binary batches or an npz file.
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import sys
 import time
 from dataclasses import dataclass, field
@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
 from nsjax import data, neuronseek, plots, runs
@@ -127,16 +126,6 @@ def read(config: Config) -> Images:
     )
 
 
-def digest_of(config: Config, images: Images) -> str:
-    """What tells other images, or another formula file, from these: the settings name files."""
-    found = hashlib.sha256()
-    for each in images[:4]:
-        found.update(np.ascontiguousarray(each).tobytes())
-    if config.formula is not None:
-        found.update(config.formula.read_bytes())
-    return found.hexdigest()
-
-
 def shrunk(x: np.ndarray) -> np.ndarray:
     """Means over squares of pixels, `(n, SIDE * SIDE * channels)`, standardised."""
     n, h, w, c = x.shape
@@ -186,9 +175,9 @@ def network(config: Config, kind: str, images: Images, terms: LayerTerms) -> Any
     return architectures.of_size(lambda width: of(width, None), size, wanted, most=4096)
 
 
-def checkpoints(run: runs.Run, kind: str, seed: int) -> Path:
-    """Where the last epoch of a network is kept until it is done."""
-    return run.path / "checkpoints" / f"{kind}-seed{seed}"
+def name_of(point: tuple[str, int]) -> str:
+    """Name of the cell of a kind and seed."""
+    return "{}-seed{}".format(*point)
 
 
 def train(run: runs.Run, config: Config, program: Program, kind: str, seed: int) -> np.ndarray:
@@ -196,7 +185,7 @@ def train(run: runs.Run, config: Config, program: Program, kind: str, seed: int)
     state = program.start(jax.random.key(seed))
     # Loss and share of right ones on training images, the same on test images, seconds.
     curves = np.full((5, config.epochs), np.nan)
-    with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
+    with run.checkpoints(name_of((kind, seed))) as kept:
         saved = kept.restore({"state": state, "curves": curves})
         if saved is not None:
             state, curves = saved["state"], np.array(saved["curves"])
@@ -208,13 +197,14 @@ def train(run: runs.Run, config: Config, program: Program, kind: str, seed: int)
             run.log(
                 f"{kind}, seed {seed}, epoch {epoch + 1}: {curves[3, epoch]:.1%} right", echo=True
             )
+        kept.discard()
     return curves
 
 
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         images = read(config)
         settings = ImageTraining(
             epochs=config.epochs,
@@ -230,19 +220,14 @@ def main(config: Config) -> Path:
         program = Program(network(config, "plain", images, LayerTerms()), images, settings)
         if config.formula is not None:
             find(config, images)
-    except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
-        raise SystemExit(f"error: {problem}") from problem
-    with runs.open_run(config.root, "resnet_cifar10", config, seed=config.seed) as run:
-        cell = run.cell("formula")
-        digest = digest_of(config, images)
-        if not cell.finished:
-            cell.save({}, {**find(config, images), "digest": digest})
-        values = cell.load()[1]
-        if values["digest"] != digest:
-            raise SystemExit(
-                f"error: {run.path} was begun with other images or another formula; name another "
-                "root, or remove it"
-            )
+    # The settings only name files.
+    contents = images._asdict()
+    if config.formula is not None:
+        contents["formula"] = config.formula.read_bytes()
+    with runs.open_run(
+        config.root, "resnet_cifar10", config, seed=config.seed, data=contents
+    ) as run:
+        _, values = run.once("formula", lambda: ({}, find(config, images)))
         formula = neuronseek.Formula.from_json(values["json"])
         # Of a constant, plain neurons.
         terms = LayerTerms.of(formula, least=config.least) if formula.terms() else LayerTerms()
@@ -250,18 +235,15 @@ def main(config: Config) -> Path:
         run.log(f"terms: {terms}", echo=True)
         modules = {kind: network(config, kind, images, terms) for kind in config.kinds}
         points = [(kind, config.seed + i) for kind in modules for i in range(config.seeds)]
+        built = functools.cache(lambda kind: program.of(modules[kind]))
         done: dict[Kind, list[Any]] = {}
-        built = ""
-        for kind, seed in runs.progress(points, description="networks"):
-            cell = run.cell(f"{kind}-seed{seed}")
-            if not cell.finished:
-                if built != kind:
-                    program = program.of(modules[kind])
-                    built = kind
-                cell.save({"curves": train(run, config, program, kind, seed)}, {})
-                with runs.Checkpoints(checkpoints(run, kind, seed)) as kept:
-                    kept.discard()
-            done.setdefault(kind, []).append(cell.load()[0]["curves"])
+        for (kind, _), arrays, _ in run.sweep(
+            points,
+            name_of,
+            lambda point: ({"curves": train(run, config, built(point[0]), *point)}, {}),
+            description="networks",
+        ):
+            done.setdefault(kind, []).append(arrays["curves"])
         summarise(run, config, images, modules, done)
     return run.path
 
@@ -318,6 +300,4 @@ def summarise(
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import jax
-import matplotlib
 import numpy as np
 
 import nsjax
@@ -191,35 +190,41 @@ def main(config: Config) -> Path:
     with runs.open_run(config.root, "saddle_escape", config, seed=config.seed) as run:
         done: dict[Network, list[SimpleNamespace]] = {}
         saddles: dict[Network, tuple[Any, ...]] = {}
-        for network, delta in runs.progress(cells, description="escapes"):
-            cell = run.cell(f"{network.name}-delta{delta:.0e}")
-            if not cell.finished:
-                if network not in saddles:
-                    saddles[network] = prepare(config, network)
-                x, y, trained = saddles[network]
-                if trained.result != 0:
-                    raise SystemExit(f"{network.title}: {trained.message}")
-                escape = dynamics.escape(
-                    trained.params,
-                    trained.inactive,
-                    x,
-                    y,
-                    network.activation,
-                    delta=delta,
-                    perturbation=config.perturbation,
-                    key=jax.random.key(config.seed),
-                    method=config.method,
-                    follow=config.follow,
-                )
-                cell.save(*to_cell(escape))
-                run.log(f"{network.title}, delta {delta:.0e}: {escape.message}")
-                if escape.result in (
-                    dynamics.Stop.NOT_A_SADDLE,
-                    dynamics.Stop.NOT_A_MINIMUM,
-                    dynamics.Stop.DEAD_SADDLE,
-                ):
-                    raise SystemExit(f"{network.title}: {escape.message}")
-            arrays, values = cell.load()
+
+        def compute(each: tuple[Network, float]) -> Any:
+            network, delta = each
+            if network not in saddles:
+                saddles[network] = prepare(config, network)
+            x, y, trained = saddles[network]
+            if trained.result != 0:
+                raise SystemExit(f"{network.title}: {trained.message}")
+            escape = dynamics.escape(
+                trained.params,
+                trained.inactive,
+                x,
+                y,
+                network.activation,
+                delta=delta,
+                perturbation=config.perturbation,
+                key=jax.random.key(config.seed),
+                method=config.method,
+                follow=config.follow,
+            )
+            run.log(f"{network.title}, delta {delta:.0e}: {escape.message}")
+            if escape.result in (
+                dynamics.Stop.NOT_A_SADDLE,
+                dynamics.Stop.NOT_A_MINIMUM,
+                dynamics.Stop.DEAD_SADDLE,
+            ):
+                raise SystemExit(f"{network.title}: {escape.message}")
+            return to_cell(escape)
+
+        for (network, _), arrays, values in run.sweep(
+            cells,
+            lambda each: f"{each[0].name}-delta{each[1]:.0e}",
+            compute,
+            description="escapes",
+        ):
             done.setdefault(network, []).append(SimpleNamespace(**arrays, **values))
         summarise(run, done)
     return run.path
@@ -281,6 +286,4 @@ def summarise(run: runs.Run, done: dict[Network, list[SimpleNamespace]]) -> None
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import numpy as np
 
 import nsjax
@@ -234,36 +233,65 @@ def measure(
     }
 
 
+class Point(NamedTuple):
+    """One network."""
+
+    panel: Panel
+    n: int
+    seed: int
+    method: str
+
+
+def name_of(each: Point) -> str:
+    """Name of the cell of a network."""
+    panel = each.panel
+    start = f"{panel.task}-{panel.law}-d{panel.dimension}"
+    return f"{start}-n{each.n}-s{each.seed}-{each.method}"
+
+
+def points(config: Config, n: int, every: list[Panel], records: Any) -> list[Point]:
+    """What is trained on n samples: the methods that have not yet solved a target."""
+    found = []
+    for panel in every:
+        wanted = [m for m in config.methods if not solved(records[panel][m], config.enough)]
+        if "tiny" in wanted and not config.tiny_seconds and "pursuit" not in wanted:
+            wanted.append("pursuit")
+        if n not in config.paper_samples:
+            wanted = [method for method in wanted if method != "paper"]
+        seeds = range(config.seed, config.seed + config.seeds)
+        found += [Point(panel, n, seed, method) for seed in seeds for method in wanted]
+    return found
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     clock = runs.Compilations()
     every = list(panels(config))
-    records: dict[Panel, dict[str, dict[int, list[dict[str, Any]]]]] = {}
+    records: dict[Panel, dict[str, dict[int, list[dict[str, Any]]]]]
     with runs.open_run(config.root, "sample_efficiency", config, seed=config.seed) as run:
-        # Sizes outermost: all targets share the programs of one n.
-        points = [(n, panel) for n in sorted(config.samples) for panel in every]
-        for n, panel in runs.progress(points, description="tasks"):
-            done = records.setdefault(panel, {method: {} for method in config.methods})
-            wanted = [m for m in config.methods if not solved(done[m], config.enough)]
-            if "tiny" in wanted and not config.tiny_seconds:
-                wanted = ["pursuit", *(m for m in wanted if m != "pursuit")]
-            for seed in range(config.seed, config.seed + config.seeds):
-                budget = config.tiny_seconds
-                for method in wanted:
-                    if method == "paper" and n not in config.paper_samples:
-                        continue
-                    cell = run.cell(
-                        f"{panel.task}-{panel.law}-d{panel.dimension}-n{n}-s{seed}-{method}"
-                    )
-                    if not cell.finished:
-                        values = measure(config, panel, n, seed, method, budget, clock)
-                        cell.save({}, values)
-                    _, values = cell.load()
-                    if method == "pursuit" and not config.tiny_seconds:
-                        budget = values["seconds"]
-                    if method in done:
-                        done[method].setdefault(n, []).append(values)
+        records = {panel: {method: {} for method in config.methods} for panel in every}
+        pursuits: dict[tuple[Panel, int, int], float] = {}
+
+        def compute(each: Point) -> Any:
+            budget = config.tiny_seconds
+            if each.method == "tiny" and not budget:
+                budget = pursuits[each.panel, each.n, each.seed]
+            return {}, measure(config, *each, budget, clock)
+
+        # Sizes outermost: all targets share the programs of one n, and a target that is solved is
+        # not tried with more samples. The time of a pursuit is the budget of the network after it.
+        for n in sorted(config.samples):
+            wanted = points(config, n, every, records)
+            for chosen in (
+                [each for each in wanted if each.method == "pursuit"],
+                [each for each in wanted if each.method != "pursuit"],
+            ):
+                for each, _, values in run.sweep(chosen, name_of, compute, description=f"n = {n}"):
+                    if each.method == "pursuit":
+                        pursuits[each.panel, n, each.seed] = values["seconds"]
+                    if each.method in config.methods:
+                        records[each.panel][each.method].setdefault(n, []).append(values)
         summarise(run, config, records)
     return run.path
 
@@ -338,6 +366,4 @@ def summarise(run: runs.Run, config: Config, records: dict[Panel, Any]) -> None:
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

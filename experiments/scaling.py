@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib
 import numpy as np
 
 from nsjax import data, neuronseek, plots, runs
@@ -150,11 +149,13 @@ def main(config: Config) -> Path:
         )
     with runs.open_run(config.root, "scaling", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
-        for point in runs.progress(points(config), description="searches"):
-            cell = run.cell(f"{point.truth}-d{point.dimension}-seed{point.seed}")
-            if not cell.finished:
-                cell.save({}, alone(config, point))
-            done[point] = values = cell.load()[1]
+        for point, _, values in run.sweep(
+            points(config),
+            lambda each: f"{each.truth}-d{each.dimension}-seed{each.seed}",
+            lambda each: ({}, alone(config, each)),
+            description="searches",
+        ):
+            done[point] = values
             run.log(
                 f"{point.truth}, d = {point.dimension}, seed {point.seed}: "
                 f"{'found' if values['found'] else 'not found'}, {values['seconds']:.2g} CPU s, "
@@ -230,6 +231,4 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

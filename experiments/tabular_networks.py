@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
 from nsjax import data, neuronseek, plots, pursuit, runs
@@ -278,7 +277,7 @@ def errors(loss: str, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    try:
+    with runs.refusals():
         unknown = [name for name in config.data if name not in SETS]
         if unknown or not config.data:
             raise ValueError(f"data must be among {', '.join(SETS)}, got {unknown or 'none'}")
@@ -296,49 +295,54 @@ def main(config: Config) -> Path:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"activation must be one of {known}, got {config.activation!r}")
         tasks = {name: read(config, name) for name in dict.fromkeys(config.data)}
-    except (FileNotFoundError, TypeError, ValueError, OSError, ImportError) as problem:
-        raise SystemExit(f"error: {problem}") from problem
     with runs.open_run(config.root, "tabular_networks", config, seed=config.seed) as run:
         done: dict[tuple[str, str], Any] = {}
-        for name, kind in runs.progress(
-            [(name, kind) for name in tasks for kind in KINDS], description="fits"
+        splits = {
+            name: [divide(config, task, config.seed + i) for i in range(config.splits)]
+            for name, task in tasks.items()
+        }
+        terms: dict[str, list[LayerTerms]] = {name: [] for name in tasks}
+        seconds = dict.fromkeys(tasks, 0.0)
+        for (name, i), _, values in run.sweep(
+            [(name, i) for name in tasks for i in range(config.splits)],
+            lambda each: "{}-formula-{}".format(*each),
+            lambda each: ({}, searched(config, tasks[each[0]], splits[each[0]][each[1]], each[1])),
+            description="searches",
         ):
-            cell = run.cell(f"{name}-{kind.replace(', ', '-').replace(' ', '-')}")
-            if not cell.finished:
-                task = tasks[name]
-                splits = [divide(config, task, config.seed + i) for i in range(config.splits)]
-                if kind == "boosted trees":
-                    cell.save(*boost(config, task, splits))
-                else:
-                    terms, seconds = searched(run, config, name, task, splits)
-                    arrays, values = train(config, kind, task, splits, terms)
-                    if kind == "task-driven":
-                        values["search seconds"] = seconds
-                    cell.save(arrays, values)
-            done[name, kind] = arrays, _ = cell.load()
+            streams = ("powers", "interactions", "bases")
+            terms[name].append(LayerTerms(**{s: tuple(map(tuple, values[s])) for s in streams}))
+            seconds[name] += values["seconds"]
+            run.log(f"{name}, split {i}: {terms[name][-1]}", echo=True)
+
+        def compute(each: tuple[str, str]) -> Any:
+            name, kind = each
+            if kind == "boosted trees":
+                return boost(config, tasks[name], splits[name])
+            arrays, values = train(config, kind, tasks[name], splits[name], terms[name])
+            if kind == "task-driven":
+                values["search seconds"] = seconds[name]
+            return arrays, values
+
+        for (name, kind), arrays, values in run.sweep(
+            [(name, kind) for name in tasks for kind in KINDS], name_of, compute, description="fits"
+        ):
+            done[name, kind] = arrays, values
             run.log(f"{name}, {kind}: error {np.mean(arrays['errors']):.3g}", echo=True)
         summarise(run, config, tasks, done)
     return run.path
 
 
-def searched(
-    run: runs.Run, config: Config, name: str, task: Task, splits: list[Split]
-) -> tuple[list[LayerTerms], float]:
-    """The terms for every split, searched for once, and the CPU time it took."""
-    found, seconds = [], 0.0
-    for i, split in enumerate(splits):
-        cell = run.cell(f"{name}-formula-{i}")
-        if not cell.finished:
-            begun = time.process_time()
-            terms, text = find(config, task, split, config.seed + i)
-            values = {**asdict(terms), "text": text, "seconds": time.process_time() - begun}
-            cell.save({}, values)
-            run.log(f"{name}, split {i}: {terms}", echo=True)
-        values = cell.load()[1]
-        streams = ("powers", "interactions", "bases")
-        found.append(LayerTerms(**{s: tuple(map(tuple, values[s])) for s in streams}))
-        seconds += values["seconds"]
-    return found, seconds
+def name_of(each: tuple[str, str]) -> str:
+    """Name of the cell of a data set and kind of network."""
+    name, kind = each
+    return f"{name}-{kind.replace(', ', '-').replace(' ', '-')}"
+
+
+def searched(config: Config, task: Task, split: Split, number: int) -> dict[str, Any]:
+    """The terms for one split, as stored, and the CPU time of the search."""
+    begun = time.process_time()
+    terms, text = find(config, task, split, config.seed + number)
+    return {**asdict(terms), "text": text, "seconds": time.process_time() - begun}
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
@@ -414,6 +418,4 @@ def summarise(
 
 
 if __name__ == "__main__":
-    matplotlib.use("Agg")
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

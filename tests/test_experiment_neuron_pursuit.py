@@ -46,7 +46,7 @@ def test_run_and_resume(small, capsys, monkeypatch):
     for kind in FIGURES:
         assert (folder / "figures" / f"sparse-f1-sphere-seed0-{kind}.png").stat().st_size > 5000
     with runs.open_run(small.root, "neuron_pursuit", small, seed=0) as run:
-        found = neuron_pursuit.stored(run.cell("sparse-f1-sphere-seed0"))
+        found = neuron_pursuit.stored(*run.cell("sparse-f1-sphere-seed0").load())
     assert found.params[0].shape == (found.neurons[0], 5)
     assert found.history.error.shape == (found.rounds, 2)
     # The test error of a network that was not pruned is that after its last round.

@@ -285,6 +285,7 @@ def run(
     preset: str = "default",
     config: Config | None = None,
     state: State | None = None,
+    history: Info | None = None,
     on_round: Callable[[State, Info], None] | None = None,
 ) -> Any:
     """Neuron pursuit: grow a network neuron by neuron until it fits.
@@ -308,8 +309,10 @@ def run(
         test: fresh `(x, y)`, of which the error is recorded and nothing follows.
         preset: `"default"`, or `"paper"` for Algorithm 1.
         config: settings in place of a preset's.
-        state: a state to go on from, such as one that `on_round` has saved; the history is that
-            of the rounds from there. One that ended at a budget goes on under a larger one.
+        state: a state to go on from, such as one that `on_round` has saved. One that ended at a
+            budget goes on under a larger one.
+        history: of the rounds before `state`, arrays `(rounds, B, ...)` of all lanes, with which
+            the history of the result begins; else it is that of the rounds from there.
         on_round: called after every round with the state and what the round did.
 
     Returns:
@@ -349,7 +352,7 @@ def run(
         state = init(key, task)
     _check_state(task, state, key)
     state = _reopened(task, state)
-    history: list[Info] = []
+    past = [] if history is None else _rounds(history, state)
     while True:
         codes = np.asarray(state.result).reshape(-1, lanes)
         growing = np.any(codes == Stop.GROWING, axis=1)
@@ -364,15 +367,28 @@ def run(
         fitted = np.any(codes.reshape(-1, lanes) == Stop.FITTED, axis=1)
         over = np.repeat(fitted, lanes) & (codes == Stop.GROWING)
         state = state._replace(result=np.where(over, np.int32(Stop.OTHER_FITTED), codes))
-        history.append(info)
+        past.append(info)
         if on_round is not None:
             on_round(state, info)
     single = key.ndim == 0
     found = tuple(
-        conclude(task, state, history, slice(s * lanes, (s + 1) * lanes))
+        conclude(task, state, past, slice(s * lanes, (s + 1) * lanes))
         for s in range(len(state.loss) // lanes)
     )
     return found[0] if single else found
+
+
+def _rounds(history: Info, state: State) -> list[Info]:
+    """A history round by round."""
+    if not isinstance(history, Info):
+        raise TypeError(f"history must be a pursuit.Info, got {type(history).__name__}")
+    shapes = {np.shape(leaf)[:2] for leaf in history}
+    if len(shapes) != 1 or min(shapes)[1:] != (len(state.loss),):
+        raise ValueError(
+            f"history must have arrays (rounds, {len(state.loss)}, ...) like the state's lanes, "
+            f"got shapes that begin with {sorted(shapes)}"
+        )
+    return [Info(*(np.asarray(leaf)[i] for leaf in history)) for i in range(min(shapes)[0])]
 
 
 def _typed(key: Any) -> jax.Array:

@@ -7,8 +7,11 @@ finished cells are skipped. Nothing here depends on the rest of the library.
 
 from nsjax.runs.cells import Cell
 from nsjax.runs.checkpoints import Checkpoints
-from nsjax.runs.folder import Run, config_hash, open_run, read_manifest, read_results
-from nsjax.runs.options import parse, setup
+from nsjax.runs.folder import open_run
+from nsjax.runs.identity import config_hash
+from nsjax.runs.options import parse, refusals, script, setup
+from nsjax.runs.reading import Past, load, read_manifest, read_results
+from nsjax.runs.run import Run
 from nsjax.runs.storage import RunError, from_json, to_json, write_json
 from nsjax.runs.terminal import print_table, progress
 from nsjax.runs.warm import Compilations
@@ -17,16 +20,20 @@ __all__ = [
     "Cell",
     "Checkpoints",
     "Compilations",
+    "Past",
     "Run",
     "RunError",
     "config_hash",
     "from_json",
+    "load",
     "open_run",
     "parse",
     "print_table",
     "progress",
     "read_manifest",
     "read_results",
+    "refusals",
+    "script",
     "setup",
     "to_json",
     "write_json",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nsjax.runs.cells import Cell
-from nsjax.runs.folder import read_manifest, read_results
+from nsjax.runs.reading import read_manifest, read_results
 from nsjax.runs.storage import RunError
 from nsjax.runs.terminal import print_table
 

@@ -1,147 +1,20 @@
-"""A run's folder: its manifest, cells, results, figures and log."""
+"""Opening a run's folder, new or to be resumed."""
 
-import dataclasses
 import hashlib
-import json
 import os
-import sys
+import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from nsjax.runs import provenance
-from nsjax.runs.cells import Cell
-from nsjax.runs.storage import (
-    RunError,
-    check_name,
-    from_json,
-    read_json,
-    read_npz,
-    save_pair,
-    sha256,
-    to_json,
-    write_atomic,
-    write_json,
-)
-
-SCHEMA = 1
-
-
-class Run:
-    """An open run folder; made by `open_run`.
-
-    As a context manager it writes how the run ended into the manifest: `finished`, `failed` with
-    the text of the exception, or `interrupted`. A run that was killed is left as `running`.
-    """
-
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        self.path = path
-        self.manifest = manifest
-
-    def __enter__(self) -> "Run":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-            self._end("finished", None)
-        elif isinstance(error, KeyboardInterrupt):
-            self._end("interrupted", None)
-        else:
-            self._end("failed", f"{type(error).__name__}: {error}")
-
-    def cell(self, name: str) -> Cell:
-        """The cell of one point of a sweep.
-
-        Args:
-            name: safe as a file name, such as `"p=2_delta=1e-08"`.
-
-        Raises:
-            ValueError: for a bad name.
-        """
-        return Cell(self.path / "cells", name, lambda message: self.log(message, echo=True))
-
-    def save_results(self, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """Writes `results.npz` and `results.json`.
-
-        Args:
-            arrays: NumPy or JAX arrays of any shape, by name.
-            values: what `to_json` takes.
-
-        Raises:
-            ValueError, TypeError: for a bad array name, or what npz or JSON cannot hold.
-        """
-        save_pair(self.path, "results", arrays, values, {"schema": SCHEMA})
-        self._touch()
-
-    def load_results(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Returns the arrays and values of the results; see `read_results`."""
-        return read_results(self.path)
-
-    def save_figure(self, figure: Any, name: str) -> Path:
-        """Writes a matplotlib figure as `figures/NAME.png` and `figures/NAME.pdf`.
-
-        Returns:
-            The path of the PNG file.
-
-        Raises:
-            ValueError: for a bad name.
-        """
-        check_name("figure", name)
-        png, pdf = (self.path / "figures" / f"{name}.{ending}" for ending in ("png", "pdf"))
-        write_atomic(png, partial(figure.savefig, format="png", dpi=150))
-        write_atomic(pdf, partial(figure.savefig, format="pdf"))
-        return png
-
-    def save_text(self, text: str, name: str) -> Path:
-        """Writes a text as `texts/NAME`, in UTF-8.
-
-        Args:
-            text: what the file is to hold, such as JSON of the script's own.
-            name: of the file with its ending, such as `"formula.json"`.
-
-        Returns:
-            The path of the file.
-
-        Raises:
-            ValueError: for a bad name.
-            TypeError: if `text` is no string.
-        """
-        check_name("text", name)
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a string, got {type(text).__name__}")
-        path = self.path / "texts" / name
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, lambda file: file.write(text.encode()))
-        return path
-
-    def log(self, message: str, *, echo: bool = False) -> None:
-        """Appends a line with the time (UTC) to `log.txt`, and with `echo` to stderr as well."""
-        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
-            file.write(f"{_now()} {message}\n")
-        if echo:
-            print(message, file=sys.stderr)
-
-    def _end(self, status: str, error: str | None) -> None:
-        for record in (self.manifest, self.manifest["history"][-1]):
-            record["status"] = status
-            record["error"] = error
-        self.manifest["history"][-1]["ended"] = _now()
-        self._touch()
-        self.log(status if error is None else f"{status}: {error}")
-
-    def _touch(self) -> None:
-        self.manifest["updated"] = _now()
-        write_json(self.path / "manifest.json", self.manifest)
+from nsjax.runs import job, processes, provenance
+from nsjax.runs.identity import config_hash, differences, identity, without_class
+from nsjax.runs.locking import Lock
+from nsjax.runs.reading import SCHEMA, read_manifest
+from nsjax.runs.run import Run, now
+from nsjax.runs.storage import RunError, check_name, to_json
 
 
 def open_run(
@@ -150,13 +23,15 @@ def open_run(
     config: Any,
     *,
     seed: int,
+    data: Mapping[str, Any] | None = None,
     command: Sequence[str] | str | None = None,
     label: str | None = None,
+    mix_versions: bool | None = None,
 ) -> Run:
     """Opens the folder of a run, new or to be resumed; call `setup` before, not after.
 
     The folder is `<root>/<experiment>/<label>-<8 hex digits of config_hash>`, so the same config
-    and seed come back to the same folder.
+    and seed come back to the same folder. It is locked while the run is open.
 
     Args:
         root: folder of all runs.
@@ -164,8 +39,12 @@ def open_run(
         config: a dataclass. Fields declared with `field(compare=False)`, such as whether to show
             progress, are recorded but do not tell runs apart.
         seed: seed of the run's random numbers.
+        data: what the config only names, such as the arrays of a data file: bytes or arrays, by
+            name. Their SHA-256 sums are kept, and a run is not resumed with others.
         command: command line, as words or as one string; that of the process by default.
         label: readable start of the folder's name; `config.preset` by default, or else `"run"`.
+        mix_versions: whether to go on with a run whose cells were computed by other versions; as
+            `--mix-versions` on the command line says by default.
 
     Returns:
         The run, with status `running`.
@@ -173,7 +52,8 @@ def open_run(
     Raises:
         ValueError: for a bad experiment name or label.
         TypeError: if the config is no dataclass, holds what JSON cannot, or the seed is no int.
-        RunError: if the folder has another schema, another config or a damaged manifest.
+        RunError: if the folder has another schema, config, data or versions, which are named; if
+            its manifest is damaged; if another process works in it; if it cannot be written.
     """
     check_name("experiment", experiment)
     label = check_name("label", label or getattr(config, "preset", None) or "run")
@@ -181,10 +61,12 @@ def open_run(
         raise TypeError(f"seed must be an integer, got {seed!r}")
     digest = config_hash(config, seed=int(seed))
     path = Path(root) / experiment / f"{label}-{digest[:8]}"
-    manifest_path = path / "manifest.json"
-    words = sys.argv if command is None else command
-    sitting = {
-        "started": _now(),
+    here, mine = job.current(), processes.current()
+    if mix_versions is None:
+        mix_versions = here.mix_versions
+    words = here.words if command is None else command
+    sitting: dict[str, Any] = {
+        "started": now(),
         "ended": None,
         "status": "running",
         "error": None,
@@ -193,134 +75,125 @@ def open_run(
         "device": provenance.device(),
         **provenance.precision(),
         "git": provenance.commit(),
+        "processes": mine.count,
     }
-    if manifest_path.exists():
-        past = read_manifest(path)
-        _check_same(manifest_path, past, experiment, config, int(seed))
-        created, history = past["created"], past["history"]
+    wanted = {"experiment": experiment, "seed": int(seed), "config": identity(config)}
+    sums = {name: _sum(value) for name, value in (data or {}).items()}
+
+    def prepared() -> Run:
+        if here.resumed and here.folder is not None and path.resolve() != here.folder.resolve():
+            begun = read_manifest(here.folder)
+            raise _another(here.folder, differences(without_class(wanted), begun))
+        lock, past = _enter(path, sitting, without_class(wanted), sums, bool(mix_versions))
+        history = [] if past is None else past["history"]
+        shared = {k: v for k, v in sitting.items() if k not in ("started", "ended")}
+        manifest = {
+            "schema": SCHEMA,
+            "experiment": experiment,
+            "label": label,
+            "config": to_json(config, where="config", words=True),
+            "config_hash": digest,
+            "data": sums,
+            "seed": int(seed),
+            "created": sitting["started"] if past is None else past["created"],
+            "updated": sitting["started"],
+            **shared,
+            "history": [*history, sitting],
+        }
+        run = Run(path, manifest, lock=lock, processes=mine, sitting=token)
+        run._touch()
+        run.log("resumed" if history else "started")
+        return run
+
+    token = f"{time.time_ns()}"
+    if mine.count == 1:
+        run = prepared()
+    elif mine.leads:
+        try:
+            token, run = token, prepared()
+        except BaseException:
+            processes.agree("error")
+            raise
+        _together(processes.agree(f"{token} {digest[:16]}"))
     else:
-        if any(path.glob("cells/*.json")):
-            raise RunError(f"{path} holds cells but no manifest.json; move it away to start anew")
-        created, history = sitting["started"], []
-    for name in ("cells", "figures"):
-        (path / name).mkdir(parents=True, exist_ok=True)
-    shared = {k: v for k, v in sitting.items() if k not in ("started", "ended")}
-    manifest = {
-        "schema": SCHEMA,
-        "experiment": experiment,
-        "label": label,
-        "config": to_json(config, where="config", words=True),
-        "config_hash": digest,
-        "seed": int(seed),
-        "created": created,
-        "updated": sitting["started"],
-        **shared,
-        "history": [*history, sitting],
-    }
-    run = Run(path, manifest)
-    run._touch()
-    run.log("resumed" if history else "started")
+        first = processes.agree(f"- {digest[:16]}")
+        token = _together(first)
+        run = Run(path, read_manifest(path), processes=mine, sitting=token)
+    here.folder = path
     return run
 
 
-def config_hash(config: Any, *, seed: int | None = None) -> str:
-    """A hash of a config that stays the same from process to process.
-
-    Configs that compare equal have equal hashes: the integer 1 and the float 1.0 count as the
-    same, and fields declared with `field(compare=False)` are left out.
-
-    Args:
-        config: a dataclass of what `to_json` takes; it may hold further dataclasses.
-        seed: seed that belongs to the config, if it has no such field.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise TypeError(f"config must be a dataclass object, got {config!r}")
-    text = json.dumps([_identity(config), seed], sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _together(said: list[str]) -> str:
+    """The name of the sitting, if the first process has opened the folder for all of them."""
+    if said[0] == "error":
+        raise RunError("the first process could not open the run; see what it says")
+    token, digest = said[0].split()
+    for index, words in enumerate(said):
+        if words.split()[-1] != digest:
+            raise RunError(f"process {index} was started with other settings than the first one")
+    return token
 
 
-def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads the manifest of a run folder.
-
-    Raises:
-        RunError: if there is none, or it is damaged or has another schema.
-    """
-    manifest_path = Path(path) / "manifest.json"
-    if not manifest_path.is_file():
-        raise RunError(f"{Path(path)} is no run folder: it has no manifest.json")
-    manifest = read_json(manifest_path)
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema != SCHEMA:
-        raise RunError(f"{manifest_path} has schema {schema!r}, this version reads {SCHEMA}")
-    return manifest
-
-
-def read_results(
-    path: str | os.PathLike[str],
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads the results of a run folder: its arrays and its values.
-
-    Raises:
-        RunError: if there are none, or they are damaged.
-    """
-    npz_path, json_path = Path(path) / "results.npz", Path(path) / "results.json"
-    if not (npz_path.is_file() and json_path.is_file()):
-        raise RunError(f"{Path(path)} has no results")
-    record = read_json(json_path)
-    if not isinstance(record, dict) or record.get("npz_sha256") != sha256(npz_path):
-        raise RunError(f"{npz_path} is not the file that was saved with {json_path.name}")
-    return read_npz(npz_path), from_json(record["values"])
+def _enter(
+    path: Path,
+    sitting: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    sums: Mapping[str, str],
+    mix_versions: bool,
+) -> tuple[Lock, dict[str, Any] | None]:
+    """Makes the folder and locks it; with the manifest that is there, if it is the same run."""
+    try:
+        for name in ("cells", "figures"):
+            (path / name).mkdir(parents=True, exist_ok=True)
+        lock = Lock(path / ".lock")
+    except OSError as error:
+        raise RunError(f"cannot write to {path}: {error.strerror}; choose another root") from error
+    try:
+        past = _past(path, sitting, wanted, sums, mix_versions)
+    except BaseException:
+        lock.release()
+        raise
+    return lock, past
 
 
-def _check_same(where: Path, past: dict[str, Any], experiment: str, config: Any, seed: int) -> None:
-    wanted = {
-        "experiment": experiment,
-        "seed": seed,
-        "config": _without_class(_identity(config)),
-    }
-    differing = _differences(wanted, past)
+def _past(
+    path: Path,
+    sitting: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    sums: Mapping[str, str],
+    mix_versions: bool,
+) -> dict[str, Any] | None:
+    begun = any(path.glob("cells/*.json")) or any(path.glob("checkpoints/*"))
+    if not (path / "manifest.json").exists():
+        if begun:
+            raise RunError(f"{path} holds cells but no manifest.json; move it away to start anew")
+        return None
+    past = read_manifest(path)
+    differing = differences(wanted, past)
+    if "data" in past:
+        differing += differences({"data": sums}, past)
     if differing:
+        raise _another(path, differing)
+    names = ("versions", "default_dtype")
+    differing = differences({name: sitting[name] for name in names}, past)
+    if differing and begun and not mix_versions:
         raise RunError(
-            f"{where} belongs to another config: {'; '.join(differing)}. "
-            "Move the folder away, or choose another root"
+            f"{path} was begun with other versions: {'; '.join(differing)}. Its results would be "
+            "of both: choose another root, or say --mix-versions"
         )
+    return past
 
 
-def _differences(wanted: Any, found: Any, place: str = "") -> list[str]:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        lines = []
-        for key, value in wanted.items():
-            inner = f"{place}.{key}" if place else key
-            lines += _differences(value, found.get(key), inner)
-        return lines
-    return [] if wanted == found else [f"{place} is {found!r} there and {wanted!r} here"]
+def _another(path: Path, differing: Sequence[str]) -> RunError:
+    return RunError(
+        f"{path / 'manifest.json'} belongs to another config: {'; '.join(differing)}. "
+        "Move the folder away, or choose another root"
+    )
 
 
-def _identity(value: Any, *, nested: bool = False) -> Any:
-    """What tells one config from another, as JSON data."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f for f in dataclasses.fields(value) if f.compare]
-        record = {f.name: _identity(getattr(value, f.name), nested=True) for f in fields}
-        # Python allows no field called `class`, so this key is free.
-        return {"class": type(value).__name__, **record} if nested else record
-    if isinstance(value, Mapping):
-        return {k: _identity(v, nested=True) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_identity(v, nested=True) for v in value]
-    plain = to_json(value, where="config", words=True)
-    if isinstance(plain, float) and plain.is_integer() and abs(plain) < 2**53:
-        return int(plain)
-    return plain
-
-
-def _without_class(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_class(v) for k, v in value.items() if k != "class"}
-    return [_without_class(v) for v in value] if isinstance(value, list) else value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _sum(value: Any) -> str:
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    array = np.ascontiguousarray(value)
+    head = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()

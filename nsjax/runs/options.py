@@ -1,14 +1,138 @@
-"""How a script starts: its config from the command line, precision and compilation cache."""
+"""How a script starts: its config from the command line, precision and compilation cache.
 
+Beside its own settings every script takes words about the job:
+
+    --resume FOLDER     go on with a run, with the settings it was begun with
+    --mix-versions      go on although other versions computed what is there
+    --distributed       be one of several processes that share the points; --coordinator HOST:PORT
+                        --processes N --process I where JAX cannot read them off the cluster
+"""
+
+import argparse
+import contextlib
 import dataclasses
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from nsjax.runs import job, processes
+from nsjax.runs.reading import read_manifest
+from nsjax.runs.storage import RunError
 
 Config = TypeVar("Config")
+
+_JOB = """
+About the job: --resume FOLDER goes on with a run, with the settings it was begun with;
+--mix-versions also where other versions computed what is there; --distributed is one of several
+processes that share the points, with --coordinator HOST:PORT --processes N --process I where they
+cannot be read off the cluster.
+"""
+
+
+def script(
+    main: Callable[[Config], Any],
+    config_class: type[Config],
+    presets: Mapping[str, Config],
+    args: Sequence[str] | None = None,
+    *,
+    description: str | None = None,
+) -> int:
+    """Runs a script: reads its command line, calls `main(config)`, and says what went wrong.
+
+    Figures are drawn without a display. SIGTERM interrupts like Ctrl-C.
+
+    Args:
+        main: of the script.
+        config_class, presets, args, description: see `parse`.
+
+    Returns:
+        The exit code: 0; 1 where a run folder or a file cannot be used; 130 if interrupted.
+
+    Raises:
+        SystemExit: as `parse` and `main` do.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    words = list(sys.argv[1:] if args is None else args)
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        words, distributed = _begin(words)
+        config = parse(config_class, presets, words, description=(description or "") + _JOB)
+        if distributed is None:
+            main(config)
+        else:
+            processes.work(lambda: main(config), *distributed)
+    except KeyboardInterrupt:
+        folder = job.current().folder
+        again = f"; go on with --resume {folder}" if folder else ""
+        print(f"interrupted{again}", file=sys.stderr)
+        return 130
+    except (RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """What a setting is refused with ends the script with a line instead of a traceback.
+
+    Raises:
+        SystemExit: with the text of a TypeError, ValueError, OSError or ImportError.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OSError, ImportError) as problem:
+        raise SystemExit(f"error: {problem}") from problem
+
+
+def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None]:
+    """Takes the words about the job off a command line; with those about processes, if any."""
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, prog=Path(sys.argv[0]).name
+    )
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--mix-versions", action="store_true")
+    parser.add_argument("--distributed", action="store_true")
+    parser.add_argument("--coordinator")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--process", type=int)
+    said, rest = parser.parse_known_args(words)
+    among = (said.coordinator, said.processes, said.process)
+    if any(each is not None for each in among) and not said.distributed:
+        parser.error("--coordinator, --processes and --process belong to --distributed")
+    if said.resume is not None:
+        if rest:
+            parser.error(f"--resume takes the settings of the run, got {' '.join(rest)}")
+        rest = _settings(said.resume)
+    here = job.Job([sys.argv[0], *rest], said.resume, said.resume is not None, said.mix_versions)
+    job.begin(here)
+    return rest, among if said.distributed else None
+
+
+def _settings(folder: Path) -> list[str]:
+    """The words that a run was begun with, and its root."""
+    manifest = read_manifest(folder)
+    command = manifest["command"]
+    name = Path(sys.argv[0]).stem
+    if not isinstance(command, list) or name not in (manifest["experiment"], "__main__"):
+        raise RunError(f"{folder} is a run of {manifest['experiment']}, not of {name}")
+    words = [str(word) for word in command[1:]]
+    for place in [i for i, word in enumerate(words) if word == "--root"][::-1]:
+        del words[place : place + 2]
+    words = [word for word in words if not word.startswith("--root=")]
+    return [*words, "--root", str(folder.absolute().parent.parent)]
 
 
 def parse(

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -47,6 +48,13 @@ def opened(root, config=CONFIG, **options):
     return runs.open_run(root, "escape", config, seed=0, **options)
 
 
+def left(root, config=CONFIG):
+    """A run that was opened, and whose process has gone."""
+    run = opened(root, config)
+    run._lock.release()
+    return run
+
+
 def manifest_of(run):
     return json.loads((run.path / "manifest.json").read_text())
 
@@ -84,7 +92,9 @@ def test_a_run_leaves_a_whole_folder(tmp_path):
     files = {str(p.relative_to(run.path)) for p in run.path.rglob("*") if p.is_file()}
     assert files == {
         "manifest.json",
+        ".lock",
         "log.txt",
+        "log.jsonl",
         "results.json",
         "results.npz",
         *(os.path.join("cells", f"p=2.{ending}") for ending in ("json", "npz")),
@@ -277,7 +287,7 @@ def test_hash_of_equal_configs_is_equal():
 
 
 def test_presentation_only_fields_resume_the_same_folder(tmp_path):
-    first = opened(tmp_path)
+    first = left(tmp_path)
     second = opened(tmp_path, dataclasses.replace(CONFIG, show=False))
     assert first.path == second.path
     assert manifest_of(second)["config"]["show"] is False
@@ -295,27 +305,145 @@ def altered(run, **changes):
 
 
 def test_another_schema_is_refused(tmp_path):
-    altered(opened(tmp_path), schema=2)
+    altered(left(tmp_path), schema=2)
     with pytest.raises(runs.RunError, match="has schema 2, this version reads 1"):
         opened(tmp_path)
 
 
 def test_another_config_is_refused(tmp_path):
-    run = opened(tmp_path)
+    run = left(tmp_path)
     altered(run, config={**manifest_of(run)["config"], "inner": {"degree": 7}})
     with pytest.raises(runs.RunError, match=r"config\.inner\.degree is 7 there and 2 here"):
         opened(tmp_path)
 
 
+def test_other_versions_are_refused_unless_asked_for(tmp_path):
+    run = left(tmp_path)
+    versions = {**manifest_of(run)["versions"], "jax": "0.1"}
+    altered(run, versions=versions)
+    left(tmp_path)  # nothing is computed yet
+    run.cell("a").save({}, {})
+    altered(run, versions=versions)
+    with pytest.raises(runs.RunError, match=r"versions\.jax is '0\.1' there and .* --mix-versions"):
+        opened(tmp_path)
+    opened(tmp_path, mix_versions=True)
+
+
+def test_other_data_are_refused(tmp_path):
+    data = {"x": np.arange(6.0).reshape(2, 3), "file": b"contents"}
+    with opened(tmp_path, data=data):
+        pass
+    with opened(tmp_path, data=data):
+        pass
+    for name, other in {"x": data["x"].reshape(3, 2), "file": b"others"}.items():
+        with pytest.raises(runs.RunError, match=rf"data\.{name} is '[0-9a-f]{{64}}' there"):
+            opened(tmp_path, data={**data, name: other})
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    with opened(tmp_path) as run:
+        before = manifest_of(run)
+        with pytest.raises(runs.RunError, match=f"is in use by process {os.getpid()} on "):
+            opened(tmp_path)
+        assert manifest_of(run) == before
+    with opened(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(runs.RunError, match=r"cannot write to .*Permission denied"):
+        opened(tmp_path)
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(runs.RunError, match=r"cannot write to .*; choose another root"):
+        opened(tmp_path / "runs")
+
+
+def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch):
+    with opened(tmp_path) as run:
+        run.cell("a").save({"x": np.ones(3)}, {})
+
+        def full(descriptor):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(storage.os, "fsync", full)
+        for name in ("a", "b"):
+            with pytest.raises(OSError, match="No space left"):
+                run.cell(name).save({"x": np.zeros(3)}, {})
+        monkeypatch.undo()
+        assert not list(run.path.rglob("*.tmp"))
+        assert not run.cell("b").finished
+    with opened(tmp_path) as run:
+        run.cell("b").save({}, {})
+    assert set(runs.load(run.path).cells) >= {"b"}
+
+
+def test_everything_loads_in_one_call(tmp_path):
+    with opened(tmp_path) as run:
+        for name in "ab":
+            run.cell(name).save({"x": np.full(2, ord(name))}, {"name": name, "gap": np.inf})
+        run.cell("c").save({"x": np.ones(3)}, {})
+        flip(run.cell("c").npz_path)
+        assert runs.load(run.path).arrays == {}
+        run.save_results({"slopes": np.ones(2)}, {"best": 1})
+    past = runs.load(run.path)
+    assert past.manifest["status"] == "finished"
+    assert past.arrays["slopes"].tolist() == [1, 1]
+    assert past.values == {"best": 1}
+    assert set(past.cells) == {"a", "b"}
+    assert past.cells["a"][0]["x"].tolist() == [97, 97]
+    assert past.cells["b"][1] == {"name": "b", "gap": np.inf}
+
+
+def test_the_log_is_kept_for_programs_too(tmp_path):
+    with opened(tmp_path) as run:
+        run.log("half way", rate=2.5, done=3)
+    records = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert [each["message"] for each in records] == ["started", "half way", "finished"]
+    assert records[1]["rate"] == 2.5
+    assert records[1]["process"] == 0
+
+
+def square(number):
+    return {"x": np.full(2, number)}, {"square": number**2}
+
+
+def test_a_sweep_computes_what_is_not_finished(tmp_path):
+    computed = []
+
+    def compute(number):
+        computed.append(number)
+        return square(number)
+
+    for stop in (2, 9):
+        with opened(tmp_path) as run:
+            found = []
+            for point, arrays, values in run.sweep(iter((3, 1, 4)), str, compute):
+                found.append((point, arrays["x"].tolist(), values["square"]))
+                if len(found) == stop:
+                    break
+    assert computed == [3, 1, 4]
+    assert found == [(3, [3, 3], 9), (1, [1, 1], 1), (4, [4, 4], 16)]
+    assert "cell 4: " in (run.path / "log.txt").read_text()
+    with opened(tmp_path) as run:
+        assert run.once("5", lambda: square(5))[1] == {"square": 25}
+        with pytest.raises(ValueError, match="cell of its own, got 'a' twice"):
+            list(run.sweep("xy", lambda _: "a", square))
+
+
 def test_a_damaged_manifest_is_refused(tmp_path):
-    run = opened(tmp_path)
+    run = left(tmp_path)
     (run.path / "manifest.json").write_text("{")
     with pytest.raises(runs.RunError, match="is no valid JSON"):
         opened(tmp_path)
 
 
 def test_cells_without_a_manifest_are_refused(tmp_path):
-    run = opened(tmp_path)
+    run = left(tmp_path)
     run.cell("a").save({}, {})
     (run.path / "manifest.json").unlink()
     with pytest.raises(runs.RunError, match="holds cells but no manifest"):

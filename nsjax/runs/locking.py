@@ -1,0 +1,47 @@
+"""One process at a time in a run's folder."""
+
+import os
+import socket
+from pathlib import Path
+
+from nsjax.runs.storage import RunError
+
+
+class Lock:
+    """A lock on a folder, which the system takes off a process that dies, however it dies.
+
+    Args:
+        path: file that is locked; it says who holds it.
+
+    Raises:
+        RunError: if another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = -1
+        try:
+            import fcntl
+        except ImportError:  # there is none on Windows
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise RunError(
+                f"{path.parent} is in use by {holder or 'another process'}; wait for it, or choose "
+                "another root"
+            ) from None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.release()

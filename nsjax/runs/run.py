@@ -1,0 +1,261 @@
+"""An open run folder: what a script writes there, and how it goes through its points."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nsjax.runs.cells import Cell
+from nsjax.runs.checkpoints import Checkpoints
+from nsjax.runs.locking import Lock
+from nsjax.runs.processes import Company, Processes
+from nsjax.runs.reading import SCHEMA, read_results
+from nsjax.runs.storage import check_name, save_pair, write_atomic, write_json
+from nsjax.runs.terminal import progress
+
+Point = TypeVar("Point")
+
+
+class Run:
+    """An open run folder; made by `open_run`.
+
+    As a context manager it writes how the run ended into the manifest: `finished`, `failed` with
+    the text of the exception, or `interrupted`. A run that was killed is left as `running`.
+
+    Of several processes the first writes manifest, results, texts and figures; the others write
+    cells, checkpoints and lines of the log alone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: dict[str, Any],
+        *,
+        lock: Lock | None = None,
+        processes: Processes | None = None,
+        sitting: str = "",
+    ) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.processes = Processes() if processes is None else processes
+        self._lock = lock
+        self._company: Company | None = None
+        if self.processes.count > 1:
+            self._company = Company(path / "processes", sitting, self.processes, self.log)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        status, text = "finished", None
+        if isinstance(error, KeyboardInterrupt):
+            status = "interrupted"
+        elif error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
+            status, text = "failed", f"{type(error).__name__}: {error}"
+        try:
+            if self._company is not None:
+                if status == "finished":
+                    self._company.meet()
+                self._company.leave(text or status)
+            self._end(status, text)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def sweep(
+        self,
+        points: Iterable[Point],
+        name: Callable[[Point], str],
+        compute: Callable[[Point], tuple[Mapping[str, Any], Mapping[str, Any]]],
+        *,
+        description: str = "",
+        share: bool = True,
+    ) -> Iterator[tuple[Point, dict[str, np.ndarray], dict[str, Any]]]:
+        """Goes through the points of a sweep, each with a cell, and computes what is not finished.
+
+        Of several processes each computes a part of the points; when all are done, each goes
+        through all of them.
+
+        Args:
+            points: what to go through, in the same order in every process.
+            name: of the cell of a point, see `cell`.
+            compute: gives the arrays and the values of a cell.
+            description: words in front of the bar, which is shown on a terminal.
+            share: False where what is computed depends on points that were yielded before: of
+                several processes the first then computes them all.
+
+        Yields:
+            Point, arrays and values, in the order of the points.
+
+        Raises:
+            ValueError: for a bad name, or one that two points share.
+        """
+        points = list(points)
+        cells = [self.cell(name(point)) for point in points]
+        double = {cell.name for cell in cells if sum(c.name == cell.name for c in cells) > 1}
+        if double:
+            raise ValueError(f"each point must have a cell of its own, got {min(double)!r} twice")
+        pairs = list(zip(points, cells, strict=True))
+        index, count = self.processes.index, self.processes.count
+        alone = self._company is None or (self.processes.leads and not share)
+        if alone:
+            for point, cell in progress(pairs, description=description):
+                self._finish(point, cell, compute)
+                yield point, *cell.load()
+        elif share:
+            for point, cell in progress(pairs[index::count], description=description):
+                self._finish(point, cell, compute)
+        if self._company is not None:
+            self._company.meet()
+        if not alone:
+            for point, cell in pairs:
+                yield point, *cell.load()
+
+    def once(
+        self, name: str, compute: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and values of one cell, computed by one process unless it is finished."""
+        [(_, arrays, values)] = self.sweep(
+            [name], lambda name: name, lambda _: compute(), share=False
+        )
+        return arrays, values
+
+    def _finish(self, point: Any, cell: Cell, compute: Callable[[Any], tuple]) -> None:
+        if cell.finished:
+            return
+        begun = time.perf_counter()
+        cell.save(*compute(point))
+        seconds = time.perf_counter() - begun
+        self.log(f"cell {cell.name}: {seconds:.3g} s", cell=cell.name, seconds=seconds)
+
+    def cell(self, name: str) -> Cell:
+        """The cell of one point of a sweep.
+
+        Args:
+            name: safe as a file name, such as `"p=2_delta=1e-08"`.
+
+        Raises:
+            ValueError: for a bad name.
+        """
+        return Cell(self.path / "cells", name, self._tell)
+
+    def checkpoints(self, name: str, *, keep: int = 2, every: float = 10.0) -> Checkpoints:
+        """The states of the computation of a cell, kept while it goes on; see `Checkpoints`.
+
+        Raises:
+            ValueError: for a bad name.
+            ImportError: if orbax is not installed.
+        """
+        folder = self.path / "checkpoints" / check_name("checkpoints", name)
+        return Checkpoints(folder, keep=keep, every=every, report=self._tell)
+
+    def save_results(self, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Writes `results.npz` and `results.json`.
+
+        Args:
+            arrays: NumPy or JAX arrays of any shape, by name.
+            values: what `to_json` takes.
+
+        Raises:
+            ValueError, TypeError: for a bad array name, or what npz or JSON cannot hold.
+        """
+        if self.processes.leads:
+            save_pair(self.path, "results", arrays, values, {"schema": SCHEMA})
+            self._touch()
+
+    def load_results(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Returns the arrays and values of the results; see `read_results`."""
+        return read_results(self.path)
+
+    def save_figure(self, figure: Any, name: str) -> Path:
+        """Writes a matplotlib figure as `figures/NAME.png` and `figures/NAME.pdf`.
+
+        Returns:
+            The path of the PNG file.
+
+        Raises:
+            ValueError: for a bad name.
+        """
+        check_name("figure", name)
+        png, pdf = (self.path / "figures" / f"{name}.{ending}" for ending in ("png", "pdf"))
+        if self.processes.leads:
+            write_atomic(png, partial(figure.savefig, format="png", dpi=150))
+            write_atomic(pdf, partial(figure.savefig, format="pdf"))
+        return png
+
+    def save_text(self, text: str, name: str) -> Path:
+        """Writes a text as `texts/NAME`, in UTF-8.
+
+        Args:
+            text: what the file is to hold, such as JSON of the script's own.
+            name: of the file with its ending, such as `"formula.json"`.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: for a bad name.
+            TypeError: if `text` is no string.
+        """
+        check_name("text", name)
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a string, got {type(text).__name__}")
+        path = self.path / "texts" / name
+        if self.processes.leads:
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, lambda file: file.write(text.encode()))
+        return path
+
+    def log(self, message: str, *, echo: bool = False, **facts: Any) -> None:
+        """Appends a line to `log.txt`, and the same as a JSON object to `log.jsonl`.
+
+        Args:
+            message: for people.
+            echo: whether it goes to stderr as well.
+            facts: for programs: what JSON takes, in `log.jsonl` alone.
+        """
+        at = now()
+        record = {"time": at, "process": self.processes.index, "message": message, **facts}
+        start = f"[{self.processes.index}] " if self.processes.count > 1 else ""
+        for name, line in (("log.txt", f"{at} {start}{message}"), ("log.jsonl", _line(record))):
+            with open(self.path / name, "a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+        if echo:
+            print(start + message, file=sys.stderr)
+
+    def _tell(self, message: str) -> None:
+        self.log(message, echo=True)
+
+    def _end(self, status: str, error: str | None) -> None:
+        for record in (self.manifest, self.manifest["history"][-1]):
+            record["status"] = status
+            record["error"] = error
+        self.manifest["history"][-1]["ended"] = now()
+        self._touch()
+        self.log(status if error is None else f"{status}: {error}", status=status)
+
+    def _touch(self) -> None:
+        self.manifest["updated"] = now()
+        if self.processes.leads:
+            write_json(self.path / "manifest.json", self.manifest)
+
+
+def now() -> str:
+    """The time in UTC, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, default=str)

@@ -1,0 +1,58 @@
+"""A sweep of a few points for the tests of scripts and of several processes."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from nsjax import runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the toy."""
+
+    preset: Literal["quick", "full"] = "quick"
+    """Which settings to start from."""
+    points: int = 6
+    """How many points."""
+    seconds: float = 0.0
+    """What a point takes."""
+    broken: bool = False
+    """Whether the last point fails."""
+    root: Path = field(default=Path("runs"), compare=False)
+    """Where run folders go."""
+
+
+PRESETS = {"quick": Config(), "full": Config(preset="full", points=12)}
+
+
+def main(config):
+    runs.setup(cache="")
+
+    def compute(number):
+        time.sleep(config.seconds)
+        if config.broken and number == config.points - 1:
+            raise FloatingPointError("this point fails")
+        return {"x": np.full(3, number / 7)}, {"process": run.processes.index}
+
+    with runs.refusals():
+        if config.points < 1:
+            raise ValueError(f"points must be positive, got {config.points}")
+    with runs.open_run(config.root, "toy_script", config, seed=0) as run:
+        first = run.once("first", lambda: ({}, {"one": 1}))[1]["one"]
+        sums = {
+            number: float(np.sum(arrays["x"])) + first
+            for number, arrays, _ in run.sweep(
+                range(config.points), lambda n: f"point{n}", compute, description="points"
+            )
+        }
+        run.save_results({"sums": list(sums.values())}, {})
+        print(f"results: {run.path}")
+
+
+if __name__ == "__main__":
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))
