@@ -5,10 +5,12 @@ Everything here is traced by its callers; nothing is validated and nothing touch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import diffrax
+import equinox.internal
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +67,21 @@ def _error_norm(error: Any) -> jax.Array:
     return jnp.nan_to_num(jnp.asarray(optimistix.rms_norm(error)), nan=1e10, posinf=1e10)
 
 
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Within it diffrax is traced without its checks that the saves are in order and in time.
+
+    They are, see `integrate`. In a compiled program every check is a callback to the host, with
+    which it neither lowers for another platform nor enters the persistent compilation cache.
+    """
+    check = equinox.internal.error_if
+    equinox.internal.error_if = lambda x, *_, **__: x
+    try:
+        yield
+    finally:
+        equinox.internal.error_if = check
+
+
 def _solver(name: str) -> tuple[Any, int, int]:
     """A diffrax solver, its gradient evaluations a step, and its Jacobians a step."""
     if name == "tsit5":
@@ -117,8 +134,7 @@ def integrate(
         y0: `(k,)`, the start.
         args: passed to field, measure and margins.
         horizon: where it ends if no event fires. The solver's own time runs from 0 to 1, the share
-            of the horizon: with a traced end diffrax would check the saves by a host callback, and
-            such a program cannot enter the persistent compilation cache.
+            of the horizon.
         fractions: `(m,)` times of the saves as increasing shares of the horizon, a NumPy array.
         measure: what is saved at each, any pytree of arrays.
         margins: `(e,)` event conditions; the integration stops where the largest crosses zero from
@@ -139,29 +155,30 @@ def integrate(
 
         bisect: Any = _Bisect
         event = diffrax.Event(highest, bisect(rtol=0.0, atol=0.0, flip=False), direction=True)
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: horizon * field(jnp.asarray(t) * horizon, y, args)),
-        method,
-        t0=0.0,
-        t1=1.0,
-        dt0=None,
-        y0=y0,
-        args=args,
-        saveat=diffrax.SaveAt(
-            subs=[
-                diffrax.SubSaveAt(
-                    ts=saves,
-                    fn=lambda t, y, args: measure(t * horizon, y, args),
-                ),
-                diffrax.SubSaveAt(t1=True, fn=lambda t, y, args: (t * horizon, y)),
-            ]
-        ),
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, norm=_error_norm),
-        event=event,
-        max_steps=max_steps,
-        adjoint=diffrax.ForwardMode(),
-        throw=False,
-    )
+    with _unchecked():
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, y, args: horizon * field(jnp.asarray(t) * horizon, y, args)),
+            method,
+            t0=0.0,
+            t1=1.0,
+            dt0=None,
+            y0=y0,
+            args=args,
+            saveat=diffrax.SaveAt(
+                subs=[
+                    diffrax.SubSaveAt(
+                        ts=saves,
+                        fn=lambda t, y, args: measure(t * horizon, y, args),
+                    ),
+                    diffrax.SubSaveAt(t1=True, fn=lambda t, y, args: (t * horizon, y)),
+                ]
+            ),
+            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, norm=_error_norm),
+            event=event,
+            max_steps=max_steps,
+            adjoint=diffrax.ForwardMode(),
+            throw=False,
+        )
     saved_ts, saved = solution.ts[0] * horizon, solution.ys[0]
     t, y = jax.tree.map(lambda leaf: leaf[0], solution.ys[1])
     code = jnp.where(
