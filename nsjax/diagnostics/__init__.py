@@ -9,6 +9,7 @@ from nsjax.diagnostics.activity import (
 )
 from nsjax.diagnostics.alignment import Alignment, alignment
 from nsjax.diagnostics.balance import balance_ratio, imbalance, neuron_size
+from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
 from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
@@ -45,6 +46,7 @@ __all__ = [
     "balance_ratio",
     "dormant_ratio",
     "dormant_scores",
+    "effective_directions",
     "fourier_modes",
     "gradient_scores",
     "hessian_spectrum",

@@ -18,6 +18,7 @@ from nsjax.plots.diagnostics import (
     plot_neuron_alignment,
     plot_spectrum,
 )
+from nsjax.plots.ensembles import plot_loss_bands
 from nsjax.plots.escape import plot_escape, plot_escape_times, plot_series
 from nsjax.plots.fourier import plot_fourier
 from nsjax.plots.kkt import (
@@ -84,6 +85,7 @@ __all__ = [
     "plot_learning_curves",
     "plot_length_bounds",
     "plot_lojasiewicz",
+    "plot_loss_bands",
     "plot_ncf",
     "plot_neuron_alignment",
     "plot_neuron_norms",

@@ -1,4 +1,4 @@
-"""Past runs: `python -m nsjax.runs list|show|compare`."""
+"""Past runs and jobs: `python -m nsjax.runs list|show|compare|submit`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Lists, shows and compares past runs."""
+"""Lists, shows and compares past runs; submits sweeps to a cluster."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 from nsjax.runs.cells import Cell
 from nsjax.runs.reading import read_manifest, read_results
 from nsjax.runs.storage import RunError
+from nsjax.runs.submit import submit
 from nsjax.runs.terminal import print_table
 
 
@@ -23,7 +24,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparing = commands.add_parser("compare", help="where two runs differ, and their results")
     comparing.add_argument("first", type=Path, metavar="FOLDER")
     comparing.add_argument("second", type=Path, metavar="FOLDER")
-    options = parser.parse_args(arguments)
+    submitting = commands.add_parser(
+        "submit",
+        help="a job of a cluster for each combination of settings",
+        usage="%(prog)s SCRIPT --vary NAME VALUE ... [options] [-- words for every job]",
+    )
+    submitting.add_argument("script", type=Path, metavar="SCRIPT")
+    submitting.add_argument(
+        "--vary", nargs="+", action="append", default=[], metavar=("NAME", "VALUE")
+    )
+    submitting.add_argument("--cluster", help="slurm, or local for processes on this machine")
+    submitting.add_argument("--minutes", type=int, default=240, help="of a job (default: 240)")
+    submitting.add_argument("--gpus", type=int, default=0, help="of a job (default: 0)")
+    submitting.add_argument("--partition", help="of SLURM")
+    submitting.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of their logs")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    place = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:place])
     try:
         if options.command == "list":
             for root in options.roots or [Path("runs")]:
@@ -31,12 +48,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "show":
             for folder in options.folders:
                 _show(folder)
+        elif options.command == "submit":
+            _submit(options, words[place + 1 :])
         else:
             _compare(options.first, options.second)
-    except (RunError, OSError) as error:
+    except (ImportError, RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _submit(options: argparse.Namespace, words: Sequence[str]) -> None:
+    varied = {}
+    for name, *values in options.vary:
+        if not values:
+            raise RunError(f"--vary {name} wants values")
+        varied[name.removeprefix("--")] = values
+    resources = {"timeout_min": options.minutes, "gpus_per_node": options.gpus}
+    if options.partition:
+        resources["slurm_partition"] = options.partition
+    jobs = submit(
+        options.script,
+        words,
+        vary=varied,
+        folder=options.jobs,
+        cluster=options.cluster,
+        **resources,
+    )
+    rows = [(job.job_id, " ".join(map(str, job.submission().function.words[1:]))) for job in jobs]
+    print_table(f"Jobs, what they print in {options.jobs}", ["job", "command"], rows)
 
 
 def _list(root: Path) -> None:
