@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -39,10 +40,7 @@ def effective_directions(params: Any, activation: Activation) -> tuple[jax.Array
     weights = weights_of("params", params)
     p = activation_degree(activation)
     _check.function("activation", activation)
-    return tuple(
-        _participation(first, second, p)
-        for first, second in zip(weights[:-1], weights[1:], strict=True)
-    )
+    return tuple(_participation(first, second, p) for first, second in itertools.pairwise(weights))
 
 
 def _participation(incoming: jax.Array, outgoing: jax.Array, p: int) -> jax.Array:

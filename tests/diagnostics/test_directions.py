@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ P2 = PolyLeakyReLU(2)
 def by_eigenvalues(params, p):
     """The definition: participation ratio of the eigenvalues of `sum_j m_j u_j u_j^T`."""
     found = []
-    for first, second in zip(params[:-1], params[1:], strict=True):
+    for first, second in itertools.pairwise(params):
         total = 0
         for row, column in zip(first, second.T, strict=True):
             size = np.linalg.norm(row)
