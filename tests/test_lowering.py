@@ -41,6 +41,19 @@ def flow(method):
     )
 
 
+def ensemble():
+    """Gradient flows of three networks, with a threshold."""
+    params = tuple(np.stack([weight] * 3) for weight in WEIGHTS)
+    dynamics.flow_ensemble(
+        objectives.NetworkLoss(ACTIVATION),
+        arrays(params),
+        args=arrays((X, Y)),
+        t1=0.5,
+        rtol=1e-3,
+        stop_loss=1e-9,
+    )
+
+
 def slow_escape(params, inactive, x, y, activation, delta=1e-3, perturbation="kkt"):
     """An escape on the slow manifold, in the precision that is on."""
     return dynamics.escape(
@@ -154,6 +167,9 @@ EPOCHS = ("neuronseek.epochs.advance",)
 CORES = {
     "flow, explicit": partial(called, partial(flow, "explicit"), *FLOW),
     "flow, implicit": partial(called, partial(flow, "implicit"), *FLOW),
+    "flow, ensemble": partial(
+        called, ensemble, "dynamics.packing.begin", "dynamics.packing.advance"
+    ),
     "slow manifold": partial(called, partial(slow_escape, *ORIGIN), *SLOW),
     "KKT ascent": partial(called, partial(ascent, 1.0), *KKT),
     "KKT ascent, kinks": partial(called, partial(ascent, 0.0), *KKT),

@@ -2,6 +2,7 @@
 
 from nsjax.dynamics.cascade import Cascade, cascade
 from nsjax.dynamics.descent import Minimum, minimize
+from nsjax.dynamics.ensemble import EnsembleState, FlowEnsemble, flow_ensemble
 from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
@@ -19,9 +20,11 @@ __all__ = [
     "MESSAGES",
     "Cascade",
     "Descent",
+    "EnsembleState",
     "Escape",
     "Event",
     "Flow",
+    "FlowEnsemble",
     "Minimum",
     "Phase",
     "Saddle",
@@ -33,6 +36,7 @@ __all__ = [
     "cascade",
     "embed",
     "escape",
+    "flow_ensemble",
     "gradient_descent",
     "gradient_flow",
     "inspect",

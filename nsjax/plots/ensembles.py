@@ -45,7 +45,8 @@ def plot_loss_bands(
         columns = np.flatnonzero(live.sum(axis=0) > len(ts) / 2)
         middle = [np.median(losses[live[:, i], i]) for i in columns]
         times = [np.median(ts[live[:, i], i]) for i in columns]
-        panel.plot(times, middle, color=color, label=power_of_ten(value))
+        name = f"{value:g}" if value >= 1e-3 else power_of_ten(value)
+        panel.plot(times, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log", xlabel="time $t$", ylabel=quantity)
     panel.legend(title=title or None, ncols=2)
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, axes, plain_ticks
+from nsjax.plots.style import CATEGORIES, axes, narrow_ticks
 
 
 def plot_learning_curves(
@@ -35,9 +35,7 @@ def plot_learning_curves(
         panel.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
         panel.plot(epochs, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log" if log else "linear", xlabel="epoch", ylabel=quantity)
-    low, high = panel.get_ylim()
-    if log and high < 10 * low:  # there is one power of ten, if any
-        plain_ticks(panel.yaxis)
+    narrow_ticks(panel.yaxis)
     panel.legend()
     return figure
 

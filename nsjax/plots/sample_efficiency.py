@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, narrow_ticks, plain_ticks
 
 _ERROR = "test error (MSE / variance)"
 SMALL = ", small init"
@@ -69,6 +69,7 @@ def plot_error_bands(
         panel.set_yscale("symlog", linthresh=linear_below)
         panel.set_ylim(bottom=-0.1 * linear_below)
     plain_ticks(panel.xaxis)
+    narrow_ticks(panel.yaxis)
     panel.set_xlabel(label)
     panel.set_ylabel(quantity)
     if ax is None and panel.get_legend_handles_labels()[0]:

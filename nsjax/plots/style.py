@@ -71,6 +71,13 @@ def plain_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def narrow_ticks(axis: Axis) -> None:
+    """Plain ticks on a log axis over less than a factor of ten, with one power of ten or none."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and high < 10 * low:
+        plain_ticks(axis)
+
+
 def ordered_colors(count: int) -> list[Any]:
     """Colours for `count` ordered values, dark to light, without the palest yellow."""
     return [plt.get_cmap("viridis")(0.9 * i / max(count - 1, 1)) for i in range(count)]

@@ -79,10 +79,16 @@ class Checkpoints:
             ValueError: if the step is not beyond the newest one.
         """
         import jax
+        import numpy as np
 
         if time.monotonic() - self._saved_at < self._every:
             return False
-        leaves = {f"{i:05d}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+        # Of empty arrays orbax can write nothing.
+        leaves = {
+            f"{i:05d}": _plain(leaf)
+            for i, leaf in enumerate(jax.tree.leaves(state))
+            if _is_key(leaf) or np.size(leaf)
+        }
         if not self._manager.save(step, args=self._orbax.args.StandardSave(leaves)):
             raise ValueError(f"step must be above {self._manager.latest_step()}, got {step}")
         write_json(self._sums(step), self._digests(step))
@@ -175,11 +181,12 @@ class Checkpoints:
             found = self._manager.restore(step, args=self._orbax.args.StandardRestore())
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(f"step {step} in {self.folder} cannot be read: {error}") from error
-        leaves = [found[name] for name in sorted(found)]
-        if len(leaves) != len(wanted):
+        names = [f"{i:05d}" for i, leaf in enumerate(wanted) if _is_key(leaf) or np.size(leaf)]
+        if names != sorted(found):
             raise ValueError(
-                f"the state in {self.folder} must have {len(wanted)} arrays, has {len(leaves)}"
+                f"the state in {self.folder} must have {len(names)} arrays, has {len(found)}"
             )
+        leaves = [found.get(f"{i:05d}", leaf) for i, leaf in enumerate(wanted)]
 
         def placed(leaf: Any, target: Any) -> Any:
             if _is_key(target):

@@ -40,6 +40,16 @@ def test_shapes_may_have_grown(tmp_path):
         assert kept.restore({"w": np.ones((2, 2))})["w"].shape == (4, 2)
 
 
+def test_keys_and_empty_arrays_come_back(tmp_path):
+    key = jax.random.split(jax.random.key(3), 2)
+    with Checkpoints(tmp_path) as kept:
+        kept.save(1, {"key": key, "none": np.zeros((2, 0)), "one": np.float64(2)})
+        found = kept.restore({"key": key, "none": np.zeros((2, 0)), "one": np.zeros(())})
+    assert found["none"].shape == (2, 0)
+    assert found["one"] == 2
+    assert jax.random.bits(found["key"][1]) == jax.random.bits(key[1])
+
+
 def test_states_that_come_too_soon_are_left_out(tmp_path):
     with Checkpoints(tmp_path, every=3600) as kept:
         assert kept.save(1, state(1))

@@ -1,0 +1,406 @@
+"""Gradient flows side by side: the members of an ensemble as lanes of one compiled program.
+
+Every lane has its own time, step size and saves. The lanes of a block take their attempted steps
+together, so that their gradients are one matrix product with the data they share. Everything here
+is traced by its callers; nothing is validated and nothing touches the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+
+from nsjax._flat import Layout
+from nsjax.dynamics.events import Saves
+from nsjax.dynamics.integrate import _error_norm
+from nsjax.dynamics.results import Stop
+
+RUNNING = -1
+"""Code of a lane that has not stopped; every `Stop` code is zero or above."""
+
+# JAX's own loop over the stages: diffrax's default is made for derivatives of a solution, which
+# are not taken here, and is slower.
+_SOLVER = diffrax.Tsit5(scan_kind="lax")
+
+_FIRST_STEP = 0.01
+"""Share of the horizon that is tried first, as diffrax does in `gradient_flow`."""
+
+
+class Spec(NamedTuple):
+    """All that is static in a compiled program.
+
+    Attributes:
+        loss: `(params, *member_args, *args) -> scalar`.
+        layout: of the parameters of one member.
+        observables, saves, decades, snapshots: as in `Saves`, with its count as `saves`.
+        stop_loss, stop_grad_norm: whether there is such a threshold.
+        block: lanes that step together; 0 for all of a device.
+        mesh: devices over which lanes ("members") or samples ("data") are split; None for one.
+        split: for every leaf of `args`, whether it is split over the axis "data".
+    """
+
+    loss: Callable[..., jax.Array]
+    layout: Layout
+    observables: tuple[tuple[str, Callable[..., Any]], ...]
+    saves: int
+    decades: float
+    snapshots: bool
+    stop_loss: bool
+    stop_grad_norm: bool
+    block: int
+    mesh: Mesh | None
+    split: tuple[bool, ...]
+
+    @property
+    def fractions(self) -> np.ndarray:
+        """`(m,)` shares of the horizon at which to save."""
+        return Saves(self.saves, self.decades).fractions
+
+
+class Given(NamedTuple):
+    """What every member is given, arrays with a leading axis of members; see `flow_ensemble`."""
+
+    horizon: Any
+    rtol: Any
+    atol: Any
+    stop_loss: Any
+    stop_grad_norm: Any
+    args: Any
+
+
+class Saved(NamedTuple):
+    """What was saved of M members, arrays with leading axes `(M, m)`.
+
+    Attributes:
+        ts: times; infinite where nothing has been saved, as the others are NaN (0 if integers).
+        losses, grad_norms: losses and norms of the gradient.
+        observables: name to array.
+        snapshots: flat parameters `(M, m, P)`; `(M, 0, P)` if not asked for.
+    """
+
+    ts: Any
+    losses: Any
+    grad_norms: Any
+    observables: dict[str, Any]
+    snapshots: Any
+
+
+class LaneState(NamedTuple):
+    """Where M members are, arrays with a leading axis of members.
+
+    Attributes:
+        y: flat parameters `(M, P)`.
+        slope: `dy/dt` there, in shares of the horizon: the first stage of the next step.
+        t, t_next: the share of the horizon reached, and that of the next attempted step's end.
+        made: how many saves; 0 before the member has begun.
+        code: `RUNNING` or a `Stop`.
+        steps, rejected: attempted steps, and those refused.
+        saved: what was saved.
+    """
+
+    y: Any
+    slope: Any
+    t: Any
+    t_next: Any
+    made: Any
+    code: Any
+    steps: Any
+    rejected: Any
+    saved: Saved
+
+
+class _Held(NamedTuple):
+    """A save of each lane that is still to be measured: `(b, P)`, and `(b,)` its time and place.
+
+    Where there is none, the place is m, outside of the saves.
+    """
+
+    y: jax.Array
+    t: jax.Array
+    place: jax.Array
+
+
+class _Block(NamedTuple):
+    """A block's functions, and how it saves."""
+
+    spec: Spec
+    given: Given
+    args: tuple
+
+    def loss(self, y: jax.Array, given: Given) -> jax.Array:
+        """Loss of one lane, of a device's share of the samples."""
+        value = self.spec.loss(self.spec.layout.tree(y), *given.args, *self.args)
+        return value.astype(y.dtype)
+
+    def total(self, parts: Any) -> Any:
+        """Sums over the devices among which the samples are split."""
+        return lax.psum(parts, "data") if any(self.spec.split) else parts
+
+    def losses(self, y: jax.Array) -> jax.Array:
+        """`(b,)` losses of all lanes."""
+        return self.total(jax.vmap(self.loss)(y, self.given))
+
+    def slopes(self, y: jax.Array) -> jax.Array:
+        """`(b, P)` minus the gradients of all lanes, in shares of the horizon."""
+        gradients = self.total(jax.vmap(jax.grad(self.loss))(y, self.given))
+        return -self.given.horizon[:, None] * gradients
+
+    def past(self, y: jax.Array, slope: jax.Array) -> jax.Array:
+        """`(b,)` whether a lane is below one of its thresholds."""
+        found = jnp.zeros(y.shape[:1], bool)
+        if self.spec.stop_loss:
+            found |= self.losses(y) < self.given.stop_loss
+        if self.spec.stop_grad_norm:
+            least = self.given.stop_grad_norm * self.given.horizon
+            found |= jnp.linalg.norm(slope, axis=1) < least
+        return found
+
+    def step(self, state: LaneState) -> tuple[Any, Any, Any, Any]:
+        """An attempted step of every lane: what came out, the next times, and dense output."""
+        # With a time for every lane the solver's step is one for all of them.
+        term = diffrax.ODETerm(lambda t, y, args: self.slopes(y))
+        y1, error, dense, last, _ = _SOLVER.step(
+            term,
+            state.t[:, None],
+            state.t_next[:, None],
+            state.y,
+            None,
+            (jnp.zeros((), bool), state.slope),
+            False,
+        )
+        _, slope = last  # type: ignore[misc]
+        order: Any = _SOLVER.error_order(term)
+
+        def adapt(t: Any, t_next: Any, y: Any, y1: Any, error: Any, rtol: Any, atol: Any) -> Any:
+            control = diffrax.PIDController(rtol, atol, norm=_error_norm)
+            before: Any = jnp.ones_like(t), jnp.ones_like(t), False
+            return control.adapt_step_size(t, t_next, y, y1, None, error, order, before)[:3]
+
+        keep, t, t_next = jax.vmap(adapt)(
+            state.t, state.t_next, state.y, y1, error, self.given.rtol, self.given.atol
+        )
+        # As diffrax ends an integration: at 1 exactly, without a last step of a few roundings.
+        t = jnp.minimum(t, 1)
+        near = t_next > 1 - 100 * jnp.finfo(t.dtype).epsneg
+        t_next = jnp.where(near, jnp.where(keep, 1, t + 0.5 * (1 - t)), t_next)
+        return (y1, slope), keep, (t, t_next), dense["k"]
+
+    def measured(self, saved: Saved, held: _Held) -> tuple[Saved, _Held]:
+        """What is held, measured and saved."""
+        rows, none = jnp.arange(held.place.shape[0]), jnp.full_like(held.place, saved.ts.shape[1])
+        value, gradient = self.total(jax.vmap(jax.value_and_grad(self.loss))(held.y, self.given))
+        args = self.args
+        if any(self.spec.split):  # an observable sees all samples
+            leaves, tree = jax.tree.flatten(args)
+            whole = [
+                lax.all_gather(a, "data", tiled=True) if s else a
+                for a, s in zip(leaves, self.spec.split, strict=True)
+            ]
+            args = jax.tree.unflatten(tree, whole)
+
+        def observe(y: jax.Array, given: Given) -> dict[str, Any]:
+            params = self.spec.layout.tree(y)
+            return {name: f(params, *given.args, *args) for name, f in self.spec.observables}
+
+        found = Saved(
+            held.t * self.given.horizon,
+            value,
+            jnp.linalg.norm(gradient, axis=1),
+            jax.vmap(observe)(held.y, self.given),
+            held.y,
+        )
+
+        def put(series: jax.Array, new: jax.Array) -> jax.Array:
+            return series.at[rows, held.place].set(new, mode="drop", unique_indices=True)
+
+        # A series without saves is that of the snapshots, if there are none.
+        keep = jax.tree.map(lambda s, n: put(s, n) if s.shape[1] else s, saved, found)
+        return keep, held._replace(place=none)
+
+    def save(
+        self, old: LaneState, state: LaneState, ks: jax.Array, held: _Held
+    ) -> tuple[LaneState, _Held]:
+        """Hold the saves within the last step, and the end of a lane that stops.
+
+        Of a block of lanes few have a save in the same step. Each holds one back, and all are
+        measured at once when one lane comes to its next: not much more often than for one alone.
+        """
+        dtype = state.t.dtype
+        m = state.saved.ts.shape[1]
+        fractions = jnp.asarray(np.append(self.spec.fractions, np.inf), dtype)
+        ends = (state.code != RUNNING) & (old.code == RUNNING)
+
+        def due(made: jax.Array) -> jax.Array:
+            inside = fractions[made] <= state.t
+            # The end is a save too, unless it coincides with the last one.
+            end = ends & (made < m) & (fractions[made - 1] < state.t)
+            return (old.code == RUNNING) & (inside | end)
+
+        def hold(carry: tuple[Saved, _Held, jax.Array]) -> tuple[Saved, _Held, jax.Array]:
+            saved, held, made = carry
+            wanted = due(made)
+            taken = jnp.any(wanted & (held.place < m))
+            saved, held = lax.cond(taken, self.measured, lambda s, h: (s, h), saved, held)
+            t = jnp.minimum(fractions[made], state.t)
+            length = old.t_next - old.t
+
+            def dense(y: jax.Array, k: jax.Array, share: jax.Array) -> jax.Array:
+                return _SOLVER.interpolation_cls(t0=0.0, t1=1.0, y0=y, y1=y, k=k).evaluate(share)
+
+            share = jnp.where(length > 0, (t - old.t) / length, 0)
+            y = jax.vmap(dense, in_axes=(0, 1, 0))(old.y, ks, share)
+            y = jnp.where((t == state.t)[:, None], state.y, y)
+            held = _Held(
+                jnp.where(wanted[:, None], y, held.y),
+                jnp.where(wanted, t, held.t),
+                jnp.where(wanted, made, held.place),
+            )
+            return saved, held, made + wanted
+
+        saved, held, made = lax.while_loop(
+            lambda carry: jnp.any(due(carry[2])), hold, (state.saved, held, state.made)
+        )
+        return state._replace(saved=saved, made=made), held
+
+
+def _begin(spec: Spec, state: LaneState, given: Given, args: tuple) -> LaneState:
+    """Lanes at time 0: the slope, and the first save."""
+    block = _Block(spec, given, args)
+    slope = block.slopes(state.y)
+    finite = jnp.all(jnp.isfinite(slope), axis=1) & jnp.isfinite(block.losses(state.y))
+    already = block.past(state.y, slope)
+    code = jnp.where(finite, jnp.where(already, Stop.EVENT, RUNNING), Stop.FAILED)
+    saved, _ = block.measured(state.saved, _Held(state.y, state.t, jnp.zeros_like(state.made)))
+    return state._replace(
+        slope=slope,
+        t_next=jnp.full_like(state.t, _FIRST_STEP),
+        made=jnp.ones_like(state.made),
+        code=jnp.where(state.code == RUNNING, code, state.code).astype(state.code.dtype),
+        saved=saved,
+    )
+
+
+def _advance(
+    spec: Spec,
+    state: LaneState,
+    given: Given,
+    args: tuple,
+    chunk: jax.Array,
+    max_steps: jax.Array,
+) -> tuple[LaneState, jax.Array]:
+    """A block by `chunk` attempted steps, fewer if all its lanes stop; and the count, a lane."""
+    block = _Block(spec, given, args)
+
+    def unfinished(carry: tuple[LaneState, _Held, jax.Array]) -> jax.Array:
+        return (carry[2] < chunk) & jnp.any(carry[0].code == RUNNING)
+
+    def attempt(carry: tuple[LaneState, _Held, jax.Array]) -> tuple[LaneState, _Held, jax.Array]:
+        old, held, count = carry
+        active = old.code == RUNNING
+        (y, slope), keep, (t, t_next), ks = block.step(old)
+        keep &= active
+
+        def where(which: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(which if new.ndim == 1 else which[:, None], new, old)
+
+        steps, rejected = old.steps + active, old.rejected + (active & ~keep)
+        # A step that rounding keeps from becoming shorter, or from moving on.
+        stuck = (t_next <= t) | (~keep & (t_next >= old.t_next))
+        # Steps that ran out because most were refused are a collapse of the step size.
+        ran_out = jnp.where(rejected > 0.9 * steps, Stop.FAILED, Stop.MAX_STEPS)
+        code = jnp.select(
+            [keep & block.past(y, slope), t >= 1, steps >= max_steps, stuck],
+            [Stop.EVENT, Stop.HORIZON, ran_out, Stop.FAILED],
+            RUNNING,
+        )
+        state = old._replace(
+            y=where(keep, y, old.y),
+            slope=where(keep, slope, old.slope),
+            t=where(active, t, old.t),
+            t_next=where(active, t_next, old.t_next),
+            code=where(active, code, old.code).astype(old.code.dtype),
+            steps=steps,
+            rejected=rejected,
+        )
+        return *block.save(old, state, ks, held), count + 1
+
+    none = jnp.full_like(state.made, state.saved.ts.shape[1])
+    first = state, _Held(state.y, state.t, none), jnp.zeros_like(chunk)
+    state, held, count = lax.while_loop(unfinished, attempt, first)
+    saved, _ = lax.cond(
+        jnp.any(held.place < none), block.measured, lambda s, h: (s, h), state.saved, held
+    )
+    return state._replace(saved=saved), jnp.broadcast_to(count, state.t.shape)
+
+
+def _over_devices(
+    spec: Spec, function: Callable[..., Any], lanes: tuple, args: tuple, *more: jax.Array
+) -> Any:
+    """`function(spec, *lanes, args, *more)` block by block, on every device its share of them."""
+
+    def blocks(lanes: tuple, args: tuple, *more: Any) -> Any:
+        every = jax.tree.leaves(lanes)[0].shape[0]
+        if spec.block in (0, every):
+            return function(spec, *lanes, args, *more)
+        folded = jax.tree.map(
+            lambda a: a.reshape(every // spec.block, spec.block, *a.shape[1:]), lanes
+        )
+        out = lax.map(lambda lanes: function(spec, *lanes, args, *more), folded)
+        return jax.tree.map(lambda a: a.reshape(every, *a.shape[2:]), out)
+
+    if spec.mesh is None:
+        return blocks(lanes, args, *more)
+    members = lane_spec(spec.mesh)
+    return jax.shard_map(
+        blocks,
+        mesh=spec.mesh,
+        in_specs=(members, arg_specs(args, spec.split), *(PartitionSpec() for _ in more)),
+        out_specs=members,
+        # The lanes are equal on all devices of the axis "data", which the check cannot see.
+        check_vma=False,
+    )(lanes, args, *more)
+
+
+def lane_spec(mesh: Mesh) -> PartitionSpec:
+    """How the leading axis of lanes lies on a mesh."""
+    return PartitionSpec("members") if "members" in mesh.axis_names else PartitionSpec()
+
+
+def arg_specs(args: tuple, split: tuple[bool, ...]) -> Any:
+    """How every leaf of `args` lies on a mesh."""
+    specs = [PartitionSpec("data") if s else PartitionSpec() for s in split]
+    return jax.tree.unflatten(jax.tree.structure(args), specs)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def begin(spec: Spec, state: LaneState, given: Given, args: tuple) -> LaneState:
+    """Lanes that have not begun, at time 0 with their first save made."""
+    return _over_devices(spec, _begin, (state, given), args)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def advance(
+    spec: Spec,
+    state: LaneState,
+    given: Given,
+    args: tuple,
+    chunk: jax.Array,
+    max_steps: jax.Array,
+) -> tuple[LaneState, jax.Array]:
+    """Every lane by at most `chunk` attempted steps, and `(L,)` steps that its block has taken."""
+    return _over_devices(spec, _advance, (state, given), args, chunk, max_steps)
+
+
+@jax.jit
+def pick(lanes: tuple[LaneState, Given], rows: jax.Array) -> tuple[LaneState, Given]:
+    """Some rows of all arrays; a negative row is padding: a copy of row 0 that has stopped."""
+    state, given = jax.tree.map(lambda a: jnp.take(a, jnp.maximum(rows, 0), axis=0), lanes)
+    return state._replace(code=jnp.where(rows < 0, Stop.HORIZON, state.code)), given
