@@ -223,20 +223,22 @@ def grow(
     learned = prepare(config, point)
     activation = learned.task.method.activation
     history: list[pursuit.Info] = []
-    wall, cpu = time.perf_counter(), time.process_time()
+    begun = np.array([time.perf_counter(), time.process_time()])
     with run.checkpoints(name) as kept:
         start = pursuit.init(learned.key, learned.task)
-        like = start, pursuit.Info(*np.zeros(len(pursuit.Info._fields)))
+        like = start, pursuit.Info(*np.zeros(len(pursuit.Info._fields))), np.zeros(2)
         saved = kept.restore(like)
         if saved is not None:
             history = [pursuit.Info(*each) for each in zip(*saved[1], strict=True)]
+            begun -= saved[2]
             say(f"goes on after round {len(history)}")
 
         def on_round(state: pursuit.State, info: pursuit.Info) -> None:
             history.append(info)
             say(round_line(len(history), info))
             past = pursuit.Info(*(np.stack(each) for each in zip(*history, strict=True)))
-            kept.save(len(history), (state, past))
+            spent = np.array([time.perf_counter(), time.process_time()]) - begun
+            kept.save(len(history), (state, past, spent))
 
         found = pursuit.run(
             learned.key,
@@ -249,8 +251,7 @@ def grow(
             on_round=on_round,
             **options(config),
         )
-        kept.discard()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    wall, cpu = np.array([time.perf_counter(), time.process_time()]) - begun
     arrays = {f"history_{name}": np.asarray(v) for name, v in found.history._asdict().items()}
     arrays |= {f"weights_{i}": np.asarray(weight) for i, weight in enumerate(found.params)}
     arrays |= {f"grown_{i}": np.asarray(weight) for i, weight in enumerate(found.unpruned)}

@@ -197,7 +197,6 @@ def train(run: runs.Run, config: Config, program: Program, kind: str, seed: int)
             run.log(
                 f"{kind}, seed {seed}, epoch {epoch + 1}: {curves[3, epoch]:.1%} right", echo=True
             )
-        kept.discard()
     return curves
 
 

@@ -211,12 +211,6 @@ def main(config: Config) -> Path:
                 follow=config.follow,
             )
             run.log(f"{network.title}, delta {delta:.0e}: {escape.message}")
-            if escape.result in (
-                dynamics.Stop.NOT_A_SADDLE,
-                dynamics.Stop.NOT_A_MINIMUM,
-                dynamics.Stop.DEAD_SADDLE,
-            ):
-                raise SystemExit(f"{network.title}: {escape.message}")
             return to_cell(escape)
 
         for (network, _), arrays, values in run.sweep(
@@ -225,6 +219,12 @@ def main(config: Config) -> Path:
             compute,
             description="escapes",
         ):
+            if values["result"] in (
+                dynamics.Stop.NOT_A_SADDLE,
+                dynamics.Stop.NOT_A_MINIMUM,
+                dynamics.Stop.DEAD_SADDLE,
+            ):
+                raise SystemExit(f"{network.title}: {values['message']}")
             done.setdefault(network, []).append(SimpleNamespace(**arrays, **values))
         summarise(run, done)
     return run.path

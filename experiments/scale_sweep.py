@@ -118,7 +118,6 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             start=kept.restore,
             on_chunk=lambda state: kept.save(int(state.spent), state),
         )
-        kept.discard()
     apply = jax.vmap(lambda params: networks.apply(params, test[0], activation))
     errors = jnp.mean((apply(flows.params) - test[1]) ** 2, axis=(1, 2)) / jnp.var(test[1])
     (directions,) = diagnostics.effective_directions(flows.params, activation)

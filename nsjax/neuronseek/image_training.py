@@ -91,8 +91,8 @@ class Program:
         module: flax module `(images, train) -> logits` with the collection `batch_stats`.
         images: the data.
         config: settings.
-        devices: that share every batch; all there are if not given. Their number must divide the
-            batch.
+        devices: that share every batch; all of this process if not given. Their number must divide
+            the batch.
 
     Raises:
         TypeError, ValueError: for other settings, and for fewer images than a batch.
@@ -109,7 +109,7 @@ class Program:
         self.config = ImageTraining() if config is None else config
         if not isinstance(self.config, ImageTraining):
             raise TypeError(f"config must be an ImageTraining, got {type(config).__name__}")
-        devices = jax.devices() if devices is None else list(devices)
+        devices = jax.local_devices() if devices is None else list(devices)
         if self.config.batch % len(devices) or self.config.batch > len(images.x_train):
             raise ValueError(
                 f"batch must be at most {len(images.x_train)}, the images, and a multiple of "

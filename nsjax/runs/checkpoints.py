@@ -21,7 +21,8 @@ class Checkpoints:
     it did since the state before, and of damaged states the newest whole one is taken.
 
     Args:
-        folder: made if it is not there.
+        folder: made if it is not there. Remove it with `discard` when the computation is done and
+            saved.
         keep: how many states are kept, at least 2: the newest is whole only once its sums are
             there.
         every: seconds that must have gone by since the last one; a state that comes sooner is not
@@ -57,7 +58,10 @@ class Checkpoints:
         self._manager = self._orbax.CheckpointManager(
             self.folder,
             options=self._orbax.CheckpointManagerOptions(
-                max_to_keep=self._keep, create=True, enable_async_checkpointing=False
+                max_to_keep=self._keep,
+                create=True,
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=False,
             ),
         )
 
@@ -128,11 +132,6 @@ class Checkpoints:
         self._set_aside(damaged)
         return None
 
-    def discard(self) -> None:
-        """Remove the folder, when the computation is done."""
-        self._manager.close()
-        shutil.rmtree(self.folder)
-
     def _sums(self, step: int) -> Path:
         return self.folder / f"{step}.sha256.json"
 
@@ -198,6 +197,14 @@ class Checkpoints:
 
         pairs = zip(leaves, wanted, strict=True)
         return jax.tree.unflatten(structure, [placed(*each) for each in pairs])
+
+
+def discard(folder: Path) -> None:
+    """Remove the states of a computation; a kill on the way leaves nothing that looks like some."""
+    gone = folder.with_name(f".gone-{folder.name}-{time.time_ns()}")
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
 
 def _is_key(leaf: Any) -> bool:

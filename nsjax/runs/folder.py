@@ -1,7 +1,9 @@
 """Opening a run's folder, new or to be resumed."""
 
+import contextlib
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,62 +78,75 @@ def open_run(
         **provenance.precision(),
         "git": provenance.commit(),
         "processes": mine.count,
+        "job": mine.job,
     }
     wanted = {"experiment": experiment, "seed": int(seed), "config": identity(config)}
     sums = {name: _sum(value) for name, value in (data or {}).items()}
 
-    def prepared() -> Run:
-        if here.resumed and here.folder is not None and path.resolve() != here.folder.resolve():
-            begun = read_manifest(here.folder)
-            raise _another(here.folder, differences(without_class(wanted), begun))
-        lock, past = _enter(path, sitting, without_class(wanted), sums, bool(mix_versions))
-        history = [] if past is None else past["history"]
-        shared = {k: v for k, v in sitting.items() if k not in ("started", "ended")}
-        manifest = {
-            "schema": SCHEMA,
-            "experiment": experiment,
-            "label": label,
-            "config": to_json(config, where="config", words=True),
-            "config_hash": digest,
-            "data": sums,
-            "seed": int(seed),
-            "created": sitting["started"] if past is None else past["created"],
-            "updated": sitting["started"],
-            **shared,
-            "history": [*history, sitting],
-        }
-        run = Run(path, manifest, lock=lock, processes=mine, sitting=token)
-        run._touch()
-        run.log("resumed" if history else "started")
-        return run
-
-    token = f"{time.time_ns()}"
-    if mine.count == 1:
-        run = prepared()
-    elif mine.leads:
-        try:
-            token, run = token, prepared()
-        except BaseException:
-            processes.agree("error")
-            raise
-        _together(processes.agree(f"{token} {digest[:16]}"))
+    if here.resumed and here.folder is not None and path.resolve() != here.folder.resolve():
+        differing = differences(without_class(wanted), read_manifest(here.folder))
+        if differing:
+            raise _another(here.folder, differing)
+        path = here.folder  # renamed
+    if mine.leads:
+        run = _opened(path, sitting, wanted, sums, bool(mix_versions), config, label, digest)
     else:
-        first = processes.agree(f"- {digest[:16]}")
-        token = _together(first)
-        run = Run(path, read_manifest(path), processes=mine, sitting=token)
+        run = Run(path, _announced(path, mine.job), processes=mine)
+    if mine.count > 1:
+        run.accompany()
     here.folder = path
     return run
 
 
-def _together(said: list[str]) -> str:
-    """The name of the sitting, if the first process has opened the folder for all of them."""
-    if said[0] == "error":
-        raise RunError("the first process could not open the run; see what it says")
-    token, digest = said[0].split()
-    for index, words in enumerate(said):
-        if words.split()[-1] != digest:
-            raise RunError(f"process {index} was started with other settings than the first one")
-    return token
+def _announced(path: Path, job: str) -> dict[str, Any]:
+    """The manifest, once the first process has written that of this job."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < processes.SILENCE:
+        with contextlib.suppress(RunError, OSError):
+            manifest = read_manifest(path)
+            if manifest["history"][-1]["job"] == job:
+                return manifest
+        time.sleep(0.1)
+    raise RunError(
+        f"the first process has not opened {path} within {processes.SILENCE:.0f} s; see what it "
+        "says, and whether all see the same folder"
+    )
+
+
+def _opened(
+    path: Path,
+    sitting: dict[str, Any],
+    wanted: Mapping[str, Any],
+    sums: Mapping[str, str],
+    mix_versions: bool,
+    config: Any,
+    label: str,
+    digest: str,
+) -> Run:
+    """The run, with its manifest written."""
+    lock, past = _enter(path, sitting, without_class(wanted), sums, mix_versions)
+    history = [] if past is None else past["history"]
+    manifest = {
+        "schema": SCHEMA,
+        "experiment": wanted["experiment"],
+        "label": label,
+        "config": to_json(config, where="config", words=True),
+        "config_hash": digest,
+        "data": sums,
+        "seed": wanted["seed"],
+        "created": sitting["started"] if past is None else past["created"],
+        "updated": sitting["started"],
+        **{k: v for k, v in sitting.items() if k not in ("started", "ended", "job")},
+        "history": [*history, sitting],
+    }
+    run = Run(path, manifest, lock=lock, processes=processes.current())
+    run._touch()
+    run.log("resumed" if history else "started")
+    if past is not None:
+        names = ("device", "git", "processes")
+        for line in differences({name: sitting[name] for name in names}, past):
+            run.log(f"not as before: {line}")
+    return run
 
 
 def _enter(
@@ -148,6 +163,9 @@ def _enter(
         lock = Lock(path / ".lock")
     except OSError as error:
         raise RunError(f"cannot write to {path}: {error.strerror}; choose another root") from error
+    for folder in (path, path / "cells", path / "figures", path / "checkpoints"):
+        for left in [*folder.glob(".*.tmp"), *folder.glob(".gone-*")]:  # by processes killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     try:
         past = _past(path, sitting, wanted, sums, mix_versions)
     except BaseException:

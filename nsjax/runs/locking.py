@@ -26,16 +26,22 @@ class Lock:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
             raise RunError(
                 f"{path.parent} is in use by {holder or 'another process'}; wait for it, or choose "
                 "another root"
             ) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise RunError(
+                f"{path.parent} cannot be locked, {error.strerror}: mount its file system with "
+                "locks, or choose another root"
+            ) from error
+        self._descriptor = descriptor
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
-        self._descriptor = descriptor
 
     def release(self) -> None:
         """Give the lock back."""

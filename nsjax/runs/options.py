@@ -14,6 +14,7 @@ import dataclasses
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -67,21 +68,41 @@ def script(
     try:
         words, distributed = _begin(words)
         config = parse(config_class, presets, words, description=(description or "") + _JOB)
-        if distributed is None:
-            main(config)
-        else:
-            processes.work(lambda: main(config), *distributed)
+        if (
+            distributed is not None
+            and not processes.join(job.current().words[1:], *distributed).leads
+        ):
+            # Tables are the first one's to print.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        main(config)
     except KeyboardInterrupt:
         folder = job.current().folder
         again = f"; go on with --resume {folder}" if folder else ""
         print(f"interrupted{again}", file=sys.stderr)
-        return 130
+        code = 130
     except (RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        code = 1
+    except BaseException as error:
+        if processes.current().count == 1:
+            raise
+        # One of several ends at once: the way out would wait for the others.
+        code = 1
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        elif isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+        else:
+            code = error.code or 0
+    else:
+        code = 0
     finally:
         signal.signal(signal.SIGTERM, before)
-    return 0
+    if code and processes.current().count > 1:
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(code if code == 130 else processes.FAILED)
+    return code
 
 
 @contextlib.contextmanager

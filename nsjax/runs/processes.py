@@ -8,34 +8,38 @@ falls silent, or ends with an error, ends the others with a message; what is fin
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsjax.runs.storage import RunError, write_atomic
+from nsjax.runs.storage import RunError
 
-SILENCE = 20.0
+SILENCE = 30.0
 """Seconds without a sign of life after which a process counts as dead."""
 _BEAT = 1.0
-_JAX_TIMEOUT = 45
-"""Seconds until JAX itself ends a job of which a process is dead, should this module not."""
-LOST = 3
-"""Exit code of a process that ends because another one is lost."""
+_PATIENCE = 900
+"""Seconds that a process waits for others to come."""
+LOST = 75
+"""Exit code of a process that ends because another one is lost: start all of them again."""
+FAILED = 76
+"""Exit code of one of several processes that ends with an error: the highest code of all is that of
+the job, as a rule."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is."""
+    """Which of how many processes this one is, and the name of their job, the same in all."""
 
     index: int = 0
     count: int = 1
+    job: str = ""
 
     @property
     def leads(self) -> bool:
@@ -43,8 +47,7 @@ class Processes:
         return self.index == 0
 
 
-_alone = Processes()
-_joined = _alone
+_joined = Processes()
 
 
 def current() -> Processes:
@@ -53,20 +56,30 @@ def current() -> Processes:
 
 
 def join(
-    coordinator: str | None = None, count: int | None = None, index: int | None = None
+    words: Sequence[str],
+    coordinator: str | None = None,
+    count: int | None = None,
+    index: int | None = None,
 ) -> Processes:
     """Become one of several processes, by `jax.distributed.initialize`; before any other JAX call.
 
+    They find each other through JAX, agree on what they do, and are each on their own again: JAX
+    would end all of them, without a word of ours, as soon as the first one is lost. From then on
+    they watch each other by files (`Company`).
+
     Args:
+        words: what all must have been started with.
         coordinator: `HOST:PORT` of the first process. Without the three arguments JAX reads them
             off the cluster: SLURM, Kubernetes, Open MPI, TPU pods.
         count, index: how many processes, and which of them this is, from 0.
 
     Raises:
-        RunError: if they do not find each other, or JAX has been used before.
+        RunError: if they do not find each other, were started with other words, or JAX has been
+            used before.
     """
     global _joined
     import jax
+    from jax._src.distributed import global_state
 
     given = (coordinator, count, index)
     if any(each is None for each in given) != all(each is None for each in given):
@@ -75,8 +88,6 @@ def join(
         )
     if count is not None and index is not None and not 0 <= index < count:
         raise RunError(f"--process must be from 0 to {count - 1}, got {index}")
-    # Among CPUs collectives need this; it is of no effect on others.
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # Else JAX keeps SIGTERM to itself.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -84,54 +95,30 @@ def join(
             coordinator,
             count,
             index,
-            initialization_timeout=120,
-            heartbeat_timeout_seconds=_JAX_TIMEOUT,
-            shutdown_timeout_seconds=5,
+            # Of pods that are restarted some come late.
+            initialization_timeout=_PATIENCE,
+            shutdown_timeout_seconds=_PATIENCE,
         )
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the processes did not find each other: {error}") from error
-    _joined = Processes(jax.process_index(), jax.process_count())
+    index, count = int(global_state.process_id), int(global_state.num_processes or 1)
+    mine = (
+        f"{os.getpid()}.{time.time_ns()} {hashlib.sha256(repr(list(words)).encode()).hexdigest()}"
+    )
+    client: Any = global_state.client
+    client.key_value_set(f"nsjax/{index}", mine)
+    said = [
+        client.blocking_key_value_get(f"nsjax/{other}", 1000 * _PATIENCE).split()
+        for other in range(count)
+    ]
+    jax.distributed.shutdown()
+    # So that devices are made as those of one process.
+    global_state.process_id, global_state.num_processes = 0, 1
+    for other, (_, digest) in enumerate(said):
+        if digest != said[0][1]:
+            raise RunError(f"process {other} was started with other settings than the first one")
+    _joined = Processes(index, count, said[0][0])
     return _joined
-
-
-def work(
-    task: Callable[[], Any], coordinator: str | None, count: int | None, index: int | None
-) -> None:
-    """Do a task as one of several processes, see `join`; only the first one prints.
-
-    An error ends the process at once, after its message: JAX would wait for the others, which are
-    told by the run's folder, and abort.
-    """
-    if not join(coordinator, count, index).leads:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    try:
-        task()
-    except BaseException as error:
-        code = 1
-        if isinstance(error, SystemExit) and not isinstance(error.code, str):
-            code = int(error.code or 0)
-        elif isinstance(error, KeyboardInterrupt):
-            code = 130
-            print("interrupted", file=sys.stderr)
-        elif isinstance(error, SystemExit | RunError | OSError):
-            print(f"error: {error}".replace("error: error:", "error:"), file=sys.stderr)
-        else:
-            traceback.print_exc()
-        sys.stderr.flush()
-        if code:
-            os._exit(code)
-
-
-def agree(words: str) -> list[str]:
-    """The words of all processes, in order, each at most 200 bytes long."""
-    import numpy as np
-    from jax.experimental import multihost_utils
-
-    row = np.zeros(200, np.uint8)
-    content = np.frombuffer(words.encode()[:200], np.uint8)
-    row[: len(content)] = content
-    rows = np.asarray(multihost_utils.process_allgather(row)).reshape(-1, 200)
-    return [bytes(each[each > 0]).decode(errors="replace") for each in rows]
 
 
 class Company:
@@ -139,16 +126,13 @@ class Company:
 
     Args:
         folder: where the files go, seen by all.
-        sitting: name of this sitting, the same in all processes; files of others are ignored.
         processes: which one this is.
         report: called with a line before the process ends because another one is lost.
     """
 
-    def __init__(
-        self, folder: Path, sitting: str, processes: Processes, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, folder: Path, processes: Processes, report: Callable[[str], None]) -> None:
         self.processes = processes
-        self._folder, self._sitting, self._report = folder, sitting, report
+        self._folder, self._report = folder, report
         self._stage, self._beats, self._status = 0, 0, "running"
         self._lock = threading.Lock()
         self._seen: dict[int, tuple[object, float]] = {}
@@ -162,7 +146,9 @@ class Company:
         """Wait until every process has come here."""
         self._stage += 1
         self._write()
-        while any(each["stage"] < self._stage for each in self._others()):
+        while behind := [each for each in self._others() if each["stage"] < self._stage]:
+            if any(each["status"] == "finished" for each in behind):
+                raise RunError("another process has ended before the point where all meet")
             time.sleep(0.1)
 
     def leave(self, status: str) -> None:
@@ -178,13 +164,16 @@ class Company:
         with self._lock:
             self._beats += 1
             record = {
-                "sitting": self._sitting,
+                "job": self.processes.job,
                 "beats": self._beats,
                 "stage": self._stage,
                 "status": self._status,
             }
-            text = json.dumps(record).encode()
-            write_atomic(self._file(self.processes.index), lambda file: file.write(text))
+            # Renamed, so that it is read whole, but not forced to the disk every second.
+            path = self._file(self.processes.index)
+            beside = path.with_suffix(".new")
+            beside.write_text(json.dumps(record), encoding="utf-8")
+            os.replace(beside, path)
 
     def _others(self) -> list[dict]:
         """What the others have said last; of those not yet here, nothing."""
@@ -192,23 +181,28 @@ class Company:
         for index in range(self.processes.count):
             if index == self.processes.index:
                 continue
-            record = {"stage": -1, "beats": 0, "status": "running"}
+            record = {"stage": -1, "beats": None, "status": "running"}
             with contextlib.suppress(OSError, ValueError):
                 there = json.loads(self._file(index).read_text(encoding="utf-8"))
-                record = there if there["sitting"] == self._sitting else record
+                record = there if there["job"] == self.processes.job else record
             found.append({**record, "index": index})
         return found
 
     def _watch(self) -> None:
         while not self._closed.wait(_BEAT):
-            with contextlib.suppress(OSError):  # a full disk is the main thread's to report
+            try:
                 self._write()
+            except OSError:
+                # A full disk is the main thread's to report. The others cannot write either.
+                self._seen.clear()
+                continue
             lost = self._lost()
             if lost is not None and not self._closed.is_set():
                 message = f"{lost}. What is finished is kept: start all processes again to go on"
                 with contextlib.suppress(OSError):
                     self._report(message)
                 print(f"error: {message}", file=sys.stderr, flush=True)
+                sys.stdout.flush()
                 os._exit(LOST)
 
     def _lost(self) -> str | None:
@@ -219,8 +213,10 @@ class Company:
             if each["status"] not in ("running", "finished"):
                 return f"{of} has stopped: {each['status']}"
             beats = each["beats"] if each["status"] == "running" else "finished"
+            # Who has not come yet may be reading its data.
+            patience = SILENCE if beats is not None else _PATIENCE
             if index not in self._seen or self._seen[index][0] != beats:
                 self._seen[index] = beats, now
-            elif beats != "finished" and now - self._seen[index][1] > SILENCE:
-                return f"{of} has given no sign of life for {SILENCE:.0f} s"
+            elif beats != "finished" and now - self._seen[index][1] > patience:
+                return f"{of} has given no sign of life for {patience:.0f} s"
         return None

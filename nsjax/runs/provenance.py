@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("nsjax", "jax", "jaxlib", "numpy", "diffrax", "optax", "flax")
+_PACKAGES = (
+    "nsjax",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "diffrax",
+    "equinox",
+    "optimistix",
+    "lineax",
+    "optax",
+    "flax",
+)
 
 
 def versions() -> dict[str, str | None]:

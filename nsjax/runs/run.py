@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -13,11 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nsjax.runs.cells import Cell
-from nsjax.runs.checkpoints import Checkpoints
+from nsjax.runs.checkpoints import Checkpoints, discard
 from nsjax.runs.locking import Lock
 from nsjax.runs.processes import Company, Processes
 from nsjax.runs.reading import SCHEMA, read_results
-from nsjax.runs.storage import check_name, save_pair, write_atomic, write_json
+from nsjax.runs.storage import RunError, check_name, save_pair, write_atomic, write_json
 from nsjax.runs.terminal import progress
 
 Point = TypeVar("Point")
@@ -40,15 +41,20 @@ class Run:
         *,
         lock: Lock | None = None,
         processes: Processes | None = None,
-        sitting: str = "",
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.processes = Processes() if processes is None else processes
         self._lock = lock
         self._company: Company | None = None
-        if self.processes.count > 1:
-            self._company = Company(path / "processes", sitting, self.processes, self.log)
+
+    def accompany(self) -> None:
+        """Begin to watch the other processes, see `Company`."""
+
+        def lost(why: str) -> None:
+            self._end("failed", why)
+
+        self._company = Company(self.path / "processes", self.processes, lost)
 
     def __enter__(self) -> "Run":
         return self
@@ -69,10 +75,12 @@ class Run:
                 if status == "finished":
                     self._company.meet()
                 self._company.leave(text or status)
-            self._end(status, text)
         finally:
-            if self._lock is not None:
-                self._lock.release()
+            try:
+                self._end(status, text)
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
 
     def sweep(
         self,
@@ -100,23 +108,28 @@ class Run:
             Point, arrays and values, in the order of the points.
 
         Raises:
-            ValueError: for a bad name, or one that two points share.
+            ValueError: for a bad name.
+            RunError: for one that two points share.
         """
         points = list(points)
         cells = [self.cell(name(point)) for point in points]
-        double = {cell.name for cell in cells if sum(c.name == cell.name for c in cells) > 1}
+        counts = Counter(cell.name for cell in cells)
+        double = [name for name, count in counts.items() if count > 1]
         if double:
-            raise ValueError(f"each point must have a cell of its own, got {min(double)!r} twice")
+            raise RunError(f"each point must have a cell of its own, got {double[0]!r} twice")
         pairs = list(zip(points, cells, strict=True))
         index, count = self.processes.index, self.processes.count
         alone = self._company is None or (self.processes.leads and not share)
-        if alone:
-            for point, cell in progress(pairs, description=description):
+        mine = pairs if alone else pairs[index::count] if share else []
+        # The bar counts what is left to be done, or its rate would be that of reading files.
+        bar = progress([cell for _, cell in mine if not cell.finished], description=description)
+        for point, cell in mine:
+            if not cell.finished:
+                next(bar)
                 self._finish(point, cell, compute)
+            if alone:
                 yield point, *cell.load()
-        elif share:
-            for point, cell in progress(pairs[index::count], description=description):
-                self._finish(point, cell, compute)
+        next(bar, None)
         if self._company is not None:
             self._company.meet()
         if not alone:
@@ -133,10 +146,9 @@ class Run:
         return arrays, values
 
     def _finish(self, point: Any, cell: Cell, compute: Callable[[Any], tuple]) -> None:
-        if cell.finished:
-            return
         begun = time.perf_counter()
         cell.save(*compute(point))
+        discard(self.path / "checkpoints" / cell.name)
         seconds = time.perf_counter() - begun
         self.log(f"cell {cell.name}: {seconds:.3g} s", cell=cell.name, seconds=seconds)
 
@@ -152,7 +164,9 @@ class Run:
         return Cell(self.path / "cells", name, self._tell)
 
     def checkpoints(self, name: str, *, keep: int = 2, every: float = 10.0) -> Checkpoints:
-        """The states of the computation of a cell, kept while it goes on; see `Checkpoints`.
+        """The states of the computation of a cell of that name, kept until the cell is saved.
+
+        See `Checkpoints`.
 
         Raises:
             ValueError: for a bad name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ class Command:
             RuntimeError: if it fails, so that the job counts as failed.
         """
         code = subprocess.run(self.words).returncode
+        if code in (130, -15):
+            # Told to end, as this process is: give submitit the time to put the job back.
+            time.sleep(60)
         if code:
             raise RuntimeError(f"{' '.join(self.words)} ended with code {code}")
         return code

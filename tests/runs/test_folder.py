@@ -84,7 +84,7 @@ def test_a_run_leaves_a_whole_folder(tmp_path):
     assert manifest["default_dtype"] == "float64"
     assert manifest["x64"] is True
     assert manifest["device"]["count"] >= 1
-    assert {"python", "jax", "jaxlib", "numpy", "diffrax", "optax", "flax", "nsjax"} == set(
+    assert {"python", "jax", "jaxlib", "numpy", "diffrax", "optax", "flax", "nsjax"} < set(
         manifest["versions"]
     )
     assert manifest["git"] is None
@@ -431,7 +431,7 @@ def test_a_sweep_computes_what_is_not_finished(tmp_path):
     assert "cell 4: " in (run.path / "log.txt").read_text()
     with opened(tmp_path) as run:
         assert run.once("5", lambda: square(5))[1] == {"square": 25}
-        with pytest.raises(ValueError, match="cell of its own, got 'a' twice"):
+        with pytest.raises(runs.RunError, match="cell of its own, got 'a' twice"):
             list(run.sweep("xy", lambda _: "a", square))
 
 

@@ -65,34 +65,40 @@ def test_two_processes_share_the_points(tmp_path):
     np.testing.assert_array_equal(past.arrays["sums"], 3 * (np.arange(5) / 7) + 1)
 
 
-def test_a_killed_process_ends_the_other_and_the_pair_resumes(tmp_path):
-    words = ["--points", "8", "--seconds", "0.5"]
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_other_and_the_pair_resumes(tmp_path, victim):
+    """Also the first one, at which the others have met."""
+    words = ["--points", "8", "--seconds", "0.6"]
     jobs = start([words], 2, tmp_path)
-    while not list(tmp_path.glob("runs/toy_script/*/cells/point1.json")):
-        assert jobs[1].poll() is None
+    while not list(tmp_path.glob(f"runs/toy_script/*/cells/point{victim}.json")):
+        assert jobs[victim].poll() is None
         time.sleep(0.05)
-    jobs[1].send_signal(signal.SIGKILL)
+    jobs[victim].send_signal(signal.SIGKILL)
     killed = time.monotonic()
-    code, _, err = ends(jobs[:1])[0]
-    ends(jobs[1:])
+    code, _, err = ends([jobs[1 - victim]])[0]
     assert time.monotonic() - killed < 60
+    ends([jobs[victim]])
     assert code == processes.LOST
-    assert "error: process 1 of 2 has given no sign of life for 20 s" in err
+    assert f"error: process {victim} of 2 has given no sign of life for 30 s" in err
     assert "start all processes again to go on" in err
-    done = {path.stem: path.read_bytes() for path in folder_in(tmp_path).glob("cells/*.json")}
-    assert {"first", "point1"} <= set(done)
-    assert "point7" not in done
+    folder = folder_in(tmp_path)
+    if victim == 1:
+        assert runs.read_manifest(folder)["status"] == "failed"
+    done = {path.stem: path.read_bytes() for path in folder.glob("cells/*.json")}
+    assert {"first", f"point{victim}"} <= set(done)
+    assert len(done) < 9
     assert [code for code, _, _ in ends(start([words], 2, tmp_path))] == [0, 0]
-    past = runs.load(folder_in(tmp_path))
+    past = runs.load(folder)
+    assert past.manifest["status"] == "finished"
     np.testing.assert_array_equal(past.arrays["sums"], 3 * (np.arange(8) / 7) + 1)
-    again = {name: (folder_in(tmp_path) / "cells" / f"{name}.json").read_bytes() for name in done}
-    assert again == done
+    assert {name: (folder / "cells" / f"{name}.json").read_bytes() for name in done} == done
+    assert not list((folder / "checkpoints").iterdir())
 
 
 def test_an_error_in_one_process_ends_the_other(tmp_path):
     words = ["--points", "4", "--broken"]
     (code, _, err), (other, _, told) = ends(start([words], 2, tmp_path))
-    assert (code, other) == (processes.LOST, 1)
+    assert (code, other) == (processes.LOST, processes.FAILED)
     assert "process 1 of 2 has stopped: FloatingPointError: this point fails" in err
     assert "FloatingPointError" in told
 
@@ -100,11 +106,20 @@ def test_an_error_in_one_process_ends_the_other(tmp_path):
 def test_processes_with_other_settings_are_refused(tmp_path):
     words = [["--points", "4"], ["--points", "5"]]
     for code, _, err in ends(start(words, 2, tmp_path)):
-        assert code == 1
+        assert code == processes.FAILED
         assert "process 1 was started with other settings than the first one" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_root_that_cannot_be_written_ends_all(tmp_path):
+    (tmp_path / "file").write_text("")
+    (code, _, err), (other, _, told) = ends(start([["--root", "file"]], 2, tmp_path))
+    assert (code, other) == (processes.FAILED, processes.FAILED)
+    assert "cannot write to file" in err
+    assert "cannot write to file" in told or "the first process has not opened file" in told
 
 
 def test_one_of_one_without_a_job():
     assert processes.current() == processes.Processes(0, 1)
     with pytest.raises(runs.RunError, match="--process must be from 0 to 1, got 2"):
-        processes.join("127.0.0.1:1", 2, 2)
+        processes.join([], "127.0.0.1:1", 2, 2)

@@ -34,9 +34,13 @@ def main(config):
     runs.setup(cache="")
 
     def compute(number):
-        time.sleep(config.seconds)
         if config.broken and number == config.points - 1:
             raise FloatingPointError("this point fails")
+        with run.checkpoints(f"point{number}", every=0) as kept:
+            saved = kept.restore(np.zeros(1))
+            for step in range(0 if saved is None else int(saved[0]), 2 + number % 2):
+                time.sleep(config.seconds / 2)
+                kept.save(step + 1, np.full(1, step + 1.0))
         return {"x": np.full(3, number / 7)}, {"process": run.processes.index}
 
     with runs.refusals():
