@@ -68,12 +68,10 @@ def script(
     try:
         words, distributed = _begin(words)
         config = parse(config_class, presets, words, description=(description or "") + _JOB)
-        if (
-            distributed is not None
-            and not processes.join(job.current().words[1:], *distributed).leads
-        ):
-            # Tables are the first one's to print.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        if distributed is not None:
+            mine = processes.join(job.current().words[1:], *distributed)
+            if not mine.leads:  # tables are the first one's to print
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         main(config)
     except KeyboardInterrupt:
         folder = job.current().folder

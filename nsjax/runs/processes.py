@@ -102,11 +102,9 @@ def join(
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the processes did not find each other: {error}") from error
     index, count = int(global_state.process_id), int(global_state.num_processes or 1)
-    mine = (
-        f"{os.getpid()}.{time.time_ns()} {hashlib.sha256(repr(list(words)).encode()).hexdigest()}"
-    )
+    digest = hashlib.sha256(repr(list(words)).encode()).hexdigest()
     client: Any = global_state.client
-    client.key_value_set(f"nsjax/{index}", mine)
+    client.key_value_set(f"nsjax/{index}", f"{os.getpid()}.{time.time_ns()} {digest}")
     said = [
         client.blocking_key_value_get(f"nsjax/{other}", 1000 * _PATIENCE).split()
         for other in range(count)

@@ -49,29 +49,9 @@ def without_times(values):
     return [without_times(v) for v in values] if isinstance(values, list) else values
 
 
-def kill_often(name, tmp_path, kills):
-    """Kill `kills` times, from 0.1 s on, then let it finish; compare with a run left alone."""
-    cache = tmp_path / "cache"
-    finish(name, tmp_path / "warm", cache)
-    begun = time.monotonic()
-    alone = finish(name, tmp_path / "alone", cache)
-    longest = time.monotonic() - begun
-    rng, killed, root = np.random.default_rng(len(name)), 0, tmp_path / "killed"
-    while killed < kills:
-        with start(name, root, cache) as process:
-            time.sleep(rng.uniform(0.1, longest))
-            over = process.poll() is not None
-            process.send_signal(signal.SIGKILL)
-            said = process.stderr.read()
-        if over:  # it was through before the kill: the next one begins anew
-            assert process.returncode == 0, said
-            root = tmp_path / f"killed{killed}"
-            continue
-        killed += 1
-        for manifest in root.glob("*/*/manifest.json"):
-            runs.load(manifest.parent)
-    found = finish(name, root, cache)
-    assert len(found.manifest["history"]) > 1 or kills < 3
+def check_equal(found, alone):
+    """All that was computed, to the last bit."""
+    assert found.manifest["status"] == "finished"
     assert set(found.cells) == set(alone.cells)
     for cell, (arrays, values) in alone.cells.items():
         again, told = found.cells[cell]
@@ -81,7 +61,39 @@ def kill_often(name, tmp_path, kills):
         np.testing.assert_equal(without_times(told), without_times(values))
 
 
+def kill_often(name, tmp_path, kills):
+    """Kill `kills` times, at moments up to the length of a whole run; compare every run that ends.
+
+    Returns:
+        How many sittings each of those had.
+    """
+    cache = tmp_path / "cache"
+    finish(name, tmp_path / "warm", cache)
+    begun = time.monotonic()
+    alone = finish(name, tmp_path / "alone", cache)
+    longest = time.monotonic() - begun
+    rng, killed, root, ended = np.random.default_rng(len(name)), 0, tmp_path / "killed", []
+    while killed < kills:
+        with start(name, root, cache) as process:
+            time.sleep(rng.uniform(0.1, longest))
+            over = process.poll() is not None
+            process.send_signal(signal.SIGKILL)
+            said = process.stderr.read()
+        for manifest in root.glob("*/*/manifest.json"):
+            past = runs.load(manifest.parent)
+        if over:  # it was through before the kill: the next one begins anew
+            assert process.returncode == 0, said
+            ended.append(past)
+            root = tmp_path / f"killed{killed}"
+        killed += not over
+    ended.append(finish(name, root, cache))
+    for found in ended:
+        check_equal(found, alone)
+    return [len(found.manifest["history"]) for found in ended]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_fifty_kills(name, tmp_path):
-    kill_often(name, tmp_path, 50)
+    sittings = kill_often(name, tmp_path, 50)
+    assert sum(sittings) > len(sittings) + 10
