@@ -299,8 +299,9 @@ def main(config: Config) -> Path:
             raise ValueError("there must be at least one method and one seed")
         for method in config.method:
             settings(config, method)
-        prepare(config, config.seed)
-    with runs.open_run(config.root, "neuron_search", config, seed=config.seed) as run:
+        first = prepare(config, config.seed)
+    samples = {"x": first.x, "y": first.y}
+    with runs.open_run(config.root, "neuron_search", config, seed=config.seed, data=samples) as run:
         done: dict[tuple[str, int], SimpleNamespace] = {}
         points = [
             (method, config.seed + number)

@@ -347,7 +347,8 @@ def main(config: Config) -> Path:
         if config.seconds is None and "ridge" not in config.methods:
             raise ValueError("seconds must be given where methods do not include ridge")
         prepare(config, table, config.seed)
-    with runs.open_run(config.root, "real_data", config, seed=config.seed) as run:
+    samples = {"x": table.x, "y": table.y}
+    with runs.open_run(config.root, "real_data", config, seed=config.seed, data=samples) as run:
         clock = runs.Compilations()
         splits = {
             split: prepare(config, table, config.seed + split) for split in all_splits(config)

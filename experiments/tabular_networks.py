@@ -295,7 +295,10 @@ def main(config: Config) -> Path:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"activation must be one of {known}, got {config.activation!r}")
         tasks = {name: read(config, name) for name in dict.fromkeys(config.data)}
-    with runs.open_run(config.root, "tabular_networks", config, seed=config.seed) as run:
+    samples = {f"{name} {part}": getattr(tasks[name], part) for name in tasks for part in "xy"}
+    with runs.open_run(
+        config.root, "tabular_networks", config, seed=config.seed, data=samples
+    ) as run:
         done: dict[tuple[str, str], Any] = {}
         splits = {
             name: [divide(config, task, config.seed + i) for i in range(config.splits)]

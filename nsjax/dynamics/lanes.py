@@ -117,15 +117,21 @@ class LaneState(NamedTuple):
     saved: Saved
 
 
-class _Held(NamedTuple):
-    """A save of each lane that is still to be measured: `(b, P)`, and `(b,)` its time and place.
+class _Queue(NamedTuple):
+    """Saves that are still to be measured, as many as there are lanes, of any of them.
 
-    Where there is none, the place is m, outside of the saves.
+    Attributes:
+        y: flat parameters `(b, P)`.
+        t: `(b,)` shares of the horizon.
+        lane, place: `(b,)` where they belong; place m, outside of the saves, if there is none.
+        length: how many there are.
     """
 
     y: jax.Array
     t: jax.Array
+    lane: jax.Array
     place: jax.Array
+    length: jax.Array
 
 
 class _Block(NamedTuple):
@@ -193,10 +199,10 @@ class _Block(NamedTuple):
         t_next = jnp.where(near, jnp.where(keep, 1, t + 0.5 * (1 - t)), t_next)
         return (y1, slope), keep, (t, t_next), dense["k"]
 
-    def measured(self, saved: Saved, held: _Held) -> tuple[Saved, _Held]:
-        """What is held, measured and saved."""
-        rows, none = jnp.arange(held.place.shape[0]), jnp.full_like(held.place, saved.ts.shape[1])
-        value, gradient = self.total(jax.vmap(jax.value_and_grad(self.loss))(held.y, self.given))
+    def measured(self, saved: Saved, queue: _Queue) -> tuple[Saved, _Queue]:
+        """What is in the queue, measured and saved; and an empty queue."""
+        given = jax.tree.map(lambda a: a[queue.lane], self.given)
+        value, gradient = self.total(jax.vmap(jax.value_and_grad(self.loss))(queue.y, given))
         args = self.args
         if any(self.spec.split):  # an observable sees all samples
             leaves, tree = jax.tree.flatten(args)
@@ -211,30 +217,35 @@ class _Block(NamedTuple):
             return {name: f(params, *given.args, *args) for name, f in self.spec.observables}
 
         found = Saved(
-            held.t * self.given.horizon,
+            queue.t * given.horizon,
             value,
             jnp.linalg.norm(gradient, axis=1),
-            jax.vmap(observe)(held.y, self.given),
-            held.y,
+            jax.vmap(observe)(queue.y, given),
+            queue.y,
         )
 
         def put(series: jax.Array, new: jax.Array) -> jax.Array:
-            return series.at[rows, held.place].set(new, mode="drop", unique_indices=True)
+            return series.at[queue.lane, queue.place].set(new, mode="drop")
 
         # A series without saves is that of the snapshots, if there are none.
-        keep = jax.tree.map(lambda s, n: put(s, n) if s.shape[1] else s, saved, found)
-        return keep, held._replace(place=none)
+        saved = jax.tree.map(lambda s, n: put(s, n) if s.shape[1] else s, saved, found)
+        return saved, self.emptied(queue)
+
+    def emptied(self, queue: _Queue) -> _Queue:
+        """Places outside of the saves, and no length."""
+        outside = jnp.full_like(queue.place, len(self.spec.fractions))
+        return queue._replace(place=outside, length=jnp.zeros_like(queue.length))
 
     def save(
-        self, old: LaneState, state: LaneState, ks: jax.Array, held: _Held
-    ) -> tuple[LaneState, _Held]:
-        """Hold the saves within the last step, and the end of a lane that stops.
+        self, old: LaneState, state: LaneState, ks: jax.Array, queue: _Queue
+    ) -> tuple[LaneState, _Queue]:
+        """Queue the saves within the last step, and the end of a lane that stops.
 
-        Of a block of lanes few have a save in the same step. Each holds one back, and all are
-        measured at once when one lane comes to its next: not much more often than for one alone.
+        Of a block of lanes few have a save in the same step, and one may have many. They are
+        measured when the queue is full, so that no gradients are for nothing.
         """
         dtype = state.t.dtype
-        m = state.saved.ts.shape[1]
+        b, m = state.saved.ts.shape
         fractions = jnp.asarray(np.append(self.spec.fractions, np.inf), dtype)
         ends = (state.code != RUNNING) & (old.code == RUNNING)
 
@@ -244,11 +255,12 @@ class _Block(NamedTuple):
             end = ends & (made < m) & (fractions[made - 1] < state.t)
             return (old.code == RUNNING) & (inside | end)
 
-        def hold(carry: tuple[Saved, _Held, jax.Array]) -> tuple[Saved, _Held, jax.Array]:
-            saved, held, made = carry
+        def append(carry: tuple[Saved, _Queue, jax.Array]) -> tuple[Saved, _Queue, jax.Array]:
+            saved, queue, made = carry
             wanted = due(made)
-            taken = jnp.any(wanted & (held.place < m))
-            saved, held = lax.cond(taken, self.measured, lambda s, h: (s, h), saved, held)
+            number = jnp.sum(wanted, dtype=queue.length.dtype)
+            full = queue.length + number > b
+            saved, queue = lax.cond(full, self.measured, lambda s, q: (s, q), saved, queue)
             t = jnp.minimum(fractions[made], state.t)
             length = old.t_next - old.t
 
@@ -258,17 +270,24 @@ class _Block(NamedTuple):
             share = jnp.where(length > 0, (t - old.t) / length, 0)
             y = jax.vmap(dense, in_axes=(0, 1, 0))(old.y, ks, share)
             y = jnp.where((t == state.t)[:, None], state.y, y)
-            held = _Held(
-                jnp.where(wanted[:, None], y, held.y),
-                jnp.where(wanted, t, held.t),
-                jnp.where(wanted, made, held.place),
-            )
-            return saved, held, made + wanted
+            at = jnp.where(wanted, queue.length + jnp.cumsum(wanted) - 1, b)
+            new = _Queue(y, t, jnp.arange(b), made, queue.length + number)
+            put = [
+                old.at[at].set(new, mode="drop")
+                for old, new in zip(queue[:4], new[:4], strict=True)
+            ]
+            return saved, _Queue(*put, new.length), made + wanted
 
-        saved, held, made = lax.while_loop(
-            lambda carry: jnp.any(due(carry[2])), hold, (state.saved, held, state.made)
+        saved, queue, made = lax.while_loop(
+            lambda carry: jnp.any(due(carry[2])), append, (state.saved, queue, state.made)
         )
-        return state._replace(saved=saved, made=made), held
+        return state._replace(saved=saved, made=made), queue
+
+
+def _queue(state: LaneState) -> _Queue:
+    """Where every lane is, as its first save."""
+    lane = jnp.arange(len(state.t), dtype=state.made.dtype)
+    return _Queue(state.y, state.t, lane, jnp.zeros_like(lane), jnp.asarray(len(lane), lane.dtype))
 
 
 def _begin(spec: Spec, state: LaneState, given: Given, args: tuple) -> LaneState:
@@ -278,7 +297,7 @@ def _begin(spec: Spec, state: LaneState, given: Given, args: tuple) -> LaneState
     finite = jnp.all(jnp.isfinite(slope), axis=1) & jnp.isfinite(block.losses(state.y))
     already = block.past(state.y, slope)
     code = jnp.where(finite, jnp.where(already, Stop.EVENT, RUNNING), Stop.FAILED)
-    saved, _ = block.measured(state.saved, _Held(state.y, state.t, jnp.zeros_like(state.made)))
+    saved, _ = block.measured(state.saved, _queue(state))
     return state._replace(
         slope=slope,
         t_next=jnp.full_like(state.t, _FIRST_STEP),
@@ -299,11 +318,11 @@ def _advance(
     """A block by `chunk` attempted steps, fewer if all its lanes stop; and the count, a lane."""
     block = _Block(spec, given, args)
 
-    def unfinished(carry: tuple[LaneState, _Held, jax.Array]) -> jax.Array:
+    def unfinished(carry: tuple[LaneState, _Queue, jax.Array]) -> jax.Array:
         return (carry[2] < chunk) & jnp.any(carry[0].code == RUNNING)
 
-    def attempt(carry: tuple[LaneState, _Held, jax.Array]) -> tuple[LaneState, _Held, jax.Array]:
-        old, held, count = carry
+    def attempt(carry: tuple[LaneState, _Queue, jax.Array]) -> tuple[LaneState, _Queue, jax.Array]:
+        old, queue, count = carry
         active = old.code == RUNNING
         (y, slope), keep, (t, t_next), ks = block.step(old)
         keep &= active
@@ -330,14 +349,11 @@ def _advance(
             steps=steps,
             rejected=rejected,
         )
-        return *block.save(old, state, ks, held), count + 1
+        return *block.save(old, state, ks, queue), count + 1
 
-    none = jnp.full_like(state.made, state.saved.ts.shape[1])
-    first = state, _Held(state.y, state.t, none), jnp.zeros_like(chunk)
-    state, held, count = lax.while_loop(unfinished, attempt, first)
-    saved, _ = lax.cond(
-        jnp.any(held.place < none), block.measured, lambda s, h: (s, h), state.saved, held
-    )
+    first = state, block.emptied(_queue(state)), jnp.zeros_like(chunk)
+    state, queue, count = lax.while_loop(unfinished, attempt, first)
+    saved, _ = lax.cond(queue.length > 0, block.measured, lambda s, q: (s, q), state.saved, queue)
     return state._replace(saved=saved), jnp.broadcast_to(count, state.t.shape)
 
 
