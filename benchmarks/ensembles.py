@@ -78,7 +78,7 @@ PRESETS = {
         dtypes=("float64", "float32"),
         members=256,
         few=16,
-        time=2000.0,
+        time=1200.0,
         repeats=5,
     ),
 }

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
+
 from nsjax import runs
 from theory_checks.verdict import Verdict, print_verdict, to_json
 
@@ -77,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             broken.append(each)
         else:
             print_verdict(verdicts[each])
+        # Programs of one check are of no use to the next, and a process may have 65,000 maps of
+        # memory: all checks together would end with LLVM out of memory.
+        jax.clear_caches()
     if name == "all":
         rows: list[tuple[str, str]] = [(key, value.verdict) for key, value in verdicts.items()]
         rows += [(key, "stopped by an error") for key in broken]

@@ -15,16 +15,9 @@ from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.dynamics.events import Saves
 from nsjax.dynamics.flow import Loss, check_rtol
-from nsjax.dynamics.lanes import Given, Spec, arg_specs
-from nsjax.dynamics.packing import (
-    EnsembleState,
-    block_size,
-    continued,
-    copied,
-    fresh,
-    group_size,
-    run,
-)
+from nsjax.dynamics.lanes import arg_specs
+from nsjax.dynamics.members import EnsembleState, Given, Spec
+from nsjax.dynamics.packing import block_size, continued, copied, fresh, group_size, run
 from nsjax.dynamics.results import MESSAGES
 
 _AXES = ("members", "data")

@@ -14,17 +14,12 @@ from typing import Any, NamedTuple
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from nsjax._flat import Layout
-from nsjax.dynamics.events import Saves
 from nsjax.dynamics.integrate import _error_norm
+from nsjax.dynamics.members import RUNNING, Given, LaneState, Saved, Spec
 from nsjax.dynamics.results import Stop
-
-RUNNING = -1
-"""Code of a lane that has not stopped; every `Stop` code is zero or above."""
 
 # JAX's own loop over the stages: diffrax's default is made for derivatives of a solution, which
 # are not taken here, and is slower.
@@ -32,89 +27,6 @@ _SOLVER = diffrax.Tsit5(scan_kind="lax")
 
 _FIRST_STEP = 0.01
 """Share of the horizon that is tried first, as diffrax does in `gradient_flow`."""
-
-
-class Spec(NamedTuple):
-    """All that is static in a compiled program.
-
-    Attributes:
-        loss: `(params, *member_args, *args) -> scalar`.
-        layout: of the parameters of one member.
-        observables, saves, decades, snapshots: as in `Saves`, with its count as `saves`.
-        stop_loss, stop_grad_norm: whether there is such a threshold.
-        block: lanes that step together; 0 for all of a device.
-        mesh: devices over which lanes ("members") or samples ("data") are split; None for one.
-        split: for every leaf of `args`, whether it is split over the axis "data".
-    """
-
-    loss: Callable[..., jax.Array]
-    layout: Layout
-    observables: tuple[tuple[str, Callable[..., Any]], ...]
-    saves: int
-    decades: float
-    snapshots: bool
-    stop_loss: bool
-    stop_grad_norm: bool
-    block: int
-    mesh: Mesh | None
-    split: tuple[bool, ...]
-
-    @property
-    def fractions(self) -> np.ndarray:
-        """`(m,)` shares of the horizon at which to save."""
-        return Saves(self.saves, self.decades).fractions
-
-
-class Given(NamedTuple):
-    """What every member is given, arrays with a leading axis of members; see `flow_ensemble`."""
-
-    horizon: Any
-    rtol: Any
-    atol: Any
-    stop_loss: Any
-    stop_grad_norm: Any
-    args: Any
-
-
-class Saved(NamedTuple):
-    """What was saved of M members, arrays with leading axes `(M, m)`.
-
-    Attributes:
-        ts: times; infinite where nothing has been saved, as the others are NaN (0 if integers).
-        losses, grad_norms: losses and norms of the gradient.
-        observables: name to array.
-        snapshots: flat parameters `(M, m, P)`; `(M, 0, P)` if not asked for.
-    """
-
-    ts: Any
-    losses: Any
-    grad_norms: Any
-    observables: dict[str, Any]
-    snapshots: Any
-
-
-class LaneState(NamedTuple):
-    """Where M members are, arrays with a leading axis of members.
-
-    Attributes:
-        y: flat parameters `(M, P)`.
-        slope: `dy/dt` there, in shares of the horizon: the first stage of the next step.
-        t, t_next: the share of the horizon reached, and that of the next attempted step's end.
-        made: how many saves; 0 before the member has begun.
-        code: `RUNNING` or a `Stop`.
-        steps, rejected: attempted steps, and those refused.
-        saved: what was saved.
-    """
-
-    y: Any
-    slope: Any
-    t: Any
-    t_next: Any
-    made: Any
-    code: Any
-    steps: Any
-    rejected: Any
-    saved: Saved
 
 
 class _Queue(NamedTuple):
@@ -244,42 +156,56 @@ class _Block(NamedTuple):
         Of a block of lanes few have a save in the same step, and one may have many. They are
         measured when the queue is full, so that no gradients are for nothing.
         """
-        dtype = state.t.dtype
         b, m = state.saved.ts.shape
-        fractions = jnp.asarray(np.append(self.spec.fractions, np.inf), dtype)
-        ends = (state.code != RUNNING) & (old.code == RUNNING)
+        fractions = jnp.asarray(self.spec.fractions, state.t.dtype)
+        slots = jnp.arange(b, dtype=state.made.dtype)
 
         def due(made: jax.Array) -> jax.Array:
-            inside = fractions[made] <= state.t
+            """`(b,)` how many saves of each lane there are up to its time."""
+            inside = jnp.sum(fractions <= state.t[:, None], axis=1, dtype=made.dtype)
             # The end is a save too, unless it coincides with the last one.
-            end = ends & (made < m) & (fractions[made - 1] < state.t)
-            return (old.code == RUNNING) & (inside | end)
+            short = (inside < m) & (fractions[inside - 1] < state.t)
+            ends = (old.code == RUNNING) & (state.code != RUNNING) & short
+            return jnp.where(old.code == RUNNING, inside + ends - made, 0)
 
         def append(carry: tuple[Saved, _Queue, jax.Array]) -> tuple[Saved, _Queue, jax.Array]:
             saved, queue, made = carry
-            wanted = due(made)
-            number = jnp.sum(wanted, dtype=queue.length.dtype)
-            full = queue.length + number > b
-            saved, queue = lax.cond(full, self.measured, lambda s, q: (s, q), saved, queue)
-            t = jnp.minimum(fractions[made], state.t)
-            length = old.t_next - old.t
+            saved, queue = lax.cond(
+                queue.length == b, self.measured, lambda s, q: (s, q), saved, queue
+            )
+            # The next free slots, filled with the saves of one lane after the other.
+            count = due(made)
+            upto = jnp.cumsum(count, dtype=count.dtype)
+            free = b - queue.length
+            lane = jnp.searchsorted(upto, slots, side="right", method="scan_unrolled")
+            lane = jnp.minimum(lane, b - 1).astype(made.dtype)
+            place = made[lane] + slots - (upto - count)[lane]
+            at = jnp.where(slots < jnp.minimum(upto[-1], free), queue.length + slots, b)
+            t0, t1, t = old.t[lane], old.t_next[lane], state.t[lane]
+            moment = jnp.minimum(fractions[jnp.minimum(place, m - 1)], t)
 
             def dense(y: jax.Array, k: jax.Array, share: jax.Array) -> jax.Array:
                 return _SOLVER.interpolation_cls(t0=0.0, t1=1.0, y0=y, y1=y, k=k).evaluate(share)
 
-            share = jnp.where(length > 0, (t - old.t) / length, 0)
-            y = jax.vmap(dense, in_axes=(0, 1, 0))(old.y, ks, share)
-            y = jnp.where((t == state.t)[:, None], state.y, y)
-            at = jnp.where(wanted, queue.length + jnp.cumsum(wanted) - 1, b)
-            new = _Queue(y, t, jnp.arange(b), made, queue.length + number)
-            put = [
-                old.at[at].set(new, mode="drop")
-                for old, new in zip(queue[:4], new[:4], strict=True)
-            ]
-            return saved, _Queue(*put, new.length), made + wanted
+            share = jnp.where(t1 > t0, (moment - t0) / (t1 - t0), 0)
+            y = jax.vmap(dense, in_axes=(0, 1, 0))(old.y[lane], ks[:, lane], share)
+            y = jnp.where((moment == t)[:, None], state.y[lane], y)
+            taken = jnp.clip(free - (upto - count), 0, count)
+
+            def put(series: jax.Array, new: jax.Array) -> jax.Array:
+                return series.at[at].set(new, mode="drop")
+
+            queue = _Queue(
+                put(queue.y, y),
+                put(queue.t, moment),
+                put(queue.lane, lane),
+                put(queue.place, place),
+                queue.length + jnp.minimum(upto[-1], free),
+            )
+            return saved, queue, made + taken
 
         saved, queue, made = lax.while_loop(
-            lambda carry: jnp.any(due(carry[2])), append, (state.saved, queue, state.made)
+            lambda carry: jnp.any(due(carry[2]) > 0), append, (state.saved, queue, state.made)
         )
         return state._replace(saved=saved, made=made), queue
 

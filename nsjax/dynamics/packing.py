@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +14,8 @@ from jax.sharding import Mesh, NamedSharding
 
 from nsjax import _check
 from nsjax.dynamics.flow import Loss
-from nsjax.dynamics.lanes import (
-    RUNNING,
-    Given,
-    LaneState,
-    Saved,
-    Spec,
-    advance,
-    begin,
-    lane_spec,
-    pick,
-)
+from nsjax.dynamics.lanes import advance, begin, lane_spec, pick
+from nsjax.dynamics.members import RUNNING, EnsembleState, Given, LaneState, Saved, Spec
 from nsjax.dynamics.results import Stop
 
 BLOCK = 16
@@ -34,19 +25,6 @@ with more, activations outgrow the cache, and more lanes wait for the last of th
 _VECTORS = 20
 """Vectors of parameters that a step of a lane holds at once: 7 stages, twice for a copy, and a few
 more."""
-
-
-class EnsembleState(NamedTuple):
-    """Where an ensemble is, arrays only: enough to continue with `start`.
-
-    Attributes:
-        members: of all M members, in their order; see `nsjax.dynamics.lanes.LaneState`. Its code is
-            -1 for a member that has not stopped.
-        spent: `()` lane-steps so far.
-    """
-
-    members: LaneState
-    spent: np.ndarray
 
 
 def run(

@@ -143,9 +143,10 @@ def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None]:
 def _settings(folder: Path) -> list[str]:
     """The words that a run was begun with, and its root."""
     manifest = read_manifest(folder)
-    command = manifest["command"]
-    name = Path(sys.argv[0]).stem
-    if not isinstance(command, list) or name not in (manifest["experiment"], "__main__"):
+    command, name = manifest["command"], Path(sys.argv[0]).stem
+    if not isinstance(command, list) or not command:
+        raise RunError(f"{folder} does not say with which words it was begun")
+    if name not in (manifest["experiment"], Path(str(command[0])).stem):
         raise RunError(f"{folder} is a run of {manifest['experiment']}, not of {name}")
     words = [str(word) for word in command[1:]]
     for place in [i for i, word in enumerate(words) if word == "--root"][::-1]:
