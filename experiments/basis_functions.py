@@ -142,16 +142,15 @@ def main(config: Config) -> Path:
         )
     with runs.open_run(config.root, "basis_functions", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
-        with runs.refusals():
-            for point, _, found in run.sweep(
-                points(config),
-                name_of,
-                lambda each: ({}, search(config, each)),
-                description="searches",
-            ):
-                done[point] = found
-                line = f"{name_of(point)}: {found['structure']}; {found['test_error']:.1e}"
-                run.log(line, echo=True)
+
+        @runs.refusals()
+        def compute(point: Point) -> Any:
+            return {}, search(config, point)
+
+        for point, _, found in run.sweep(points(config), name_of, compute, description="searches"):
+            done[point] = found
+            line = f"{name_of(point)}: {found['structure']}; {found['test_error']:.1e}"
+            run.log(line, echo=True)
         summarise(run, config, done)
     return run.path
 

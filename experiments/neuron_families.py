@@ -131,16 +131,15 @@ def main(config: Config) -> Path:
         )
     with runs.open_run(config.root, "neuron_families", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
-        with runs.refusals():
-            for point, _, found in run.sweep(
-                points(config),
-                name_of,
-                lambda each: ({}, search(config, each, clock)),
-                description="searches",
-            ):
-                done[point] = found
-                said = "right" if found["recovery"]["structure"] else "wrong"
-                run.log(f"{name_of(point)}: {found['structure']} ({said})", echo=True)
+
+        @runs.refusals()
+        def compute(point: Point) -> Any:
+            return {}, search(config, point, clock)
+
+        for point, _, found in run.sweep(points(config), name_of, compute, description="searches"):
+            done[point] = found
+            said = "right" if found["recovery"]["structure"] else "wrong"
+            run.log(f"{name_of(point)}: {found['structure']} ({said})", echo=True)
         summarise(run, config, done)
     return run.path
 
