@@ -350,11 +350,16 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(runs.RunError, match=r"cannot write to .*Permission denied"):
+def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
+    """As the system refuses it; root, which may run the tests, could write everywhere."""
+
+    def refused(self, *args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(type(tmp_path), "mkdir", refused)
+    with pytest.raises(runs.RunError, match=r"cannot write to .*Permission denied; choose another"):
         opened(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_root_that_is_a_file_is_named(tmp_path):
