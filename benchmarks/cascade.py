@@ -9,6 +9,7 @@ are CPU-seconds once warm, the least of some repeats; evaluations are those of t
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from jax import lax
 import nsjax
 from nsjax import data, diagnostics, dynamics, networks
 from nsjax.objectives import NetworkLoss
-from nsjax.runs import Run, open_run, parse, print_table, progress, setup
+from nsjax.runs import Run, open_run, print_table, progress, script, setup
 
 COLUMNS = {
     "delta": "delta",
@@ -183,4 +184,4 @@ def main(config: Config) -> Run:
 
 if __name__ == "__main__":
     setup()
-    main(parse(Config, PRESETS, description=__doc__))
+    sys.exit(script(main, Config, PRESETS, description=__doc__))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ import numpy as np
 
 from nsjax.networks import cp
 from nsjax.neuronseek import epochs, penalties
-from nsjax.runs import Run, open_run, parse, print_table, progress, setup
+from nsjax.runs import Run, open_run, print_table, progress, script, setup
 
 WANTED = {"speed": 20.0, "slope": 1.1}
 """The least ratio to the reference style, and the largest slope of the cost."""
@@ -340,6 +341,5 @@ if __name__ == "__main__":
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     )
-    config = parse(Config, PRESETS, description=__doc__)
     setup(cache="")
-    main(config)
+    sys.exit(script(main, Config, PRESETS, description=__doc__))

@@ -318,5 +318,4 @@ def main(config: Config) -> Path:
 
 if __name__ == "__main__":
     runs.setup()
-    main(runs.parse(Config, PRESETS, description=__doc__))
-    sys.exit(0)
+    sys.exit(runs.script(main, Config, PRESETS, description=__doc__))

@@ -15,6 +15,7 @@ manifold hands over to the explicit or implicit flow, at large delta from the st
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from jax import lax
 from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ from matplotlib.lines import Line2D
 import nsjax
 from nsjax import data, dynamics, networks
 from nsjax.plots.style import CATEGORIES, grid
-from nsjax.runs import Run, RunError, open_run, parse, print_table, progress, setup
+from nsjax.runs import Run, RunError, open_run, print_table, progress, script, setup
 
 Params = tuple[jax.Array, ...]
 LIBRARY = ("slow", "implicit", "explicit")
@@ -607,11 +607,9 @@ def draw(config: Config, rows: list[dict]) -> Figure:
     return figure
 
 
-def main() -> None:
-    config = parse(Config, PRESETS, description=__doc__)
+def main(config: Config) -> None:
     # No cache on disk: compilation is part of what is measured.
     setup(cache="")
-    matplotlib.use("Agg")
     with open_run(config.root, "benchmark_flow", config, seed=config.seed) as run:
         cells = len(config.orders) * (1 + len(METHODS) + len(config.deltas) * (1 + len(METHODS)))
         ticks = progress(range(cells), description="flow", show=config.progress)
@@ -626,4 +624,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(script(main, Config, PRESETS, description=__doc__))

@@ -26,7 +26,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from jax import lax
 from matplotlib.figure import Figure
@@ -37,7 +36,7 @@ from nsjax.kkt.ascent import Ascent, ascend
 from nsjax.kkt.neuron import NeuronLandscape
 from nsjax.networks.family import HomogeneousNeurons
 from nsjax.plots.style import CATEGORIES, grid
-from nsjax.runs import open_run, parse, print_table, progress, setup
+from nsjax.runs import open_run, print_table, progress, script, setup
 
 DTYPES = ("float32", "float64")
 SQUARE, TORCH_SQUARE = "XLA, square product", "PyTorch, square product"
@@ -345,5 +344,4 @@ def main(config: Config) -> Path:
 if __name__ == "__main__":
     one_thread()
     setup(cache="")  # none on disk: compilation is measured
-    matplotlib.use("Agg")
-    main(parse(Config, PRESETS, description=__doc__))
+    sys.exit(script(main, Config, PRESETS, description=__doc__))

@@ -35,7 +35,7 @@ from nsjax.pursuit import loop
 from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
 from nsjax.pursuit.problem import Problem
 from nsjax.pursuit.state import pad
-from nsjax.runs import Run, open_run, parse, print_table, progress, setup
+from nsjax.runs import Run, open_run, print_table, progress, script, setup
 
 DOUBLING, EXACT = "room doubles", "room for every width"
 WANTED = {"programs": 6, "cost": 0.3, "compilation": 10}
@@ -407,4 +407,4 @@ def main(config: Config) -> Run:
 
 if __name__ == "__main__":
     setup(cache="")
-    main(parse(Config, PRESETS, description=__doc__))
+    sys.exit(script(main, Config, PRESETS, description=__doc__))

@@ -236,9 +236,10 @@ def grow(
         def on_round(state: pursuit.State, info: pursuit.Info) -> None:
             history.append(info)
             say(round_line(len(history), info))
-            past = pursuit.Info(*(np.stack(each) for each in zip(*history, strict=True)))
-            spent = np.array([time.perf_counter(), time.process_time()]) - begun
-            kept.save(len(history), (state, past, spent))
+            if kept.due:
+                past = pursuit.Info(*(np.stack(each) for each in zip(*history, strict=True)))
+                spent = np.array([time.perf_counter(), time.process_time()]) - begun
+                kept.save(len(history), (state, past, spent))
 
         found = pursuit.run(
             learned.key,

@@ -20,9 +20,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import nsjax
-from nsjax import data, diagnostics, dynamics, networks, objectives, plots, runs
+from nsjax import data, diagnostics, dynamics, networks, objectives, plots, pursuit, runs
 
 
 @dataclass(frozen=True)
@@ -118,35 +119,26 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             start=kept.restore,
             on_chunk=lambda state: kept.save(int(state.spent), state),
         )
-    apply = jax.vmap(lambda params: networks.apply(params, test[0], activation))
-    errors = jnp.mean((apply(flows.params) - test[1]) ** 2, axis=(1, 2)) / jnp.var(test[1])
+    errors = jax.vmap(
+        lambda params: pursuit.prediction_error(
+            "square", networks.apply(params, test[0], activation), test[1]
+        )
+    )(flows.params)
+    norm = jax.vmap(optax.tree.norm)
+    moved = norm(jax.tree.map(jnp.subtract, flows.params, params)) / norm(params)
     (directions,) = diagnostics.effective_directions(flows.params, activation)
     arrays = {
         "ts": flows.ts,
         "losses": flows.losses / reference,
         "errors": errors,
         "directions": directions,
-        "moved": _moved(flows.params, params),
-        "ends": flows.losses[np.arange(config.seeds), _last(flows.ts)] / reference,
+        "moved": moved,
+        "ends": flows.end_losses / reference,
         "t_end": flows.t_end,
         "results": flows.results,
         "steps": flows.steps,
     }
     return arrays, {"lanes": flows.lanes, "messages": sorted(set(flows.messages))}
-
-
-def _last(ts: np.ndarray) -> np.ndarray:
-    return np.sum(np.isfinite(ts), axis=1) - 1
-
-
-def _moved(after: Any, before: Any) -> jax.Array:
-    """Distance from the start over its norm, `(M,)`."""
-
-    def norm(trees: Any) -> jax.Array:
-        squares = [jnp.sum(leaf**2, axis=(1, 2)) for leaf in jax.tree.leaves(trees)]
-        return jnp.sqrt(sum(squares))
-
-    return norm(jax.tree.map(jnp.subtract, after, before)) / norm(before)
 
 
 def name_of(scale: float) -> str:

@@ -11,8 +11,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
 from nsjax import runs
 from theory_checks.verdict import Verdict, print_verdict, to_json
 
@@ -66,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == "all" and len(words) > 1:
         print(f"error: `all` takes no settings, got {' '.join(words[1:])}", file=sys.stderr)
         return 2
+
+    import jax  # here, so that the list need not wait for it
 
     runs.setup()
     verdicts, broken = {}, []

@@ -15,12 +15,12 @@ from nsjax import _check
 from nsjax.diagnostics import neuron_norms
 from nsjax.dynamics.correlation import Dominant, correlation, dominant
 from nsjax.dynamics.course import Course
-from nsjax.dynamics.flow import check_rtol
 from nsjax.dynamics.integrate import LARGEST_DENSE
 from nsjax.dynamics.outcome import Phase
 from nsjax.dynamics.passages import Policy, follow, follow_plainly
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.slow import default_rtol
+from nsjax.dynamics.tolerances import check_rtol
 from nsjax.dynamics.trajectory import plateau_saves, saddle_visits
 from nsjax.dynamics.visits import Visit
 from nsjax.networks import activation_degree, apply, degree

@@ -14,11 +14,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.dynamics.events import Saves
-from nsjax.dynamics.flow import Loss, check_rtol
+from nsjax.dynamics.flow import Loss
 from nsjax.dynamics.lanes import arg_specs
 from nsjax.dynamics.members import EnsembleState, Given, Spec
 from nsjax.dynamics.packing import block_size, continued, copied, fresh, group_size, run
-from nsjax.dynamics.results import MESSAGES
+from nsjax.dynamics.results import in_words
+from nsjax.dynamics.tolerances import check_rtol, default_atol, is_coarse, smallest
 
 _AXES = ("members", "data")
 
@@ -58,11 +59,16 @@ class FlowEnsemble(NamedTuple):
     @property
     def messages(self) -> list[str]:
         """Why each member stopped, in words."""
-        coarse = "; WARNING: atol is too coarse for the smallest weights at the start"
         return [
-            MESSAGES[int(code)] + coarse * bool(warned)
-            for code, warned in zip(self.results, self.coarse, strict=True)
+            in_words(code, coarse=coarse)
+            for code, coarse in zip(self.results, self.coarse, strict=True)
         ]
+
+    @property
+    def end_losses(self) -> np.ndarray:
+        """`(M,)` losses where each member stopped: its last save."""
+        last = np.sum(np.isfinite(self.ts), axis=1) - 1
+        return np.take_along_axis(self.losses, last[:, None], axis=1)[:, 0]
 
 
 def flow_ensemble(
@@ -158,12 +164,12 @@ def flow_ensemble(
     layout = Layout.of(one[0])
     leaves = [np.asarray(leaf).reshape(size, -1) for leaf in jax.tree.leaves(params)]
     y = np.concatenate(leaves, axis=1)
-    smallest = _smallest(params, size)
+    least = smallest(params)
     horizon = _per_member("t1", t1, size, y.dtype, least=0.0)
     rtol = _per_member("rtol", rtol, size, y.dtype, least=0.0)
     check_rtol(float(np.min(rtol)), y.dtype)
     if atol is None:
-        atol = 0.01 * rtol * smallest
+        atol = default_atol(rtol, least)
     given = Given(
         horizon,
         rtol,
@@ -229,7 +235,7 @@ def flow_ensemble(
         ends.code,
         ends.steps,
         ends.rejected,
-        given.atol > 0.1 * smallest,
+        is_coarse(given.atol, least),
         int(state.spent),
     )
 
@@ -294,14 +300,3 @@ def _per_member(
     if not np.all(np.isfinite(numbers) & (numbers > least)):
         raise ValueError(f"{name} must be {above}, got {value!r}")
     return np.broadcast_to(numbers, size)
-
-
-def _smallest(params: Any, size: int) -> np.ndarray:
-    """`(M,)` norm of a member's smallest nonzero row, column or entry of a vector; 1 if none."""
-    sizes = []
-    for leaf in map(np.asarray, jax.tree.leaves(params)):
-        parts = [np.linalg.norm(leaf, axis=a) for a in (1, -1)] if leaf.ndim > 2 else [leaf]
-        sizes += [np.abs(part).reshape(size, -1) for part in parts]
-    every = np.concatenate(sizes, axis=1)
-    least = np.min(np.where(every > 0, every, np.inf), axis=1)
-    return np.where(np.isfinite(least), least, 1.0)

@@ -12,7 +12,6 @@ from nsjax import _check
 from nsjax.dynamics import slow
 from nsjax.dynamics.approach import approach, perturbation_blocks
 from nsjax.dynamics.correlation import correlation, dominant
-from nsjax.dynamics.flow import check_rtol
 from nsjax.dynamics.integrate import LARGEST_DENSE
 from nsjax.dynamics.outcome import Escape, Known, without_escape
 from nsjax.dynamics.results import Stop
@@ -20,6 +19,7 @@ from nsjax.dynamics.saddles import (
     blocks,
     inspect,
 )
+from nsjax.dynamics.tolerances import check_rtol
 from nsjax.dynamics.trip import Trip, full_method, ray_time
 from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params

@@ -14,7 +14,8 @@ from nsjax import _check
 from nsjax._flat import Layout
 from nsjax.dynamics.events import Event, Saves, check_events
 from nsjax.dynamics.integrate import LARGEST_DENSE, Integration, cost, integrate
-from nsjax.dynamics.results import MESSAGES, Stats, Stop
+from nsjax.dynamics.results import COLLAPSE, Stats, Stop, in_words
+from nsjax.dynamics.tolerances import check_rtol, default_atol, is_coarse, smallest
 
 Loss = Callable[..., jax.Array]
 
@@ -55,12 +56,7 @@ class Flow(NamedTuple):
     @property
     def message(self) -> str:
         """Why it stopped, in words."""
-        coarse = (
-            "; WARNING: atol is too coarse for the smallest weights at the start"
-            if self.coarse
-            else ""
-        )
-        return MESSAGES[int(self.result)] + coarse
+        return in_words(self.result, coarse=self.coarse)
 
 
 def gradient_flow(
@@ -120,7 +116,7 @@ def gradient_flow(
     layout = Layout.of(params)
     y0 = layout.flat(params)
     check_rtol(rtol, y0.dtype)
-    smallest = _smallest(params)
+    least = float(smallest(jax.tree.map(lambda leaf: np.asarray(leaf)[None], params))[0])
     atol = None if atol is None else _check.positive("atol", atol)
     if method == "implicit" and layout.size > LARGEST_DENSE:
         raise ValueError(
@@ -139,7 +135,7 @@ def gradient_flow(
             method = "implicit" if curvature * t1 / 3 > _EXPLICIT_STEPS else "explicit"
     if atol is None:
         floor = 1e-10 if method == "implicit" else 0.0
-        atol = max(0.01 * rtol * smallest, floor)
+        atol = max(default_atol(rtol, least), floor)
     run = run_flow(
         loss,
         layout,
@@ -165,7 +161,7 @@ def gradient_flow(
         run.result,
         method,
         run.event,
-        atol > 0.1 * smallest,
+        is_coarse(atol, least),
     )
 
 
@@ -255,7 +251,7 @@ def _reason(out: Integration, solver: str) -> int:
     code, share = int(out.code), int(out.rejected) / max(int(out.steps), 1)
     if code == Stop.MAX_STEPS and solver == "kvaerno5" and share > 0.5:
         return int(Stop.ROUNDING)
-    if code == Stop.MAX_STEPS and share > 0.9:
+    if code == Stop.MAX_STEPS and share > COLLAPSE:
         return int(Stop.FAILED)
     return code
 
@@ -357,23 +353,3 @@ def largest_curvature(loss: Loss, layout: Layout, y0: jax.Array, args: tuple) ->
 
     first = jax.random.normal(jax.random.key(0), y0.shape, y0.dtype)
     return jax.lax.fori_loop(0, 30, step, (first, jnp.zeros((), y0.dtype)))[1]
-
-
-def check_rtol(rtol: float, dtype: Any) -> None:
-    """Raise if a relative tolerance lies below what the dtype can resolve."""
-    eps = float(jnp.finfo(dtype).eps)
-    if rtol < 8 * eps:
-        raise ValueError(
-            f"rtol must be at least {8 * eps:.2g}, eight roundings of {jnp.dtype(dtype).name}, got "
-            f"{rtol:.3g}; use float64 or a larger rtol"
-        )
-
-
-def _smallest(params: Any) -> float:
-    """Norm of the smallest nonzero row or column of all matrices (entry of all vectors), or 1."""
-    sizes = []
-    for leaf in map(np.asarray, jax.tree.leaves(params)):
-        axes = (0, -1) if leaf.ndim > 1 else (None,)
-        sizes += [np.ravel(np.linalg.norm(leaf, axis=a) if leaf.ndim > 1 else leaf) for a in axes]
-    flat = np.abs(np.concatenate(sizes))
-    return float(np.min(flat[flat > 0], initial=np.inf)) if np.any(flat > 0) else 1.0

@@ -58,7 +58,7 @@ class _Bisect(optimistix.Bisection):
         return narrow, optimistix.RESULTS.successful
 
 
-def _error_norm(error: Any) -> jax.Array:
+def error_norm(error: Any) -> jax.Array:
     """Root mean square, with a large number for what is not finite.
 
     A trial step that is far too long overflows in a network of high degree; as NaN its error would
@@ -173,7 +173,7 @@ def integrate(
                     diffrax.SubSaveAt(t1=True, fn=lambda t, y, args: (t * horizon, y)),
                 ]
             ),
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, norm=_error_norm),
+            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, norm=error_norm),
             event=event,
             max_steps=max_steps,
             adjoint=diffrax.ForwardMode(),

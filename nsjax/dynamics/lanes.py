@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from nsjax.dynamics.integrate import _error_norm
+from nsjax.dynamics.integrate import error_norm
 from nsjax.dynamics.members import RUNNING, Given, LaneState, Saved, Spec
-from nsjax.dynamics.results import Stop
+from nsjax.dynamics.results import COLLAPSE, Stop
 
 # JAX's own loop over the stages: diffrax's default is made for derivatives of a solution, which
 # are not taken here, and is slower.
@@ -98,7 +98,7 @@ class _Block(NamedTuple):
         order: Any = _SOLVER.error_order(term)
 
         def adapt(t: Any, t_next: Any, y: Any, y1: Any, error: Any, rtol: Any, atol: Any) -> Any:
-            control = diffrax.PIDController(rtol, atol, norm=_error_norm)
+            control = diffrax.PIDController(rtol, atol, norm=error_norm)
             before: Any = jnp.ones_like(t), jnp.ones_like(t), False
             return control.adapt_step_size(t, t_next, y, y1, None, error, order, before)[:3]
 
@@ -259,8 +259,7 @@ def _advance(
         steps, rejected = old.steps + active, old.rejected + (active & ~keep)
         # A step that rounding keeps from becoming shorter, or from moving on.
         stuck = (t_next <= t) | (~keep & (t_next >= old.t_next))
-        # Steps that ran out because most were refused are a collapse of the step size.
-        ran_out = jnp.where(rejected > 0.9 * steps, Stop.FAILED, Stop.MAX_STEPS)
+        ran_out = jnp.where(rejected > COLLAPSE * steps, Stop.FAILED, Stop.MAX_STEPS)
         code = jnp.select(
             [keep & block.past(y, slope), t >= 1, steps >= max_steps, stuck],
             [Stop.EVENT, Stop.HORIZON, ran_out, Stop.FAILED],

@@ -78,6 +78,16 @@ MESSAGES: dict[int, str] = {
 }
 
 
+COLLAPSE = 0.9
+"""Share of refused steps above which steps that ran out are a collapse of the step size."""
+
+
+def in_words(code: int, *, coarse: bool = False) -> str:
+    """The message of a code, with a warning where `atol` is too coarse for the start."""
+    warning = "; WARNING: atol is too coarse for the smallest weights at the start"
+    return MESSAGES[int(code)] + warning * bool(coarse)
+
+
 class Stats(NamedTuple):
     """What an integration cost.
 

@@ -76,6 +76,11 @@ class Checkpoints:
     ) -> None:
         self._manager.close()
 
+    @property
+    def due(self) -> bool:
+        """Whether a state would be written, see `every`."""
+        return time.monotonic() - self._saved_at >= self._every
+
     def save(self, step: int, state: Any) -> bool:
         """Keep a pytree of arrays and PRNG keys; returns whether it was written, see `every`.
 
@@ -83,16 +88,10 @@ class Checkpoints:
             ValueError: if the step is not beyond the newest one.
         """
         import jax
-        import numpy as np
 
-        if time.monotonic() - self._saved_at < self._every:
+        if not self.due:
             return False
-        # Of empty arrays orbax can write nothing.
-        leaves = {
-            f"{i:05d}": _plain(leaf)
-            for i, leaf in enumerate(jax.tree.leaves(state))
-            if _is_key(leaf) or np.size(leaf)
-        }
+        leaves = {name: _plain(leaf) for name, leaf in _named(jax.tree.leaves(state)).items()}
         if not self._manager.save(step, args=self._orbax.args.StandardSave(leaves)):
             raise ValueError(f"step must be above {self._manager.latest_step()}, got {step}")
         write_json(self._sums(step), self._digests(step))
@@ -180,12 +179,12 @@ class Checkpoints:
             found = self._manager.restore(step, args=self._orbax.args.StandardRestore())
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(f"step {step} in {self.folder} cannot be read: {error}") from error
-        names = [f"{i:05d}" for i, leaf in enumerate(wanted) if _is_key(leaf) or np.size(leaf)]
-        if names != sorted(found):
+        names = _named(wanted)
+        if set(names) != set(found):
             raise ValueError(
                 f"the state in {self.folder} must have {len(names)} arrays, has {len(found)}"
             )
-        leaves = [found.get(f"{i:05d}", leaf) for i, leaf in enumerate(wanted)]
+        leaves = [found.get(_name(i), leaf) for i, leaf in enumerate(wanted)]
 
         def placed(leaf: Any, target: Any) -> Any:
             if _is_key(target):
@@ -205,6 +204,17 @@ def discard(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         folder.rename(gone)
         shutil.rmtree(gone)
+
+
+def _name(place: int) -> str:
+    return f"{place:05d}"
+
+
+def _named(leaves: list[Any]) -> dict[str, Any]:
+    """Leaves by name, but for empty ones, of which orbax can write nothing."""
+    import numpy as np
+
+    return {_name(i): leaf for i, leaf in enumerate(leaves) if _is_key(leaf) or np.size(leaf)}
 
 
 def _is_key(leaf: Any) -> bool:

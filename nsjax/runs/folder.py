@@ -80,21 +80,33 @@ def open_run(
         "processes": mine.count,
         "job": mine.job,
     }
-    wanted = {"experiment": experiment, "seed": int(seed), "config": identity(config)}
-    sums = {name: _sum(value) for name, value in (data or {}).items()}
-
-    if here.resumed and here.folder is not None and path.resolve() != here.folder.resolve():
-        differing = differences(without_class(wanted), read_manifest(here.folder))
-        if differing:
-            raise _another(here.folder, differing)
-        path = here.folder  # renamed
+    manifest = {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        "label": label,
+        "config": to_json(config, where="config", words=True),
+        "config_hash": digest,
+        "data": {name: _sum(value) for name, value in (data or {}).items()},
+        "seed": int(seed),
+        "created": sitting["started"],
+        "updated": sitting["started"],
+        **{k: v for k, v in sitting.items() if k not in ("started", "ended", "job")},
+        "history": [sitting],
+    }
+    # As the config compares, not as it is recorded.
+    wanted = without_class(
+        {"experiment": experiment, "seed": int(seed), "config": identity(config)}
+    )
+    if here.resume is not None and path.resolve() != here.resume.resolve():
+        _check_same(here.resume, read_manifest(here.resume), wanted)
+        path = here.resume  # renamed
     if mine.leads:
-        run = _opened(path, sitting, wanted, sums, bool(mix_versions), config, label, digest)
+        run = _opened(path, manifest, wanted, mix_versions=bool(mix_versions))
     else:
         run = Run(path, _announced(path, mine.job), processes=mine)
     if mine.count > 1:
         run.accompany()
-    here.folder = path
+    here.opened = path
     return run
 
 
@@ -114,49 +126,40 @@ def _announced(path: Path, job: str) -> dict[str, Any]:
 
 
 def _opened(
-    path: Path,
-    sitting: dict[str, Any],
-    wanted: Mapping[str, Any],
-    sums: Mapping[str, str],
-    mix_versions: bool,
-    config: Any,
-    label: str,
-    digest: str,
+    path: Path, manifest: dict[str, Any], wanted: Mapping[str, Any], *, mix_versions: bool
 ) -> Run:
-    """The run, with its manifest written."""
-    lock, past = _enter(path, sitting, without_class(wanted), sums, mix_versions)
-    history = [] if past is None else past["history"]
-    manifest = {
-        "schema": SCHEMA,
-        "experiment": wanted["experiment"],
-        "label": label,
-        "config": to_json(config, where="config", words=True),
-        "config_hash": digest,
-        "data": sums,
-        "seed": wanted["seed"],
-        "created": sitting["started"] if past is None else past["created"],
-        "updated": sitting["started"],
-        **{k: v for k, v in sitting.items() if k not in ("started", "ended", "job")},
-        "history": [*history, sitting],
-    }
-    run = Run(path, manifest, lock=lock, processes=processes.current())
-    run._touch()
-    run.log("resumed" if history else "started")
-    if past is not None:
-        names = ("device", "git", "processes")
-        for line in differences({name: sitting[name] for name in names}, past):
-            run.log(f"not as before: {line}")
+    """The run in its folder, locked and with its manifest written.
+
+    Args:
+        path: of the folder.
+        manifest: of a new run.
+        wanted: what it must share with one that is there.
+        mix_versions: see `open_run`.
+    """
+    lock = _enter(path)
+    try:
+        past = _past(path)
+        if past is not None:
+            _check_same(path, past, wanted)
+            if "data" in past:
+                _check_same(path, past, {"data": manifest["data"]})
+            if not mix_versions:
+                _check_versions(path, past, manifest)
+            history = [*past["history"], *manifest["history"]]
+            manifest = {**manifest, "created": past["created"], "history": history}
+        run = Run(path, manifest, lock=lock, processes=processes.current())
+        run._touch()
+    except BaseException:
+        lock.release()
+        raise
+    run.log("started" if past is None else "resumed")
+    for line in differences(_parts(manifest, "device", "git", "processes"), past or manifest):
+        run.log(f"not as before: {line}")
     return run
 
 
-def _enter(
-    path: Path,
-    sitting: Mapping[str, Any],
-    wanted: Mapping[str, Any],
-    sums: Mapping[str, str],
-    mix_versions: bool,
-) -> tuple[Lock, dict[str, Any] | None]:
-    """Makes the folder and locks it; with the manifest that is there, if it is the same run."""
+def _enter(path: Path) -> Lock:
+    """Makes the folder, locks it, and removes what processes that were killed have left."""
     try:
         for name in ("cells", "figures"):
             (path / name).mkdir(parents=True, exist_ok=True)
@@ -164,49 +167,45 @@ def _enter(
     except OSError as error:
         raise RunError(f"cannot write to {path}: {error.strerror}; choose another root") from error
     for folder in (path, path / "cells", path / "figures", path / "checkpoints"):
-        for left in [*folder.glob(".*.tmp"), *folder.glob(".gone-*")]:  # by processes killed
+        for left in [*folder.glob(".*.tmp"), *folder.glob(".gone-*")]:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-    try:
-        past = _past(path, sitting, wanted, sums, mix_versions)
-    except BaseException:
-        lock.release()
-        raise
-    return lock, past
+    return lock
 
 
-def _past(
-    path: Path,
-    sitting: Mapping[str, Any],
-    wanted: Mapping[str, Any],
-    sums: Mapping[str, str],
-    mix_versions: bool,
-) -> dict[str, Any] | None:
-    begun = any(path.glob("cells/*.json")) or any(path.glob("checkpoints/*"))
-    if not (path / "manifest.json").exists():
-        if begun:
-            raise RunError(f"{path} holds cells but no manifest.json; move it away to start anew")
-        return None
-    past = read_manifest(path)
+def _begun(path: Path) -> bool:
+    """Whether something has been computed."""
+    return any(path.glob("cells/*.json")) or any(path.glob("checkpoints/*"))
+
+
+def _past(path: Path) -> dict[str, Any] | None:
+    """The manifest that is there."""
+    if (path / "manifest.json").exists():
+        return read_manifest(path)
+    if _begun(path):
+        raise RunError(f"{path} holds cells but no manifest.json; move it away to start anew")
+    return None
+
+
+def _check_same(path: Path, past: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     differing = differences(wanted, past)
-    if "data" in past:
-        differing += differences({"data": sums}, past)
     if differing:
-        raise _another(path, differing)
-    names = ("versions", "default_dtype")
-    differing = differences({name: sitting[name] for name in names}, past)
-    if differing and begun and not mix_versions:
+        raise RunError(
+            f"{path / 'manifest.json'} belongs to another config: {'; '.join(differing)}. "
+            "Move the folder away, or choose another root"
+        )
+
+
+def _check_versions(path: Path, past: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    differing = differences(_parts(manifest, "versions", "default_dtype"), past)
+    if differing and _begun(path):
         raise RunError(
             f"{path} was begun with other versions: {'; '.join(differing)}. Its results would be "
             "of both: choose another root, or say --mix-versions"
         )
-    return past
 
 
-def _another(path: Path, differing: Sequence[str]) -> RunError:
-    return RunError(
-        f"{path / 'manifest.json'} belongs to another config: {'; '.join(differing)}. "
-        "Move the folder away, or choose another root"
-    )
+def _parts(manifest: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: manifest[name] for name in names}
 
 
 def _sum(value: Any) -> str:

@@ -30,7 +30,7 @@ def config_hash(config: Any, *, seed: int | None = None) -> str:
 
 def differences(wanted: Any, found: Any, place: str = "") -> list[str]:
     """Every place at which what is found is not what is wanted, in words."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         lines = []
         for key, value in wanted.items():
             inner = f"{place}.{key}" if place else key

@@ -9,19 +9,19 @@ from pathlib import Path
 
 @dataclass
 class Job:
-    """Of the process: words of its command line, and the folder that it is to go on with.
+    """Of the process: words of its command line, and the run that it is to go on with.
 
     Attributes:
         words: the script and its settings, those that a resumed run had been given.
-        folder: of a run to be resumed, or that has been opened.
-        resumed: whether the folder was named by `--resume`.
+        resume: folder of a run to be resumed.
         mix_versions: whether a run may go on under other versions than it was begun with.
+        opened: folder of the run that was opened last.
     """
 
     words: list[str] = field(default_factory=lambda: list(sys.argv))
-    folder: Path | None = None
-    resumed: bool = False
+    resume: Path | None = None
     mix_versions: bool = False
+    opened: Path | None = None
 
 
 _job = Job()

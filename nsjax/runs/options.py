@@ -74,7 +74,7 @@ def script(
                 sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         main(config)
     except KeyboardInterrupt:
-        folder = job.current().folder
+        folder = job.current().opened or job.current().resume
         again = f"; go on with --resume {folder}" if folder else ""
         print(f"interrupted{again}", file=sys.stderr)
         code = 130
@@ -135,8 +135,7 @@ def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None]:
         if rest:
             parser.error(f"--resume takes the settings of the run, got {' '.join(rest)}")
         rest = _settings(said.resume)
-    here = job.Job([sys.argv[0], *rest], said.resume, said.resume is not None, said.mix_versions)
-    job.begin(here)
+    job.begin(job.Job([sys.argv[0], *rest], said.resume, said.mix_versions))
     return rest, among if said.distributed else None
 
 

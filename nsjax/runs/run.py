@@ -122,11 +122,14 @@ class Run:
         alone = self._company is None or (self.processes.leads and not share)
         mine = pairs if alone else pairs[index::count] if share else []
         # The bar counts what is left to be done, or its rate would be that of reading files.
-        bar = progress([cell for _, cell in mine if not cell.finished], description=description)
+        left = [cell for _, cell in mine if not cell.finished]
+        bar, names = progress(left, description=description), {cell.name for cell in left}
         for point, cell in mine:
-            if not cell.finished:
+            if cell.name in names:
                 next(bar)
                 self._finish(point, cell, compute)
+            # Also where a process was killed between saving the cell and this.
+            discard(self.path / "checkpoints" / cell.name)
             if alone:
                 yield point, *cell.load()
         next(bar, None)
@@ -148,7 +151,6 @@ class Run:
     def _finish(self, point: Any, cell: Cell, compute: Callable[[Any], tuple]) -> None:
         begun = time.perf_counter()
         cell.save(*compute(point))
-        discard(self.path / "checkpoints" / cell.name)
         seconds = time.perf_counter() - begun
         self.log(f"cell {cell.name}: {seconds:.3g} s", cell=cell.name, seconds=seconds)
 

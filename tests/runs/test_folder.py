@@ -435,6 +435,12 @@ def test_a_sweep_computes_what_is_not_finished(tmp_path):
     assert found == [(3, [3, 3], 9), (1, [1, 1], 1), (4, [4, 4], 16)]
     assert "cell 4: " in (run.path / "log.txt").read_text()
     with opened(tmp_path) as run:
+        # Left by a process that was killed when the cell was saved.
+        left = run.path / "checkpoints" / "4"
+        left.mkdir(parents=True)
+        assert [point for point, _, _ in run.sweep([4], str, compute)] == [4]
+        assert not left.exists()
+    with opened(tmp_path) as run:
         assert run.once("5", lambda: square(5))[1] == {"square": 25}
         with pytest.raises(runs.RunError, match="cell of its own, got 'a' twice"):
             list(run.sweep("xy", lambda _: "a", square))
