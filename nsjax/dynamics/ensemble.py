@@ -9,19 +9,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax._flat import Layout
 from nsjax.dynamics.events import Saves
 from nsjax.dynamics.flow import Loss
-from nsjax.dynamics.lanes import arg_specs
 from nsjax.dynamics.members import EnsembleState, Given, Spec
 from nsjax.dynamics.packing import block_size, continued, copied, fresh, group_size, run
 from nsjax.dynamics.results import in_words
 from nsjax.dynamics.tolerances import check_rtol, default_atol, is_coarse, smallest
-
-_AXES = ("members", "data")
 
 
 class FlowEnsemble(NamedTuple):
@@ -119,9 +116,7 @@ def flow_ensemble(
         chunk: attempted steps between two packings.
         mesh: devices, with one or both of the axes "members", over which the lanes are split, and
             "data", over which the samples are: every array in `args` that has as many rows as the
-            first one there. With "data" the loss has to be a sum over samples: it is added up over
-            the devices, which would count a regulariser once for each of them. Observables see
-            all samples.
+            first one there.
         memory: bytes on one device for the working arrays, about; members that do not fit at once
             run in groups.
         start: continue from this state, or from what a function returns when it is given the state
@@ -184,7 +179,8 @@ def flow_ensemble(
         ),
         member_args,
     )
-    mesh, split = _mesh(mesh, args)
+    mesh = _mesh.checked(mesh)
+    args = _mesh.samples_placed(mesh, "args", args)
     spec = Spec(
         loss,
         layout,
@@ -196,7 +192,6 @@ def flow_ensemble(
         stop_grad_norm is not None,
         block_size(mesh, size),
         mesh,
-        split,
     )
     state = fresh(spec, y, one, args)
     group = group_size(spec, state, given, one, args, memory)
@@ -204,9 +199,6 @@ def flow_ensemble(
         start = start(copied(state))
     if start is not None:
         state = continued(start, state)
-    if mesh is not None:
-        where = jax.tree.map(lambda p: NamedSharding(mesh, p), arg_specs(args, split))
-        args = jax.device_put(args, where)
     for first in range(0, size, group):
         members = np.arange(first, min(first + group, size))
         run(
@@ -238,30 +230,6 @@ def flow_ensemble(
         is_coarse(given.atol, least),
         int(state.spent),
     )
-
-
-def _mesh(mesh: Any, args: tuple) -> tuple[Mesh | None, tuple[bool, ...]]:
-    """The mesh, and which leaves of `args` are split over its axis "data"."""
-    leaves = jax.tree.leaves(args)
-    if mesh is None:
-        return None, (False,) * len(leaves)
-    if not isinstance(mesh, Mesh):
-        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
-    if not mesh.axis_names or not set(mesh.axis_names) <= set(_AXES):
-        raise ValueError(f"mesh must have axes out of {_AXES}, got {mesh.axis_names}")
-    # Newer versions of JAX make axes that would have to be named in every operation on the lanes.
-    types = (AxisType.Auto,) * len(mesh.axis_names)
-    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=types)
-    if "data" not in mesh.shape:
-        return mesh, (False,) * len(leaves)
-    rows = [leaf.shape[0] if leaf.ndim else 0 for leaf in leaves]
-    samples, parts = next(filter(None, rows), 0), mesh.shape["data"]
-    if not samples or samples % parts:
-        raise ValueError(
-            f"mesh splits the samples in {parts}: the first array in args must have a multiple of "
-            f"{parts} rows, got shapes {[leaf.shape for leaf in leaves]}"
-        )
-    return mesh, tuple(count == samples for count in rows)
 
 
 def _members(params: Any) -> int:

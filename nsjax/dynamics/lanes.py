@@ -15,8 +15,8 @@ import diffrax
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
 
+from nsjax import _mesh
 from nsjax.dynamics.integrate import error_norm
 from nsjax.dynamics.members import RUNNING, Given, LaneState, Saved, Spec
 from nsjax.dynamics.results import COLLAPSE, Stop
@@ -54,21 +54,17 @@ class _Block(NamedTuple):
     args: tuple
 
     def loss(self, y: jax.Array, given: Given) -> jax.Array:
-        """Loss of one lane, of a device's share of the samples."""
+        """Loss of one lane."""
         value = self.spec.loss(self.spec.layout.tree(y), *given.args, *self.args)
         return value.astype(y.dtype)
 
-    def total(self, parts: Any) -> Any:
-        """Sums over the devices among which the samples are split."""
-        return lax.psum(parts, "data") if any(self.spec.split) else parts
-
     def losses(self, y: jax.Array) -> jax.Array:
         """`(b,)` losses of all lanes."""
-        return self.total(jax.vmap(self.loss)(y, self.given))
+        return jax.vmap(self.loss)(y, self.given)
 
     def slopes(self, y: jax.Array) -> jax.Array:
         """`(b, P)` minus the gradients of all lanes, in shares of the horizon."""
-        gradients = self.total(jax.vmap(jax.grad(self.loss))(y, self.given))
+        gradients = jax.vmap(jax.grad(self.loss))(y, self.given)
         return -self.given.horizon[:, None] * gradients
 
     def past(self, y: jax.Array, slope: jax.Array) -> jax.Array:
@@ -114,19 +110,11 @@ class _Block(NamedTuple):
     def measured(self, saved: Saved, queue: _Queue) -> tuple[Saved, _Queue]:
         """What is in the queue, measured and saved; and an empty queue."""
         given = jax.tree.map(lambda a: a[queue.lane], self.given)
-        value, gradient = self.total(jax.vmap(jax.value_and_grad(self.loss))(queue.y, given))
-        args = self.args
-        if any(self.spec.split):  # an observable sees all samples
-            leaves, tree = jax.tree.flatten(args)
-            whole = [
-                lax.all_gather(a, "data", tiled=True) if s else a
-                for a, s in zip(leaves, self.spec.split, strict=True)
-            ]
-            args = jax.tree.unflatten(tree, whole)
+        value, gradient = jax.vmap(jax.value_and_grad(self.loss))(queue.y, given)
 
         def observe(y: jax.Array, given: Given) -> dict[str, Any]:
             params = self.spec.layout.tree(y)
-            return {name: f(params, *given.args, *args) for name, f in self.spec.observables}
+            return {name: f(params, *given.args, *self.args) for name, f in self.spec.observables}
 
         found = Saved(
             queue.t * given.horizon,
@@ -297,28 +285,7 @@ def _over_devices(
         out = lax.map(lambda lanes: function(spec, *lanes, args, *more), folded)
         return jax.tree.map(lambda a: a.reshape(every, *a.shape[2:]), out)
 
-    if spec.mesh is None:
-        return blocks(lanes, args, *more)
-    members = lane_spec(spec.mesh)
-    return jax.shard_map(
-        blocks,
-        mesh=spec.mesh,
-        in_specs=(members, arg_specs(args, spec.split), *(PartitionSpec() for _ in more)),
-        out_specs=members,
-        # The lanes are equal on all devices of the axis "data", which the check cannot see.
-        check_vma=False,
-    )(lanes, args, *more)
-
-
-def lane_spec(mesh: Mesh) -> PartitionSpec:
-    """How the leading axis of lanes lies on a mesh."""
-    return PartitionSpec("members") if "members" in mesh.axis_names else PartitionSpec()
-
-
-def arg_specs(args: tuple, split: tuple[bool, ...]) -> Any:
-    """How every leaf of `args` lies on a mesh."""
-    specs = [PartitionSpec("data") if s else PartitionSpec() for s in split]
-    return jax.tree.unflatten(jax.tree.structure(args), specs)
+    return _mesh.over_members(spec.mesh, blocks, (lanes,), args, *more)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)

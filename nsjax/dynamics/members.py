@@ -26,7 +26,6 @@ class Spec(NamedTuple):
         stop_loss, stop_grad_norm: whether there is such a threshold.
         block: lanes that step together; 0 for all of a device.
         mesh: devices over which lanes ("members") or samples ("data") are split; None for one.
-        split: for every leaf of `args`, whether it is split over the axis "data".
     """
 
     loss: Callable[..., jax.Array]
@@ -39,7 +38,6 @@ class Spec(NamedTuple):
     stop_grad_norm: bool
     block: int
     mesh: Mesh | None
-    split: tuple[bool, ...]
 
     @property
     def fractions(self) -> np.ndarray:

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax.dynamics.flow import Loss
-from nsjax.dynamics.lanes import advance, begin, lane_spec, pick
+from nsjax.dynamics.lanes import advance, begin, pick
 from nsjax.dynamics.members import RUNNING, EnsembleState, Given, LaneState, Saved, Spec
 from nsjax.dynamics.results import Stop
 
@@ -51,7 +51,7 @@ def run(
     rows = _padded(spec, members)
     lanes, theirs = jax.tree.map(lambda a: a[np.maximum(rows, 0)], (state.members, given))
     lanes = lanes._replace(code=np.where(rows < 0, np.int32(Stop.HORIZON), lanes.code))
-    lanes, theirs = _placed(spec, (lanes, theirs))
+    lanes, theirs = _mesh.members_placed(spec.mesh, (lanes, theirs))
     if not begun:
         lanes = begin(spec, lanes, theirs, args)
     while members.size:
@@ -65,7 +65,8 @@ def run(
             _keep(spec, state, lanes, members, ~going)
         members = members[going]
         if members.size and not going.all():
-            lanes, theirs = _placed(spec, pick((lanes, theirs), _padded(spec, *np.nonzero(going))))
+            picked = pick((lanes, theirs), _padded(spec, *np.nonzero(going)))
+            lanes, theirs = _mesh.members_placed(spec.mesh, picked)
 
 
 def _keep(
@@ -84,25 +85,13 @@ def _keep(
 
 def _padded(spec: Spec, rows: np.ndarray) -> np.ndarray:
     """Rows filled up with -1 to a number of lanes for which there are few programs."""
-    least = (spec.block or BLOCK) * _devices(spec.mesh)
+    least = (spec.block or BLOCK) * _mesh.parts(spec.mesh)
     lanes = least * _power_of_two(math.ceil(rows.size / least))
     return np.concatenate([rows, np.full(lanes - rows.size, -1)])
 
 
-def _placed(spec: Spec, lanes: Any) -> Any:
-    """Lanes on their devices."""
-    if spec.mesh is None:
-        return jax.device_put(lanes)
-    return jax.device_put(lanes, NamedSharding(spec.mesh, lane_spec(spec.mesh)))
-
-
 def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 0).bit_length()
-
-
-def _devices(mesh: Mesh | None) -> int:
-    """Among how many devices the lanes are split."""
-    return 1 if mesh is None else mesh.shape.get("members", 1)
 
 
 def fresh(spec: Spec, y: np.ndarray, one: tuple[Any, tuple], args: tuple) -> EnsembleState:
@@ -191,7 +180,7 @@ def group_size(
     lanes = block
     while 2 * lanes * kept + (block if spec.block else 2 * lanes) * work <= memory:
         lanes *= 2
-    return lanes * _devices(spec.mesh)
+    return lanes * _mesh.parts(spec.mesh)
 
 
 def _intermediates(loss: Loss, one: tuple[Any, tuple], args: tuple) -> int:
@@ -214,4 +203,4 @@ def block_size(mesh: Mesh | None, size: int) -> int:
     platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
     if platform != "cpu":
         return 0
-    return min(BLOCK, _power_of_two(math.ceil(size / _devices(mesh))))
+    return min(BLOCK, _power_of_two(math.ceil(size / _mesh.parts(mesh))))

@@ -8,6 +8,7 @@ followed while the rounding shrinks to nothing, and then put on its kinks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,7 +17,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from nsjax import _mesh
 from nsjax.kkt import blocks
 from nsjax.kkt.ascent import Ascent, ascend
 from nsjax.kkt.certificate import (
@@ -132,6 +135,7 @@ def multistart(
     memory: int,
     best: int | None = None,
     max_cosine: float = 1.0,
+    mesh: Mesh | None = None,
 ) -> Found:
     """The distinct points that the starts `(m, k)`, unit rows, reach.
 
@@ -144,6 +148,7 @@ def multistart(
         memory: bytes that the working arrays may take.
         best: how many points to keep; all by default.
         max_cosine: largest |cosine| between the signatures of two points that are kept.
+        mesh: devices, checked, over which the starts are split; on which the arguments lie.
 
     Raises:
         ValueError: if the objective is not finite at a start.
@@ -155,10 +160,12 @@ def multistart(
     near = max(tol, eps ** (0.25 if landscape.kinked else 0.4)) if k <= LARGEST_DENSE else tol
     width = jnp.asarray(_FIRST_WIDTH, starts.dtype) if landscape.kinked else None
     each = _bytes_each(landscape, _Abstract.of((width, starts[:1].T, *args)))
-    lanes = blocks.lanes(m, each, memory)
+    lanes = blocks.lanes(math.ceil(m / _mesh.parts(mesh)), each, memory)
     batch = blocks.batch(k, each, memory)
     columns = min(_ENTRIES, max(_FEWEST, memory // (2 * m * starts.dtype.itemsize)))
-    state = _ascend(landscape, lanes, starts, width, args, near, max_steps)
+    # What has been climbed over several devices is brought together.
+    ascended = _ascend(landscape, lanes, starts, width, args, near, max_steps, mesh=mesh)
+    state = jax.tree.map(np.asarray, ascended)
     if not np.all(np.isfinite(state.values)):
         bad = int(np.sum(~np.isfinite(state.values)))
         raise ValueError(f"objective must be finite at its starts, got {bad} of {m} that are not")
@@ -170,14 +177,15 @@ def multistart(
     def signatures(points: jax.Array) -> np.ndarray:
         return np.asarray(_signatures(landscape, columns, batch, points, args))
 
-    index, group = distinct(np.asarray(state.values), signatures(state.points), 0.1 * eps**0.2)
+    index, group = distinct(state.values, signatures(state.points), 0.1 * eps**0.2)
     found = len(index)
     points = state.points[_padded(index, m)]
     if k <= LARGEST_DENSE:
         points = _polish(landscape, batch, points, found, width, args, tol)
     elif width is not None:
         for narrower in _widths(starts.dtype):
-            points = _ascend(landscape, lanes, points, narrower, args, near, max_steps).points
+            climbed = _ascend(landscape, lanes, points, narrower, args, near, max_steps, mesh=mesh)
+            points = np.asarray(climbed.points)
     certified = _certify(landscape, batch, points, found, width, args)
     rows = signatures(certified.points)[:found]
     certified = jax.tree.map(lambda leaf: np.asarray(leaf)[:found], certified)
@@ -252,7 +260,7 @@ def _bytes_each(landscape: Landscape, abstract: _Abstract) -> int:
     return blocks.working_bytes(climb, width, *args)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="mesh")
 def _ascend(
     landscape: Landscape,
     lanes: tuple[int, ...],
@@ -261,14 +269,20 @@ def _ascend(
     args: tuple,
     tol: float,
     max_steps: int,
+    *,
+    mesh: Mesh | None = None,
 ) -> Ascent:
-    return ascend(
-        lambda columns: landscape.climb(columns, *args, width=width),
-        starts,
-        tol,
-        max_steps,
-        lanes=lanes,
-    )
+    def climb(starts: jax.Array, *given: Any) -> Ascent:
+        width, args, tol, max_steps = given
+        return ascend(
+            lambda columns: landscape.climb(columns, *args, width=width),
+            starts,
+            tol,
+            max_steps,
+            lanes=lanes,
+        )
+
+    return _mesh.over_members(mesh, climb, (starts,), width, args, tol, max_steps)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

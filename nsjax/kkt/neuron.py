@@ -14,8 +14,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax.kkt import blocks, clarke
 from nsjax.kkt.certificate import KKTPoints
 from nsjax.kkt.multistart import multistart, thinned
@@ -48,6 +49,7 @@ def search_neuron(
     max_cosine: float = 1.0,
     method: str = "auto",
     memory: int = blocks.BUDGET,
+    mesh: Mesh | None = None,
 ) -> KKTPoints:
     """KKT points of the NCF of one new neuron in hidden layer `layer` at the saddle `params`.
 
@@ -61,6 +63,8 @@ def search_neuron(
         residual: residual at the saddle `(n, c)`.
         activation: homogeneous activation of degree p.
         starts, max_steps, tol, memory: as in `kkt.search`.
+        mesh: devices, with one or both of the axes "members", over which the starts are split, and
+            "data", over which the samples are.
         k: how many points to keep, the best ones; all by default. The counts of those left out are
             left out too.
         max_cosine: largest |cosine| between what two points add to the outputs; below 1 it keeps
@@ -100,6 +104,7 @@ def search_neuron(
         max_cosine=max_cosine,
         method=method,
         memory=memory,
+        mesh=mesh,
     )
 
 
@@ -116,6 +121,7 @@ def search_family(
     max_cosine: float = 1.0,
     method: str = "auto",
     memory: int = blocks.BUDGET,
+    mesh: Mesh | None = None,
 ) -> KKTPoints:
     """The same for any neuron family, from features `(n, k)` and pulled-back residual `(n, c)`."""
     starts = _check.positive_integer("starts", starts)
@@ -125,6 +131,8 @@ def search_family(
     max_cosine = _check.positive("max_cosine", max_cosine)
     method = _check.choice("method", method, METHODS)
     memory = _check.positive_integer("memory", memory)
+    mesh = _mesh.checked(mesh)
+    features, pulled = _mesh.samples_placed(mesh, "(x, residual)", (features, pulled))
     activation = family.activation if isinstance(family, HomogeneousNeurons) else None
     exact = is_quadratic(activation, pulled.shape[1])
     if method == "exact" and not exact:
@@ -152,6 +160,7 @@ def search_family(
             memory=memory,
             best=best,
             max_cosine=max_cosine,
+            mesh=mesh,
         )
     points = jax.device_put(found.points)
     with np.errstate(over="ignore"):

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax._flat import Layout
 from nsjax.kkt import blocks
 from nsjax.kkt.certificate import KKTPoints
@@ -33,6 +34,7 @@ def search(
     k: int | None = None,
     max_cosine: float = 1.0,
     memory: int = blocks.BUDGET,
+    mesh: Mesh | None = None,
 ) -> KKTPoints:
     """Maximise a homogeneous objective on the unit sphere from many starts at once.
 
@@ -57,14 +59,18 @@ def search(
         max_cosine: largest |cosine| between the signatures of two points that are kept; 1 keeps
             every distinct one.
         memory: bytes that the working arrays of the ascent may take: as many starts climb at a
-            time as fit, the others wait their turn.
+            time as fit, the others wait their turn. Of a mesh, on each device.
+        mesh: devices, with one or both of the axes "members", over which the starts are split, and
+            "data", over which the samples are: every array in `args` that has as many rows as the
+            first one there.
 
     Returns:
         Distinct points, best first, see `KKTPoints`.
 
     Raises:
         TypeError, ValueError: for a bad `objective`, `sample`, `args`, `starts`, `max_steps`,
-            `tol`, `k`, `max_cosine` or `memory`, or an objective that is not finite at a start.
+            `tol`, `k`, `max_cosine`, `memory` or `mesh`, or an objective that is not finite at a
+            start.
 
     >>> points = search(jax.random.key(0), lambda w: w[0] ** 3 + 2 * w[1] ** 3,
     ...                 lambda key: jax.random.normal(key, (2,)), tol=1e-4)
@@ -84,6 +90,8 @@ def search(
     best = None if k is None else _check.positive_integer("k", k)
     max_cosine = _check.positive("max_cosine", max_cosine)
     memory = _check.positive_integer("memory", memory)
+    mesh = _mesh.checked(mesh)
+    args = _mesh.samples_placed(mesh, "args", args)
     drawn = jax.vmap(lambda each: unit(sample(each)))(jax.random.split(key, starts))
     layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], drawn))
     _check.tree_finite("sample(key)", drawn)
@@ -99,6 +107,7 @@ def search(
         memory=memory,
         best=best,
         max_cosine=max_cosine,
+        mesh=mesh,
     )
     scale = float(np.max(np.abs(found.values)))
     zero = 1e3 * float(jnp.finfo(flat.dtype).eps) * scale

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax.objectives import LOSSES
 
 _CHUNK = 25
@@ -93,6 +94,7 @@ def train_ensemble(
     weight_decay: Any = 0.0,
     config: EnsembleTraining | None = None,
     loss: str = "square",
+    mesh: Mesh | None = None,
     on_epochs: Callable[[int, np.ndarray], None] | None = None,
 ) -> Ensemble:
     """Train L networks of one architecture together.
@@ -106,6 +108,7 @@ def train_ensemble(
         weight_decay: decoupled, a number or `(L,)`.
         config: further settings.
         loss: `"square"`, `"logistic"` or `"cross_entropy"`.
+        mesh: devices with an axis "members", over which the networks are split.
         on_epochs: called with the number of epochs and the least held-out losses `(L,)`, now and
             then.
 
@@ -116,6 +119,7 @@ def train_ensemble(
     if not isinstance(config, EnsembleTraining):
         raise TypeError(f"config must be an EnsembleTraining, got {type(config).__name__}")
     _check.choice("loss", loss, tuple(LOSSES))
+    mesh = _mesh.checked(mesh)
     lanes = len(keys)
     samples = _Samples(*map(_floating, (*train, *validation)))
     for name, each in samples._asdict().items():
@@ -139,7 +143,7 @@ def train_ensemble(
     records: list[tuple[np.ndarray, np.ndarray]] = []
     done = 0
     while done < config.epochs:
-        states, record = _advance(program, states, samples)
+        states, record = _advance(program, mesh, states, samples)
         records.append(jax.tree.map(np.asarray, record))
         done += program.chunk
         if on_epochs is not None:
@@ -224,9 +228,9 @@ def _over(program: _Program, state: _State) -> jax.Array:
     return late | (state.epoch >= program.config.epochs)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _advance(
-    program: _Program, states: _State, samples: _Samples
+    program: _Program, mesh: Mesh | None, states: _State, samples: _Samples
 ) -> tuple[_State, tuple[jax.Array, jax.Array]]:
     def epoch(state: _State, samples: _Samples) -> tuple[_State, tuple[jax.Array, jax.Array]]:
         key, shuffle = jax.random.split(state.key)
@@ -266,4 +270,4 @@ def _advance(
     def lane(state: _State, samples: _Samples) -> Any:
         return jax.lax.scan(lambda s, _: epoch(s, samples), state, length=program.chunk)
 
-    return jax.vmap(lane)(states, samples)
+    return _mesh.over_members(mesh, jax.vmap(lane), (states, samples))

@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
+from nsjax import _mesh
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import terms, thresholds
 from nsjax.neuronseek.penalties import (
@@ -105,7 +107,7 @@ def fresh(weights: np.ndarray, keys: jax.Array) -> State:
     return State(jnp.array(weights), jnp.array(weights), moments, counts[1], keys)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="mesh", donate_argnums=2)
 def advance(
     program: Program,
     epochs: int,
@@ -113,6 +115,8 @@ def advance(
     keep: jax.Array,
     data: Data,
     strengths: Strengths,
+    *,
+    mesh: Mesh | None = None,
 ) -> tuple[State, Records]:
     """Train every seed for a chunk of epochs.
 
@@ -121,18 +125,22 @@ def advance(
         states: with a leading axis of seeds; their memory is reused.
         keep: `(seeds, L)`, 1 for terms that take part.
         data, strengths: shared by all seeds.
+        mesh: static, see `_mesh.over_members`.
 
     Returns:
         States, and records `(seeds, epochs, ...)`. After `strengths.steps` nothing changes.
     """
 
-    def chunk(state: State, mask: jax.Array) -> tuple[State, Records]:
+    def chunk(
+        state: State, mask: jax.Array, data: Data, strengths: Strengths
+    ) -> tuple[State, Records]:
         def body(state: State, _: None) -> tuple[State, Records]:
             return _epoch(program, state, mask, data, strengths)
 
         return jax.lax.scan(body, state, None, length=epochs)
 
-    return jax.vmap(chunk)(states, keep)
+    seeds = jax.vmap(chunk, in_axes=(0, 0, None, None))
+    return _mesh.over_members(mesh, seeds, (states, keep), data, strengths)
 
 
 def _epoch(

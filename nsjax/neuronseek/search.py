@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax.networks import cp
 from nsjax.neuronseek import pursuit, ridge, samples, signatures, training
 from nsjax.neuronseek.config import Config
@@ -41,6 +42,7 @@ def search(
     test: Pair | None = None,
     inputs: tuple[str, ...] | None = None,
     targets: tuple[str, ...] | None = None,
+    mesh: Mesh | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Any:
     """Find a task-driven neuron: a polynomial of the inputs, or of projections, as a formula.
@@ -63,6 +65,9 @@ def search(
         test: samples `(x, y)` for the error at the end alone.
         inputs: names of the inputs, for the formula.
         targets: names of the targets.
+        mesh: devices for `Training`, with one or both of the axes "members", over which the keys
+            are split, and "data", over which the samples are. The other searches take one key
+            after the other.
         on_step: called with words on every step.
 
     Returns:
@@ -70,7 +75,7 @@ def search(
 
     Raises:
         TypeError, ValueError: for bad arrays, NaN, targets that are constant or look like classes
-            in a regression, fewer than 3 samples, bad names or settings, before anything is
+            in a regression, fewer than 3 samples, bad names, settings or mesh, before anything is
             compiled.
 
     Source: NeuronSeek (arXiv 2506.15715); `docs/mathematics.md`, section 7.
@@ -88,6 +93,12 @@ def search(
     _check.choice("loss", loss, tuple(LOSSES))
     if on_step is not None:
         _check.function("on_step", on_step)
+    mesh = _mesh.checked(mesh)
+    if mesh is not None and not isinstance(config, Training):
+        raise ValueError(
+            "mesh must be None for a search that goes from candidate to candidate; it is for "
+            f"Training, got config={type(config).__name__}"
+        )
     keys, several = samples.keys(key)
     train = samples.training(x, y, loss)
     shape = (train[0].shape[1], train[1].shape[1])
@@ -105,6 +116,7 @@ def search(
             loss=loss,
             validation=held,
             test=fresh,
+            mesh=mesh,
             on_epochs=None if on_step is None else lambda count, _: on_step(f"epoch {count}"),
         )
         found = [

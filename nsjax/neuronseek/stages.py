@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from nsjax import _mesh
 from nsjax.networks import cp
 from nsjax.networks.cp import CPNeuron
 from nsjax.neuronseek import epochs, penalties, signatures, terms, thresholds
@@ -64,8 +66,9 @@ class Stages:
         validation: Any,
         test: Any,
         on_epochs: Callable[[int, np.ndarray], None] | None,
+        mesh: Mesh | None,
     ) -> None:
-        self.config, self.loss, self.on_epochs = config, loss, on_epochs
+        self.config, self.loss, self.on_epochs, self.mesh = config, loss, on_epochs, mesh
         pairs = {"train": (x, y), "validation": validation, "test": test}
         self.dtype = x.dtype
         self.pairs: dict[str, Any] = {
@@ -89,7 +92,7 @@ class Stages:
         if loss == "square":
             self.offset = values.mean(axis=0)
             self.size = float(np.sqrt(np.sum(values.var(axis=0))))
-        self.data = self._prepare(dtype)
+        self.data = _mesh.samples_placed(mesh, "(x, y)", self._prepare(dtype))
         self.labels = terms.labels(self.program.shape)
         self.keep = np.ones((len(keys), len(self.labels)), bool)
         self.states = epochs.start(self.program, keys, self.data)
@@ -156,7 +159,13 @@ class Stages:
         mask, length, parts = jnp.asarray(self.keep, self.data.x.dtype), self._chunk(), []
         for done in range(length, count + length, length):
             self.states, records = epochs.advance(
-                self.program, length, self.states, mask, self.data, self.strengths
+                self.program,
+                length,
+                self.states,
+                mask,
+                self.data,
+                self.strengths,
+                mesh=self.mesh,
             )
             parts.append(jax.tree.map(np.asarray, records))
             if self.on_epochs is not None:

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax.networks import cp
 from nsjax.neuronseek import thresholds
 from nsjax.neuronseek.stages import Stages, Trained
@@ -119,6 +120,7 @@ def run(
     loss: str = "square",
     validation: tuple[Any, Any] | None = None,
     test: tuple[Any, Any] | None = None,
+    mesh: Mesh | None = None,
     on_epochs: Callable[[int, np.ndarray], None] | None = None,
 ) -> list[Trained]:
     """Train a neuron from each of several keys, all of them at once.
@@ -131,6 +133,8 @@ def run(
         loss: `"square"`, `"logistic"` with labels -1 and 1, or `"cross_entropy"` with one-hot rows.
         validation: held-out samples, followed during training.
         test: samples for the error at the end alone.
+        mesh: devices, with one or both of the axes "members", over which the keys are split, and
+            "data", over which the samples are.
         on_epochs: called after every chunk of epochs with how many there were so far and the
             relative training losses of the last one, `(seeds,)`.
 
@@ -162,7 +166,7 @@ def run(
         for name, pair in (("validation", validation), ("test", test))
     ]
     held, test = others
-    search = Stages(config, keys, x, y, loss, held, test, on_epochs)
+    search = Stages(config, keys, x, y, loss, held, test, on_epochs, _mesh.checked(mesh))
     search.train(config.epochs, "epoch", penalised=True)
     search.prune()
     if config.rule == "stridge":

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax import _mesh
 from nsjax.networks.homogeneous import Params, apply
 from nsjax.objectives import LOSSES, residual
 from nsjax.pursuit.candidates import Candidates, Neurons, noise_width, place, search
@@ -178,6 +179,14 @@ def propose(
     problem: Problem,
 ) -> Proposals:
     """Search in every lane, and the insertion of each candidate at the norm that it gets."""
+    return _mesh.over_members(
+        method.mesh, partial(_propose, method), (noise, params, counts), problem
+    )
+
+
+def _propose(
+    method: Method, noise: jax.Array, params: Params, counts: jax.Array, problem: Problem
+) -> Proposals:
     activation, config = method.activation, method.config
     outputs = jax.vmap(lambda *w: apply(w, problem.x, activation))(*params)
     # Of the relative loss, so that NCF values are changes of it.

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from nsjax import _check
 from nsjax.networks.homogeneous import Activation, Params, apply
@@ -284,6 +285,7 @@ def run(
     test: tuple[Any, Any] | None = None,
     preset: str = "default",
     config: Config | None = None,
+    mesh: Mesh | None = None,
     state: State | None = None,
     history: Info | None = None,
     on_round: Callable[[State, Info], None] | None = None,
@@ -309,6 +311,8 @@ def run(
         test: fresh `(x, y)`, of which the error is recorded and nothing follows.
         preset: `"default"`, or `"paper"` for Algorithm 1.
         config: settings in place of a preset's.
+        mesh: devices, with one or both of the axes "members", over which the lanes of all pursuits
+            are split, and "data", over which the samples are.
         state: a state to go on from, such as one that `on_round` has saved. One that ended at a
             budget goes on under a larger one.
         history: of the rounds before `state`, arrays `(rounds, B, ...)` of all lanes, with which
@@ -343,6 +347,7 @@ def run(
         test=test,
         preset=preset,
         config=config,
+        mesh=mesh,
     )
     if on_round is not None:
         _check.function("on_round", on_round)

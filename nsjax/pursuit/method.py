@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from nsjax._flat import Layout
 from nsjax.networks import activation_degree
@@ -41,16 +42,25 @@ class Method:
     """What is static of a pursuit; settings that no program depends on are left at their defaults.
 
     So a change of those compiles nothing again. `judge` is the loss by whose error, see
-    `prediction_error`, networks are judged: not its own where the square loss learns classes.
+    `prediction_error`, networks are judged: not its own where the square loss learns classes. Over
+    the devices of `mesh` the lanes are split.
     """
 
     activation: Activation
     loss: str
     judge: str
     config: Config
+    mesh: Mesh | None = None
 
     @classmethod
-    def of(cls, activation: Activation, loss: str, outputs: int, config: Config) -> Method:
+    def of(
+        cls,
+        activation: Activation,
+        loss: str,
+        outputs: int,
+        config: Config,
+        mesh: Mesh | None = None,
+    ) -> Method:
         """The method of these settings, for so many outputs."""
         judge = loss
         if loss == "square" and config.until == "accuracy":
@@ -59,7 +69,8 @@ class Method:
         # The first penalty is also that of the short refits.
         l2 = config.l2[:1]
         room = max(config.per_round, Config.capacity)
-        return cls(activation, loss, judge, replace(config, **plain | {"l2": l2, "capacity": room}))
+        compiled = replace(config, **plain | {"l2": l2, "capacity": room})
+        return cls(activation, loss, judge, compiled, mesh)
 
     @property
     def p(self) -> int:

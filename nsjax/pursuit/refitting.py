@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax import _mesh
 from nsjax.diagnostics import balance_ratio
 from nsjax.networks.balance import balanced
 from nsjax.networks.homogeneous import Activation, Params
@@ -75,10 +76,10 @@ def refit(
 
     `direction`, shaped like params, is not zero at new weights, whose size is reported.
     """
-    lane = partial(_refit_lane, method)
+    lanes = jax.vmap(partial(_refit_lane, method), in_axes=(0, 0, 0, None, None, None, None))
     penalty = jnp.asarray(l2, params[0].dtype)
-    return jax.vmap(lane, in_axes=(0, 0, None, None, None, None, 0))(
-        params, live, problem, given, penalty, steps, direction
+    return _mesh.over_members(
+        method.mesh, lanes, (params, live, direction), problem, given, penalty, steps
     )
 
 
@@ -86,11 +87,11 @@ def _refit_lane(
     method: Method,
     params: Params,
     live: jax.Array,
+    direction: Params,
     problem: Problem,
     given: Given,
     l2: jax.Array,
     steps: jax.Array | int,
-    direction: Params,
 ) -> Refitted:
     config = method.config
     objective = method.objective(params)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from nsjax import _check
+from nsjax import _check, _mesh
 from nsjax.networks import activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
@@ -50,6 +51,7 @@ class Task:
         params: a network to grow; by default one without hidden neurons.
         validation, test: `(x, y)`, see `run`.
         preset, config: settings; see `Config`.
+        mesh: devices, see `run`.
 
     Raises:
         TypeError, ValueError: for a bad argument, which is named.
@@ -69,6 +71,7 @@ class Task:
         test: tuple[Any, Any] | None = None,
         preset: str = "default",
         config: Config | None = None,
+        mesh: Mesh | None = None,
     ) -> None:
         p = activation_degree(activation)
         _check.choice("family", family, FAMILIES)
@@ -82,7 +85,8 @@ class Task:
                 f"minimiser 'levenberg_marquardt' needs the square loss, got loss={loss!r}"
             )
         self.x, self.y = _check.matrix("x", x), _check.matrix("y", y)
-        self.method = Method.of(activation, loss, self.y.shape[1], self.config)
+        mesh = _mesh.checked(mesh)
+        self.method = Method.of(activation, loss, self.y.shape[1], self.config, mesh)
         self.problem, self.units = prepare(
             self.x,
             self.y,
@@ -93,6 +97,9 @@ class Task:
             tol=self.config.tol,
         )
         self.y = self.y.astype(self.x.dtype)
+        self.problem, self.x, self.y = _mesh.samples_placed(
+            mesh, "(x, y)", (self.problem, self.x, self.y)
+        )
         self.params = None
         if params is not None:
             params = _check.network("params", params)

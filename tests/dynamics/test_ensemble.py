@@ -286,6 +286,17 @@ found = run((2, 2), ("members", "data"))
 close(found, whole, ROUNDING)
 assert same(run((2, 2), ("members", "data")), found)
 np.testing.assert_allclose(found.observables["again"], found.losses, rtol=1e-12)
+
+def mean_loss(params, x, y):
+    # No sum over samples: a mean, and a regulariser.
+    return network(params, x, y) / len(x) + 1e-2 * sum(jax.numpy.sum(w**2) for w in params)
+
+split = jax.make_mesh((2, 2), ("members", "data"))
+found, whole_mean = (
+    flow_ensemble(mean_loss, params, args=(x[0], y[0]), t1=horizons, mesh=mesh)
+    for mesh in (split, None)
+)
+close(found, whole_mean, ROUNDING)
 states = []
 found = run((8,), ("members",), chunk=16, on_chunk=states.append)
 close(found, whole, ROUNDING)
