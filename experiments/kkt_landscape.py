@@ -326,10 +326,10 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     with runs.refusals():
-        cases = list(sweep(config))
+        cases, files = list(sweep(config)), data.npz_contents(config.data)
     if not cases:
         raise SystemExit("error: data, degrees and slopes must each name at least one")
-    with runs.open_run(config.root, "kkt_landscape", config, seed=config.seed) as run:
+    with runs.open_run(config.root, "kkt_landscape", config, seed=config.seed, data=files) as run:
         done: dict[Case, tuple[SimpleNamespace, SimpleNamespace | None]] = {}
         for (case, _, _), *cell in run.sweep(
             cases,

@@ -316,7 +316,8 @@ def main(config: Config) -> Path:
             if point.seed == config.seed:
                 prepare(config, point)
         names = [name_of(point) for point in points]
-    with runs.open_run(config.root, "neuron_pursuit", config, seed=config.seed) as run:
+        files = data.npz_contents(config.task)
+    with runs.open_run(config.root, "neuron_pursuit", config, seed=config.seed, data=files) as run:
         done: dict[str, SimpleNamespace] = {}
         starts = {
             name: f"[{number}/{len(points)}] {name}" for number, name in enumerate(names, start=1)

@@ -104,7 +104,16 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("members",), devices=devices)
     params = jax.tree.map(lambda w: scale * w, starts)
-    with run.checkpoints(name_of(scale), every=2.0) as kept:
+    name = name_of(scale)
+    with (
+        run.checkpoints(name, every=2.0) as kept,
+        run.counter(config.seeds, description=name) as done,
+    ):
+
+        def on_chunk(state: dynamics.EnsembleState) -> None:
+            kept.save(int(state.spent), state)
+            done(state.stopped)
+
         flows = dynamics.flow_ensemble(
             loss,
             params,
@@ -117,7 +126,7 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             chunk=config.chunk,
             mesh=mesh,
             start=kept.restore,
-            on_chunk=lambda state: kept.save(int(state.spent), state),
+            on_chunk=on_chunk,
         )
     errors = jax.vmap(
         lambda params: pursuit.prediction_error(

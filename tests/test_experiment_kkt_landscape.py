@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import kkt_landscape
-from nsjax import runs
+from nsjax import data, runs
 
 
 @pytest.fixture
@@ -104,13 +104,20 @@ def test_a_loss_that_does_not_drop_in_time(config, monkeypatch):
 
 
 def test_the_contents_of_a_file_are_part_of_its_name(config, tmp_path):
-    """Changed data do not meet the cells of the old ones."""
+    """Changed data do not meet the cells of the old ones, and are refused in an old folder."""
     names = []
     for scale in (1.0, 2.0):
         np.savez(tmp_path / "set.npz", x=np.ones((2, 2)), y=scale * np.ones(2))
         own = dataclasses.replace(config, data=(f"npz:{tmp_path / 'set.npz'}",))
         names += [case.name for case, _, _ in kkt_landscape.sweep(own)]
+        if scale == 1:
+            with runs.open_run(
+                own.root, "kkt_landscape", own, seed=own.seed, data=data.npz_contents(own.data)
+            ):
+                pass
     assert len(set(names)) == 2
+    with pytest.raises(runs.RunError, match=r"data\.npz:.*set\.npz"):
+        kkt_landscape.main(own)
 
 
 @pytest.mark.parametrize(

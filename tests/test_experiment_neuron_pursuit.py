@@ -78,6 +78,9 @@ def test_a_file_is_split_in_three(small, tmp_path):
     assert name.startswith("npz-")
     # Two parts of the rows, and two errors.
     assert 0 < found["certificate"]["validation"] != found["test_error"] > 0
+    np.savez(tmp_path / "mine.npz", x=x, y=x[:, 0])
+    with pytest.raises(runs.RunError, match=r"data\.npz:.*mine\.npz"):
+        neuron_pursuit.main(config)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,15 @@ from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.splits import split
 from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere, uniform
 from nsjax.data.tables import Table, load
-from nsjax.data.tabular import BUNDLED, CLASSES, bundled, column_names, read_npz, standardised
+from nsjax.data.tabular import (
+    BUNDLED,
+    CLASSES,
+    bundled,
+    column_names,
+    npz_contents,
+    read_npz,
+    standardised,
+)
 
 __all__ = [
     "AGGREGATES",
@@ -48,6 +56,7 @@ __all__ = [
     "load",
     "modular_addition",
     "monomial_task",
+    "npz_contents",
     "pointer_value_retrieval",
     "polynomial_classes",
     "polynomial_task",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -98,6 +100,19 @@ def from_sklearn(name: str, **options: Any) -> Any:
 def _varies(table: np.ndarray) -> np.ndarray:
     """Which columns vary: pixels at the edge of the digits do not."""
     return np.ptp(table, axis=0) > 0
+
+
+def npz_contents(names: Iterable[str]) -> dict[str, bytes]:
+    """Contents of the files among the names of data sets that are `npz:FILE`, by these names.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+
+    >>> npz_contents(["diabetes"])
+    {}
+    """
+    files = [name for name in names if name.startswith("npz:")]
+    return {name: Path(name.removeprefix("npz:")).read_bytes() for name in files}
 
 
 def read_npz(

@@ -108,3 +108,8 @@ class EnsembleState(NamedTuple):
 
     members: LaneState
     spent: np.ndarray
+
+    @property
+    def stopped(self) -> int:
+        """How many members have stopped."""
+        return int(np.sum(self.members.code != RUNNING))

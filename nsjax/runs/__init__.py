@@ -13,7 +13,7 @@ from nsjax.runs.options import parse, refusals, script, setup
 from nsjax.runs.reading import Past, load, read_manifest, read_results
 from nsjax.runs.run import Run
 from nsjax.runs.storage import RunError, from_json, to_json, write_json
-from nsjax.runs.terminal import print_table, progress
+from nsjax.runs.terminal import counter, print_table, progress
 from nsjax.runs.warm import Compilations
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Run",
     "RunError",
     "config_hash",
+    "counter",
     "from_json",
     "load",
     "open_run",

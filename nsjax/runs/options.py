@@ -4,6 +4,8 @@ Beside its own settings every script takes words about the job:
 
     --resume FOLDER     go on with a run, with the settings it was begun with
     --mix-versions      go on although other versions computed what is there
+    --local N           start N processes on this machine that share the points, each with a GPU of
+                        its own or a share of the cores
     --distributed       be one of several processes that share the points; --coordinator HOST:PORT
                         --processes N --process I where JAX cannot read them off the cluster
 """
@@ -20,7 +22,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nsjax.runs import job, processes
+from nsjax.runs import job, local, processes
 from nsjax.runs.reading import read_manifest
 from nsjax.runs.storage import RunError
 
@@ -28,9 +30,10 @@ Config = TypeVar("Config")
 
 _JOB = """
 About the job: --resume FOLDER goes on with a run, with the settings it was begun with;
---mix-versions also where other versions computed what is there; --distributed is one of several
-processes that share the points, with --coordinator HOST:PORT --processes N --process I where they
-cannot be read off the cluster.
+--mix-versions also where other versions computed what is there; --local N starts N processes on
+this machine that share the points, each with a GPU of its own or a share of the cores;
+--distributed is one of several such processes, with --coordinator HOST:PORT --processes N
+--process I where they cannot be read off the cluster.
 """
 
 
@@ -66,8 +69,10 @@ def script(
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        words, distributed = _begin(words)
+        words, distributed, count = _begin(words)
         config = parse(config_class, presets, words, description=(description or "") + _JOB)
+        if count is not None:
+            return local.run(_without_local(sys.argv[1:] if args is None else args), count)
         if distributed is not None:
             mine = processes.join(job.current().words[1:], *distributed)
             if not mine.leads:  # tables are the first one's to print
@@ -116,13 +121,19 @@ def refusals() -> Iterator[None]:
         raise SystemExit(f"error: {problem}") from problem
 
 
-def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None]:
-    """Takes the words about the job off a command line; with those about processes, if any."""
+def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None, int | None]:
+    """Takes the words about the job off a command line.
+
+    Returns:
+        The others; where to meet others of several processes, if this is one; and how many
+        processes are to be started, if any.
+    """
     parser = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, prog=Path(sys.argv[0]).name
     )
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--mix-versions", action="store_true")
+    parser.add_argument("--local", type=int)
     parser.add_argument("--distributed", action="store_true")
     parser.add_argument("--coordinator")
     parser.add_argument("--processes", type=int)
@@ -131,12 +142,20 @@ def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None]:
     among = (said.coordinator, said.processes, said.process)
     if any(each is not None for each in among) and not said.distributed:
         parser.error("--coordinator, --processes and --process belong to --distributed")
+    if said.local is not None and said.distributed:
+        parser.error("--local starts the processes by itself, without --distributed")
     if said.resume is not None:
         if rest:
             parser.error(f"--resume takes the settings of the run, got {' '.join(rest)}")
         rest = _settings(said.resume)
     job.begin(job.Job([sys.argv[0], *rest], said.resume, said.mix_versions))
-    return rest, among if said.distributed else None
+    return rest, among if said.distributed else None, said.local
+
+
+def _without_local(words: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--local")
+    return parser.parse_known_args(list(words))[1]
 
 
 def _settings(folder: Path) -> list[str]:

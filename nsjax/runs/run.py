@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from nsjax.runs.locking import Lock
 from nsjax.runs.processes import Company, Processes
 from nsjax.runs.reading import SCHEMA, read_results
 from nsjax.runs.storage import RunError, check_name, save_pair, write_atomic, write_json
-from nsjax.runs.terminal import progress
+from nsjax.runs.terminal import counter, progress
 
 Point = TypeVar("Point")
 
@@ -46,6 +47,7 @@ class Run:
         self.manifest = manifest
         self.processes = Processes() if processes is None else processes
         self._lock = lock
+        self._computing = False
         self._company: Company | None = None
 
     def accompany(self) -> None:
@@ -123,7 +125,8 @@ class Run:
         mine = pairs if alone else pairs[index::count] if share else []
         # The bar counts what is left to be done, or its rate would be that of reading files.
         left = [cell for _, cell in mine if not cell.finished]
-        bar, names = progress(left, description=description), {cell.name for cell in left}
+        bar = progress(left, description=description, show=self._show)
+        names = {cell.name for cell in left}
         for point, cell in mine:
             if cell.name in names:
                 next(bar)
@@ -149,10 +152,13 @@ class Run:
         return arrays, values
 
     def _finish(self, point: Any, cell: Cell, compute: Callable[[Any], tuple]) -> None:
-        begun = time.perf_counter()
-        cell.save(*compute(point))
+        begun, self._computing = time.perf_counter(), True
+        try:
+            cell.save(*compute(point))
+        finally:
+            self._computing = False
         seconds = time.perf_counter() - begun
-        self.log(f"cell {cell.name}: {seconds:.3g} s", cell=cell.name, seconds=seconds)
+        self._record(f"cell {cell.name}: {seconds:.3g} s", cell=cell.name, seconds=seconds)
 
     def cell(self, name: str) -> Cell:
         """The cell of one point of a sweep.
@@ -164,6 +170,17 @@ class Run:
             ValueError: for a bad name.
         """
         return Cell(self.path / "cells", name, self._tell)
+
+    def counter(
+        self, total: int, *, description: str = ""
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar for the members of an ensemble, see `runs.counter`; the first process's alone."""
+        return counter(total, description=description, show=self._show)
+
+    @property
+    def _show(self) -> bool | None:
+        # Of several processes only the first has the terminal.
+        return None if self.processes.leads else False
 
     def checkpoints(self, name: str, *, keep: int = 2, every: float = 10.0) -> Checkpoints:
         """The states of the computation of a cell of that name, kept until the cell is saved.
@@ -237,11 +254,17 @@ class Run:
     def log(self, message: str, *, echo: bool = False, **facts: Any) -> None:
         """Appends a line to `log.txt`, and the same as a JSON object to `log.jsonl`.
 
+        Of several processes the first alone does, except for what is said while a cell is computed.
+
         Args:
             message: for people.
             echo: whether it goes to stderr as well.
             facts: for programs: what JSON takes, in `log.jsonl` alone.
         """
+        if self.processes.leads or self._computing:
+            self._record(message, echo=echo, **facts)
+
+    def _record(self, message: str, *, echo: bool = False, **facts: Any) -> None:
         at = now()
         record = {"time": at, "process": self.processes.index, "message": message, **facts}
         start = f"[{self.processes.index}] " if self.processes.count > 1 else ""
@@ -252,7 +275,7 @@ class Run:
             print(start + message, file=sys.stderr)
 
     def _tell(self, message: str) -> None:
-        self.log(message, echo=True)
+        self._record(message, echo=True)
 
     def _end(self, status: str, error: str | None) -> None:
         for record in (self.manifest, self.manifest["history"][-1]):
@@ -260,7 +283,7 @@ class Run:
             record["error"] = error
         self.manifest["history"][-1]["ended"] = now()
         self._touch()
-        self.log(status if error is None else f"{status}: {error}", status=status)
+        self._record(status if error is None else f"{status}: {error}", status=status)
 
     def _touch(self) -> None:
         self.manifest["updated"] = now()

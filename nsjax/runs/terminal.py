@@ -1,7 +1,8 @@
 """What a script shows on the terminal: a progress bar and a table."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 
 import numpy as np
@@ -32,12 +33,52 @@ def progress(
     """
     if not (sys.stderr.isatty() if show is None else show):
         return iter(iterable)
+    bar: Iterable[Item] = _bar(iterable, total=total, desc=description)
+    return iter(bar)
+
+
+@contextmanager
+def counter(
+    total: int, *, description: str = "", show: bool | None = None
+) -> Iterator[Callable[[int], None]]:
+    """A bar for what is done out of order or several at a time, such as members of an ensemble.
+
+    Args:
+        total: how many there are.
+        description, show: as in `progress`.
+
+    Yields:
+        A function to be called with how many are done.
+
+    Raises:
+        ImportError: if a bar is to be shown and tqdm is not installed.
+
+    >>> with counter(10, show=False) as done:
+    ...     done(3)
+    """
+    if not (sys.stderr.isatty() if show is None else show):
+        yield lambda done: None
+        return
+    with _bar(total=total, desc=description, leave=False) as bar:
+
+        def upto(done: int) -> None:
+            # What was done before, in a run that was interrupted, is not part of the rate.
+            if not seen:
+                bar.initial = done
+            seen.append(done)
+            bar.n = done
+            bar.refresh()
+
+        seen: list[int] = []
+        yield upto
+
+
+def _bar(*args: Any, **kwargs: Any) -> Any:
     try:
         from tqdm import tqdm
     except ImportError as error:
         raise ImportError("a progress bar needs tqdm: pip install 'nsjax[run]'") from error
-    bar: Iterable[Item] = tqdm(iterable, total=total, desc=description, file=sys.stderr)
-    return iter(bar)
+    return tqdm(*args, file=sys.stderr, **kwargs)
 
 
 def print_table(

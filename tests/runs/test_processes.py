@@ -65,6 +65,58 @@ def test_two_processes_share_the_points(tmp_path):
     np.testing.assert_array_equal(past.arrays["sums"], 3 * (np.arange(5) / 7) + 1)
 
 
+def local(tmp_path, *words, count=2, **environment):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *words, "--local", str(count)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **environment},
+    )
+
+
+def test_one_command_starts_all_processes(tmp_path):
+    """What is not about one point is logged once; a broken point ends all, with its code."""
+    [(code, out, err)] = ends([local(tmp_path, "--points", "5")])
+    assert code == 0, err
+    assert out.count("results: runs") == 1
+    past = runs.load(folder_in(tmp_path))
+    assert [past.cells[f"point{i}"][1]["process"] for i in range(5)] == [0, 1, 0, 1, 0]
+    lines = (folder_in(tmp_path) / "log.txt").read_text().splitlines()
+    assert sum("summed 5 points" in line for line in lines) == 1
+    assert sum("computing point" in line for line in lines) == 5
+    [(code, _, err)] = ends([local(tmp_path, "--points", "4", "--broken")])
+    assert code in (processes.LOST, processes.FAILED)
+    assert "FloatingPointError: this point fails" in err
+
+
+def test_interrupted_all_processes_end_and_say_how_to_go_on(tmp_path):
+    job = local(tmp_path, "--points", "8", "--seconds", "0.6")
+    while not list(tmp_path.glob("runs/toy_script/*/cells/point0.json")):
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.send_signal(signal.SIGTERM)
+    [(code, _, err)] = ends([job])
+    assert code == 130
+    assert "go on with --resume" in err
+    assert runs.read_manifest(folder_in(tmp_path))["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "message"),
+    [
+        ([], 0, "--local must be a positive number of processes, got 0"),
+        ([], 3, "--local must be at most the number of GPUs, 2, got 3"),
+        (["--distributed"], 2, "--local starts the processes by itself"),
+    ],
+)
+def test_a_bad_number_of_processes_is_refused(tmp_path, words, count, message):
+    [(code, _, err)] = ends([local(tmp_path, *words, count=count, CUDA_VISIBLE_DEVICES="4,7")])
+    assert code in (1, 2)
+    assert message in err
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other_and_the_pair_resumes(tmp_path, victim):
     """Also the first one, at which the others have met."""

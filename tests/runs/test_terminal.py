@@ -28,6 +28,18 @@ def test_progress_on_a_terminal(monkeypatch, capsys):
     assert "1/1" in capsys.readouterr().err
 
 
+def test_counter_counts_what_is_done_at_once(capsys):
+    with runs.counter(10, description="members", show=True) as done:
+        done(3)
+        assert " 3/10" in capsys.readouterr().err
+        done(10)
+        assert "members: 100%" in capsys.readouterr().err
+    capsys.readouterr()
+    with runs.counter(10) as done:
+        done(5)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_missing_tqdm_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert list(runs.progress([1], show=False)) == [1]

@@ -41,6 +41,7 @@ def main(config):
             for step in range(0 if saved is None else int(saved[0]), 2 + number % 2):
                 time.sleep(config.seconds / 2)
                 kept.save(step + 1, np.full(1, step + 1.0))
+        run.log(f"computing point{number}")
         return {"x": np.full(3, number / 7)}, {"process": run.processes.index}
 
     with runs.refusals():
@@ -55,6 +56,7 @@ def main(config):
             )
         }
         run.save_results({"sums": list(sums.values())}, {})
+        run.log(f"summed {len(sums)} points")
         print(f"results: {run.path}")
 
 
