@@ -16,6 +16,7 @@ from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.growth import Grown, grow
+from nsjax.pursuit.packing import packed, put_back, taken
 from nsjax.pursuit.problem import reference_loss
 from nsjax.pursuit.refitting import Refitted, refit_in_turn
 from nsjax.pursuit.results import conclude
@@ -99,10 +100,21 @@ def step(task: Task, state: State) -> tuple[State, Info]:
         ValueError: if the state is of other data, or of networks of another shape.
     """
     _check_state(task, state)
+    if int(np.max(state.counts)) + task.config.per_round > state.capacity:
+        wider = {
+            name: pad(getattr(state, name), 2 * state.capacity)
+            for name in ("params", "best", "new")
+        }
+        state = state._replace(**wider)
+    rows = packed(np.asarray(state.result) == Stop.GROWING)
+    if len(rows) == len(state.loss):
+        return _round(task, state)
+    return put_back(state, *_round(task, taken(state, rows)), rows)
+
+
+def _round(task: Task, state: State) -> tuple[State, Info]:
+    """One round of all lanes of the state; those that have stopped stay as they are."""
     config, method = task.config, task.method
-    if int(np.max(state.counts)) + config.per_round > state.capacity:
-        wider = 2 * state.capacity
-        state = state._replace(params=pad(state.params, wider), best=pad(state.best, wider))
     live = np.asarray(state.result) == Stop.GROWING
     first = np.all(np.asarray(state.counts) == 0, axis=1)
     stuck = (np.asarray(state.gain) < config.rescue) & ~first

@@ -9,6 +9,7 @@ import pytest
 
 import nsjax
 from nsjax import data, kkt, networks, objectives, pursuit
+from nsjax.pursuit import loop
 from nsjax.pursuit.candidates import noise_width, search
 from nsjax.pursuit.chains import Chains
 from nsjax.pursuit.refitting import refit_in_turn
@@ -93,6 +94,34 @@ def test_many_keys_are_many_pursuits():
     np.testing.assert_allclose(
         alone.history.ncf[0], found[1].history.ncf[0], rtol=1e-9, equal_nan=True
     )
+
+
+def test_lanes_that_have_stopped_are_left_out(monkeypatch):
+    """A round of 4 lanes of 16 as one of all of them; with 5 growing all are computed."""
+    x, y = problem()
+    keys = jax.random.split(jax.random.key(1), 8)
+    task = pursuit.Task(x, y, activation=SQUARE, depth=2, config=replace(SMALL, steps=10))
+    state, _ = pursuit.step(task, pursuit.init(keys, task))
+    codes = np.full(16, pursuit.Stop.FITTED, np.int32)
+    codes[[3, 9, 10, 15]] = pursuit.Stop.GROWING
+    widths = []
+    inner = loop.grow
+    monkeypatch.setattr(loop, "grow", lambda *a: widths.append(len(a[1])) or inner(*a))
+    state = state._replace(result=codes)
+    found = pursuit.step(task, state)
+    pursuit.step(task, state._replace(result=np.where(np.arange(16) == 0, 0, codes)))
+    monkeypatch.setattr(loop, "packed", lambda live: np.arange(len(live)))
+    whole = pursuit.step(task, state)
+    assert widths == [4, 16, 16]
+    for one, other in zip(found, whole, strict=True):
+        for name, value in one._asdict().items():
+            if name not in ("keys", "new"):  # of lanes that stand still `new` means nothing
+                for a, b in zip(
+                    jax.tree.leaves(value), jax.tree.leaves(getattr(other, name)), strict=True
+                ):
+                    assert np.shape(a) == np.shape(b), name
+                    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9, err_msg=name)
+    assert not np.any(found[1].live[codes != pursuit.Stop.GROWING])
 
 
 def test_a_given_network_grows():
