@@ -153,10 +153,13 @@ def inactive(params: Any, inactive: Any) -> tuple[np.ndarray, ...]:
 
 
 def samples(
-    params: tuple[jax.Array, ...], x: Any, y: Any, *, target: str = "y"
+    params: tuple[jax.Array, ...], x: Any, y: Any, *, target: str = "y", factors: int = 1
 ) -> tuple[jax.Array, jax.Array]:
-    """Return inputs `(n, d)` and targets `(n, c)`, called `target`, that fit the network."""
-    x = matrix("x", x, columns=params[0].shape[1])
+    """Return inputs `(n, d)` and targets `(n, c)`, called `target`, that fit the network.
+
+    Of products every neuron has so many `factors`, each with a weight for every input.
+    """
+    x = matrix("x", x, columns=params[0].shape[1] // factors)
     y = matrix(target, y, columns=params[-1].shape[0])
     if x.shape[0] != y.shape[0]:
         raise ValueError(

@@ -162,6 +162,32 @@ class NetworkNCF:
 
 
 @dataclass(frozen=True)
+class TensorNCF:
+    """NCF of a product of projections with its moment tensor T given, `<T, u_1 o ... o u_n>`.
+
+    With `T = sum_i r_i x_i^(o n)` it is that of `networks.ProductNeurons(n)` on the samples, which
+    needs no tensor. Its KKT points of nonzero value are the singular vectors of T, all factors of
+    norm `1 / sqrt n`; the largest value times `n^(n/2)` is T's largest singular value.
+
+    >>> TensorNCF()(jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([[0.0, 3.0], [0.0, 0.0]])).item()
+    6.0
+    """
+
+    def __call__(self, factors: Float[Array, "n d"], tensor: jax.Array) -> Float[Array, ""]:
+        """`<T, u_1 o ... o u_n>`, for T with n axes of length d."""
+        for factor in factors[::-1]:
+            tensor = tensor @ factor
+        return tensor
+
+    def signature(self, factors: Float[Array, "n d"], tensor: jax.Array) -> jax.Array:
+        """`u_1 o ... o u_n`: blind to signs that cancel."""
+        outer = factors[0]
+        for factor in factors[1:]:
+            outer = outer[..., None] * factor
+        return outer.ravel()
+
+
+@dataclass(frozen=True)
 class SaddleNCF:
     """NCF of the zero block of a saddle `(w_n, 0)`: the leading term `<r, H_1>`, of degree p + 1.
 

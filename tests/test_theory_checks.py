@@ -7,6 +7,7 @@ import pytest
 from theory_checks import assumption2_lojasiewicz as assumption2
 from theory_checks import (
     conservation,
+    cp_correspondence,
     decoupling,
     early_directional_convergence,
     lemma9_balance,
@@ -54,6 +55,12 @@ def test_lemma9_small():
 def test_lemma9_sweep():
     """All degrees and depths, other seeds."""
     assert holds(lemma9_balance.check(lemma9_balance.Config(seeds=(5, 6))))
+
+
+def test_cp_correspondence_small():
+    """CP terms of order 3, and a tensor of five orthogonal components."""
+    config = cp_correspondence.Config(orders=(3,), sizes=(5,), seeds=(0,), starts=32, large=20_000)
+    assert holds(cp_correspondence.check(config))
 
 
 def test_rank_one_small():

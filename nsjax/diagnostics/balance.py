@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from nsjax.diagnostics.snapshots import weights_of
 from nsjax.networks.homogeneous import Activation, activation_degree
+from nsjax.networks.products import Products
 
 
 def imbalance(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
@@ -36,8 +37,7 @@ def imbalance(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
     >>> imbalance((jnp.array([[2.0]]), jnp.array([[1.0]])), PolyLeakyReLU(2))[0].tolist()
     [2.0]
     """
-    p = activation_degree(activation)
-    return tuple(incoming - p * outgoing for incoming, outgoing in _squared_norms(params))
+    return tuple(into - p * out for p, into, out in _squared_norms(params, activation))
 
 
 def balance_ratio(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
@@ -61,8 +61,7 @@ def balance_ratio(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
     >>> balance_ratio(w, PolyLeakyReLU(2))[0].tolist()
     [2.0, nan]
     """
-    p = activation_degree(activation)
-    return tuple(incoming / (p * outgoing) for incoming, outgoing in _squared_norms(params))
+    return tuple(into / (p * out) for p, into, out in _squared_norms(params, activation))
 
 
 def neuron_size(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
@@ -74,12 +73,17 @@ def neuron_size(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
     >>> neuron_size((jnp.array([[2.0]]), jnp.array([[1.0]])), PolyLeakyReLU(2))[0].tolist()
     [6.0]
     """
-    p = activation_degree(activation)
-    return tuple(incoming + p * outgoing for incoming, outgoing in _squared_norms(params))
+    return tuple(into + p * out for p, into, out in _squared_norms(params, activation))
 
 
-def _squared_norms(params: Any) -> list[tuple[jax.Array, jax.Array]]:
-    weights = weights_of("params", params)
-    return [
-        (jnp.sum(into**2, axis=-1), jnp.sum(out**2, axis=-2)) for into, out in pairwise(weights)
-    ]
+def _squared_norms(params: Any, activation: Activation) -> list[tuple[Any, jax.Array, jax.Array]]:
+    """Degree p, and squared norms of incoming and outgoing weights, of every hidden layer."""
+    if not isinstance(activation, Products):
+        p: Any = activation_degree(activation)
+    found = []
+    for into, out in pairwise(weights_of("params", params)):
+        if isinstance(activation, Products):
+            # Of a neuron that is not there any degree will do.
+            p = jnp.maximum(jnp.sum(activation.present(into), axis=-1), 1)
+        found.append((p, jnp.sum(into**2, axis=-1), jnp.sum(out**2, axis=-2)))
+    return found

@@ -1,7 +1,7 @@
 """KKT points of homogeneous objectives on the unit sphere: `max N(w)` subject to `||w|| = 1`."""
 
 from nsjax.kkt.certificate import KKTPoints, residual
-from nsjax.kkt.neuron import search_neuron
+from nsjax.kkt.neuron import search_family, search_neuron
 from nsjax.kkt.search import search
 from nsjax.kkt.slices import Circle, circle
 from nsjax.kkt.sphere import dot, norm, random_unit, tangent, unit
@@ -21,6 +21,7 @@ __all__ = [
     "random_unit",
     "residual",
     "search",
+    "search_family",
     "search_neuron",
     "tangent",
     "track",

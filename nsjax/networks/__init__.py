@@ -14,6 +14,7 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
+from nsjax.networks.products import ProductNeurons, Products
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
 
@@ -23,6 +24,8 @@ __all__ = [
     "HomogeneousNeurons",
     "NeuronFamily",
     "PolyLeakyReLU",
+    "ProductNeurons",
+    "Products",
     "activation_degree",
     "append_neuron",
     "apply",

@@ -92,8 +92,25 @@ def features(params: Params, x: Float[Array, "n d"], activation: Activation) -> 
     """Activations `(g_0, ..., g_{L-1})` after each hidden layer, `g_0 = x`, `g_l` of `(n, k_l)`."""
     layers = [x]
     for weight in params[:-1]:
-        layers.append(activation(layers[-1] @ weight.T))
+        layers.append(respond(weight, layers[-1], activation))
     return tuple(layers)
+
+
+def respond(
+    weight: Float[Array, "k w"], before: Float[Array, "n d"], activation: Activation
+) -> Float[Array, "n k"]:
+    """Responses `s(G W^T)` of a layer, or the products of its projections (`Products`)."""
+    return _activate(_project(weight, before, activation), weight, activation)
+
+
+def _project(weight: jax.Array, before: jax.Array, activation: Activation) -> jax.Array:
+    project = getattr(activation, "project", None)
+    return before @ weight.T if project is None else project(weight, before)
+
+
+def _activate(pre: jax.Array, weight: jax.Array, activation: Activation) -> jax.Array:
+    multiply = getattr(activation, "multiply", None)
+    return activation(pre) if multiply is None else multiply(pre, weight)
 
 
 def pullback(
@@ -103,13 +120,16 @@ def pullback(
 
     Returns:
         `(B_1, ..., B_L)`, `B_l` of shape `(n, k_l)`: the gradient of `<r, H>` in the
-        pre-activations of layer l; `B_L = r`.
+        pre-activations of layer l; `B_L = r`. Of products it is `(n, k_l N)`, a pre-activation for
+        every factor.
     """
     pulled = [residual]
     hidden = features(params, x, activation)
     for weight, below, into in zip(params[:0:-1], params[-2::-1], hidden[-2::-1], strict=True):
-        _, derivative = jax.vjp(activation, into @ below.T)
-        pulled.append(derivative(pulled[-1] @ weight)[0])
+        pre = _project(below, into, activation)
+        _, derivative = jax.vjp(lambda h, w=below: _activate(h, w, activation), pre)
+        # Of products, every factor takes its share from the features before it.
+        pulled.append(derivative(pulled[-1] @ weight.reshape(-1, below.shape[0]))[0])
     return tuple(reversed(pulled))
 
 

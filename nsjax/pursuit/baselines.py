@@ -363,7 +363,7 @@ def _held_out_errors(
     objective: Objective, units: jax.Array, w: jax.Array, x: jax.Array, y: jax.Array
 ) -> jax.Array:
     """Prediction errors `(B,)` of flat weights `(B, P)` on data in the user's units."""
-    back = Units(units[0], units[1]).back
+    back = Units(*units).back
 
     def error(w: jax.Array) -> jax.Array:
         outputs = apply(back(objective.layout.tree(w)), x, objective.activation)

@@ -16,7 +16,13 @@ from jax import lax
 
 from nsjax.kkt.ascent import ascend
 from nsjax.kkt.neuron import NeuronLandscape, correlation_scale, value_factor
-from nsjax.networks import HomogeneousNeurons, activation_degree
+from nsjax.networks import (
+    HomogeneousNeurons,
+    NeuronFamily,
+    ProductNeurons,
+    Products,
+    activation_degree,
+)
 from nsjax.networks.homogeneous import Activation, Params, features, pullback
 from nsjax.pursuit.chains import Chains, chain_norms
 from nsjax.pursuit.config import Config
@@ -32,6 +38,9 @@ class Neurons(NamedTuple):
         values: `(s,)` NCF values N*.
         relative: `(s,)` the same against what it would be if residual and responses lined up.
         residuals: `(s,)` KKT residuals.
+        shares: `(s,)` of the pulled-back residual that the neuron would explain by itself: what is
+            left of its response when the neurons of its layer have been projected out, over its
+            size. So neurons of several orders compare.
         fresh: `(s,)` bool, false where there were fewer that differ: those are zero.
     """
 
@@ -41,6 +50,7 @@ class Neurons(NamedTuple):
     values: jax.Array
     relative: jax.Array
     residuals: jax.Array
+    shares: jax.Array
     fresh: jax.Array
 
 
@@ -50,7 +60,7 @@ class Candidates(NamedTuple):
     Attributes:
         directions: tuple of L arrays `(m, k_l, k_{l-1})`, zero but for the new neurons' weights.
         added: `(m, L - 1)` int32, how many each adds to every hidden layer.
-        values, relative, residuals: `(m,)` of the set's first neuron, see `Neurons`.
+        values, relative, residuals, shares: `(m,)` of the set's first neuron, see `Neurons`.
     """
 
     directions: Params
@@ -58,26 +68,68 @@ class Candidates(NamedTuple):
     values: jax.Array
     relative: jax.Array
     residuals: jax.Array
+    shares: jax.Array
+
+
+class Plan(NamedTuple):
+    """One kind of new neurons: a chain, or one of a hidden layer; of products, for every order.
+
+    Attributes:
+        layer: hidden layer, from 1; 0 for a chain.
+        family: what its response is.
+        p: degree of a neuron in its incoming weights.
+        factor: N* over phi.
+        degree: of the NCF in all of its weights.
+    """
+
+    layer: int
+    family: NeuronFamily
+    p: int
+    factor: float
+    degree: int
+
+
+def plans(activation: Activation, depth: int) -> list[Plan]:
+    """All kinds of new neurons of a network: chains, and those of every hidden layer."""
+    if isinstance(activation, Products):
+        # Of two layers alone: a chain is a neuron.
+        chain = Plan(0, *_plan(ProductNeurons(activation.factors), activation.factors))
+        families: list[tuple[NeuronFamily, int]] = [
+            (ProductNeurons(order), order) for order in activation.orders
+        ]
+    else:
+        p, chains = activation_degree(activation), Chains(activation, depth)
+        degree = sum(p**layer for layer in range(depth))
+        chain = Plan(0, chains, p, chains.value_factor(), degree)
+        families = [(HomogeneousNeurons(activation), p)]
+    return [
+        chain,
+        *(Plan(layer, *_plan(*each)) for layer in range(1, depth) for each in families),
+    ]
+
+
+def _plan(family: NeuronFamily, p: int) -> tuple[NeuronFamily, int, float, int]:
+    return family, p, value_factor(p), p + 1
 
 
 class _Kind(NamedTuple):
-    """One kind of new neurons in all lanes: its family, and what its NCF is made of.
+    """One kind of new neurons in all lanes: its plan, and what its NCF is made of.
 
     Attributes:
-        family: static.
-        factor: N* over phi.
+        plan: static.
         unit: `(B,)` what phi is multiplied by: features and residual are brought to size one here,
             since their powers may be out of range.
         before: `(B, n, k)` features.
         after: `(B, n, c)` pulled-back residual.
+        there: `(B, n, w)` responses of the neurons of its layer, zero of unused ones.
         used: `(B, k)` bool, features of neurons that are there.
     """
 
-    family: HomogeneousNeurons
-    factor: float
+    plan: Plan
     unit: jax.Array
     before: jax.Array
     after: jax.Array
+    there: jax.Array
     used: jax.Array
 
 
@@ -101,7 +153,7 @@ def search(
         activation, config: static.
     """
     kinds = _kinds(params, counts, x, pull, activation)
-    drawn = _shared_out(noise, kinds)
+    drawn = _shared_out(noise, _widths(params, activation))
     starts = [
         jax.vmap(partial(_starts, config))(*mine, kind.before, kind.after, kind.used)
         for mine, kind in zip(drawn, kinds, strict=True)
@@ -112,7 +164,7 @@ def search(
     else:
         points, values, residuals = _climb(kinds, starts, config)
     responses = [
-        jax.vmap(lambda u, g, family=kind.family: family.response(u.T, g))(at, kind.before)
+        jax.vmap(lambda u, g, family=kind.plan.family: family.response(u.T, g))(at, kind.before)
         for kind, at in zip(kinds, points, strict=True)
     ]
     # The same for every kind, so that it is compiled once.
@@ -132,25 +184,27 @@ def search(
             mixing: jax.Array,
             before: jax.Array,
             after: jax.Array,
+            there: jax.Array,
             kind: _Kind = kind,
         ) -> Neurons:
             correlation = response[:, chosen].T @ after
             along = mixing[:count] if config.new_neurons == "random" else correlation
             outgoing = _unit(along)
             values = jnp.sum(correlation * outgoing, axis=1)
-            scale = correlation_scale(kind.family, before, after)
+            scale = correlation_scale(kind.plan.family, before, after)
             signs = jnp.ones((len(points), 0), points.dtype)
-            if isinstance(kind.family, Chains):
-                signs = kind.family.signs(len(points), points.dtype).T
+            if isinstance(kind.plan.family, Chains):
+                signs = kind.plan.family.signs(len(points), points.dtype).T
             # One more of a neuron that is there would never part from it.
             values = jnp.where(fresh, values, 0)
             return Neurons(
                 jnp.where(fresh[:, None], points[chosen], 0),
                 jnp.where(fresh[:, None], outgoing, 0),
                 signs[chosen],
-                kind.factor * unit * values,
+                kind.plan.factor * unit * values,
                 values / jnp.where(scale > 0, scale, 1),
                 residuals[chosen],
+                jnp.where(fresh, _shares(response[:, chosen], after, there), 0),
                 fresh,
             )
 
@@ -165,68 +219,91 @@ def search(
                 drawn[t][1],
                 kind.before,
                 kind.after,
+                kind.there,
             )
         )
     return found
 
 
 def place(
-    neurons: list[Neurons], params: Params, counts: jax.Array, p: int, config: Config
+    neurons: list[Neurons],
+    params: Params,
+    counts: jax.Array,
+    activation: Activation,
+    config: Config,
 ) -> list[Candidates]:
     """The new neurons of one lane as changes of its weights, in its first unused places.
 
     Chains first, then every hidden layer; with several, at last all layers together.
     """
-    chains, *layers = neurons
-    placed = [_placed(each, params, counts, i, p, config) for i, each in enumerate(layers)]
-    kinds = [_placed_chains(chains, params, counts, p, config), *placed]
-    if len(layers) > 1 and config.rule != "ncf":
-        kinds.append(_jointly(placed))
+    depth = len(params)
+    kinds = [
+        _placed_chains(each, params, counts, plan, config)
+        if isinstance(plan.family, Chains)
+        else _placed(each, params, counts, plan, config)
+        for each, plan in zip(neurons, plans(activation, depth), strict=True)
+    ]
+    if depth > 2 and config.rule != "ncf":
+        kinds.append(_jointly(kinds[1:]))
     return kinds
 
 
 def _kinds(
     params: Params, counts: jax.Array, x: jax.Array, pull: jax.Array, activation: Activation
 ) -> list[_Kind]:
-    lanes, depth = len(pull), len(params)
-    p = activation_degree(activation)
+    lanes = len(pull)
     hidden = jax.vmap(lambda *w: features(w, x, activation))(*params)
     pulled = jax.vmap(lambda w, r: pullback(w, x, r, activation))(params, pull)
-    family, chains = HomogeneousNeurons(activation), Chains(activation, depth)
     inputs = jnp.ones((lanes, x.shape[1]), bool)
-    kinds = [_kind(chains, chains.value_factor(), hidden[0], pull, inputs)]
-    for i in range(depth - 1):
-        width = params[i].shape[2]
+    kinds = []
+    for plan in plans(activation, len(params)):
+        if plan.layer == 0:
+            kinds.append(_kind(plan, hidden[0], pull, hidden[-1], inputs))
+            continue
+        i = plan.layer - 1
+        width = hidden[i].shape[2]
         used = inputs if i == 0 else jnp.arange(width) < counts[:, i - 1, None]
-        kinds.append(_kind(family, value_factor(p), hidden[i], pulled[i + 1], used))
+        kinds.append(_kind(plan, hidden[i], pulled[i + 1], hidden[i + 1], used))
     return kinds
 
 
 def _kind(
-    family: HomogeneousNeurons,
-    factor: float,
-    before: jax.Array,
-    after: jax.Array,
-    used: jax.Array,
+    plan: Plan, before: jax.Array, after: jax.Array, there: jax.Array, used: jax.Array
 ) -> _Kind:
     sizes = [jnp.max(jnp.abs(each), axis=(1, 2)) for each in (before, after)]
     sizes = [jnp.where(size > 0, size, 1) for size in sizes]
-    unit = sizes[0] ** family.degree * sizes[1]
+    unit = sizes[0] ** plan.family.degree * sizes[1]
     before, after = before / sizes[0][:, None, None], after / sizes[1][:, None, None]
-    return _Kind(family, factor, unit, before, after, used)
+    return _Kind(plan, unit, before, after, there, jnp.tile(used, (1, _factors(plan))))
 
 
-def noise_width(params: Params) -> int:
+def _factors(plan: Plan) -> int:
+    """How often a start holds a vector of the features' size."""
+    return plan.p if isinstance(plan.family, ProductNeurons) else 1
+
+
+def noise_width(params: Params, activation: Activation) -> int:
     """How many random numbers each start of `search` takes, of all kinds together."""
-    d, c, hidden = params[0].shape[-1], params[-1].shape[-2], [w.shape[-2] for w in params[:-1]]
-    # Inputs and outputs of chains, then of the neurons of every hidden layer.
-    return d + c + d + sum(hidden[:-1]) + sum(hidden[1:]) + c
+    return sum(map(sum, _widths(params, activation)))
 
 
-def _shared_out(noise: jax.Array, kinds: list[_Kind]) -> list[tuple[jax.Array, jax.Array]]:
+def _widths(params: Params, activation: Activation) -> list[tuple[int, int]]:
+    """Lengths of incoming and outgoing weights of every kind."""
+    widths = []
+    for plan in plans(activation, len(params)):
+        i = max(plan.layer - 1, 0)
+        room = getattr(activation, "factors", 1)
+        incoming = params[i].shape[-1] // room * _factors(plan)
+        widths.append((incoming, params[-1 if plan.layer == 0 else i + 1].shape[-2]))
+    return widths
+
+
+def _shared_out(
+    noise: jax.Array, widths: list[tuple[int, int]]
+) -> list[tuple[jax.Array, jax.Array]]:
     """The random numbers of every kind: `(B, m, k)` for starts, `(B, m, c)` for outputs."""
-    widths = [width for kind in kinds for width in (kind.before.shape[2], kind.after.shape[2])]
-    parts = jnp.split(noise, np.cumsum(widths)[:-1], axis=2)
+    flat = [width for pair in widths for width in pair]
+    parts = jnp.split(noise, np.cumsum(flat)[:-1], axis=2)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -242,7 +319,12 @@ def _starts(
     starts = _unit(jnp.where(used, drawn, 0))
     if config.spectral and config.new_neurons == "kkt":
         half = config.starts // 2
-        starts = starts.at[:half].set(_spectral(mixing[:half], starts[:half], before, after))
+        size = before.shape[1]
+        # Of a product, every factor by itself.
+        for j in range(0, starts.shape[1], size):
+            leaning = _spectral(mixing[:half], starts[:half, j : j + size], before, after)
+            starts = starts.at[:half, j : j + size].set(leaning)
+        starts = starts if starts.shape[1] == size else _unit(starts)
     return starts
 
 
@@ -256,8 +338,8 @@ def _climb(
         blocks = columns.reshape(rows, len(kinds), lanes, m)
         values, gradients = [], []
         for t, kind in enumerate(kinds):
-            k = kind.before.shape[2]
-            one = NeuronLandscape(kind.family)
+            k = starts[t].shape[2]
+            one = NeuronLandscape(kind.plan.family)
             value, gradient = jax.vmap(
                 lambda u, g, b, one=one: one.climb(u, g, g.T, b), in_axes=(1, 0, 0), out_axes=(0, 1)
             )(blocks[:k, t], kind.before, kind.after)
@@ -275,7 +357,7 @@ def _climb(
     values = jnp.where(jnp.isfinite(done.values), done.values, 0).reshape(shape)
     return (
         [
-            jnp.where(kind.used[:, None], points[t, :, :, : kind.before.shape[2]], 0)
+            jnp.where(kind.used[:, None], points[t, :, :, : starts[t].shape[2]], 0)
             for t, kind in enumerate(kinds)
         ],
         list(values),
@@ -284,31 +366,32 @@ def _climb(
 
 
 def _placed(
-    neurons: Neurons, params: Params, counts: jax.Array, i: int, p: int, config: Config
+    neurons: Neurons, params: Params, counts: jax.Array, plan: Plan, config: Config
 ) -> Candidates:
-    """Sets of `per_round` neurons of hidden layer `i + 1`."""
-    m, k = config.candidates, config.per_round
+    """Sets of `per_round` neurons of the plan's hidden layer."""
+    m, k, p, i = config.candidates, config.per_round, plan.p, max(plan.layer - 1, 0)
     # Each neuron with squared norms p : 1, and norm one over the whole set.
     incoming = (p / (p + 1) / k) ** 0.5 * neurons.incoming.reshape(m, k, -1)
     outgoing = (1 / (p + 1) / k) ** 0.5 * neurons.outgoing.reshape(m, k, -1)
     places = counts[i] + jnp.arange(k)
     directions = [jnp.zeros((m, *weight.shape), weight.dtype) for weight in params]
-    directions[i] = directions[i].at[:, places].set(incoming)
+    # A product of lower order leaves the last factors zero.
+    directions[i] = directions[i].at[:, places, : incoming.shape[2]].set(incoming)
     directions[i + 1] = directions[i + 1].at[:, :, places].set(jnp.swapaxes(outgoing, 1, 2))
     return Candidates(
         tuple(directions),
         jnp.zeros((m, len(params) - 1), jnp.int32)
         .at[:, i]
         .set(jnp.sum(neurons.fresh.reshape(m, k), axis=1, dtype=jnp.int32)),
-        *(each.reshape(m, k)[:, 0] for each in neurons[3:6]),
+        *(each.reshape(m, k)[:, 0] for each in neurons[3:7]),
     )
 
 
 def _placed_chains(
-    chains: Neurons, params: Params, counts: jax.Array, p: int, config: Config
+    chains: Neurons, params: Params, counts: jax.Array, plan: Plan, config: Config
 ) -> Candidates:
     m, depth = config.candidates, len(params)
-    norms = chain_norms(p, depth)
+    norms = chain_norms(plan.p, depth)
     directions = []
     for i, weight in enumerate(params):
         block = jnp.zeros((m, *weight.shape), weight.dtype)
@@ -322,7 +405,7 @@ def _placed_chains(
     return Candidates(
         tuple(directions),
         jnp.ones((m, depth - 1), jnp.int32),
-        *(each[:m] for each in chains[3:6]),
+        *(each[:m] for each in chains[3:7]),
     )
 
 
@@ -375,6 +458,21 @@ def _spread(
         return left, (i, fresh)
 
     return lax.scan(pick, jnp.ones(len(values), bool), None, length=count)[1]
+
+
+def _shares(responses: jax.Array, after: jax.Array, there: jax.Array) -> jax.Array:
+    """See `Neurons.shares`; of responses `(n, s)`, residuals `(n, c)` and columns `(n, w)`."""
+    sizes = jnp.linalg.norm(there, axis=0)
+    columns = there / jnp.where(sizes > 0, sizes, 1)
+    gram = columns.T @ columns
+    # Of columns that nearly agree: at the root of rounding they are one.
+    ridge = jnp.finfo(gram.dtype).eps ** 0.5 * jnp.eye(len(gram), dtype=gram.dtype)
+    rest = responses - columns @ jnp.linalg.solve(gram + ridge, columns.T @ responses)
+    left = jnp.sum(rest**2, axis=0)
+    worth = left > 1e-6 * jnp.sum(responses**2, axis=0)
+    explained = jnp.sum((rest.T @ after) ** 2, axis=1) / jnp.where(worth, left, 1)
+    whole = jnp.sum(after**2)
+    return jnp.where(worth & (whole > 0), explained / jnp.where(whole > 0, whole, 1), 0)
 
 
 def _unit(rows: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from nsjax import _check
 
-RULES = ("lookahead", "each", "ncf")
+RULES = ("lookahead", "each", "ncf", "normalised")
 UNTIL = ("loss", "accuracy")
 MINIMISERS = ("lbfgs", "levenberg_marquardt", "gradient_descent", "adam")
 
@@ -26,7 +26,9 @@ class Config:
     rule: str = "lookahead"
     """What a round adds. `"ncf"`: the best neuron of the layer whose NCF is largest (the paper).
     `"each"`: the best neuron of every layer. `"lookahead"`: the best of `candidates` in every
-    layer, of those of all layers together and of chains, by the loss after a short refit."""
+    layer, of those of all layers together and of chains, by the loss after a short refit.
+    `"normalised"`: of all these the one that would explain the largest share of the residual by
+    itself, so that orders of products compare (`networks.Products`)."""
     lanes: int = 12
     """Independent pursuits in one batch; the first that fits ends the run."""
     per_round: int = 1

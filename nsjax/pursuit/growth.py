@@ -81,7 +81,8 @@ def grow(
     """
     config = method.config
     kinds = method.kinds(len(params))
-    normal, gumbel = _noise(keys, number, (config.starts, noise_width(params)), len(kinds))
+    width = noise_width(params, method.activation)
+    normal, gumbel = _noise(keys, number, (config.starts, width), len(kinds))
     proposed = propose(method, normal.astype(params[0].dtype), params, counts, problem)
     ncf, relative = np.asarray(proposed.ncf), np.asarray(proposed.relative_ncf)
     lanes, evaluations = np.arange(len(live)), np.zeros(len(live), int)
@@ -109,6 +110,8 @@ def grow(
         alone = config.rule == "ncf" or len(params) == 2
         rule = 1 + np.argmax(ncf[:, 1:], axis=1) if alone else len(params)
         index = np.where(rescue, 0, rule * config.candidates)
+    if config.rule == "normalised":
+        index = np.argmax(np.asarray(proposed.candidates.shares), axis=1)
 
     def taken(leaf: Any) -> np.ndarray:
         return np.asarray(leaf)[lanes, index]
@@ -209,22 +212,40 @@ def _propose_in_lane(
 ) -> Proposals:
     config, depth = method.config, len(params)
     objective = method.objective(params)
-    kinds = place(neurons, params, counts, method.p, config)
+    layers = method.kinds(depth)[:: config.candidates]
+    kinds = place(neurons, params, counts, method.activation, config)
     every: Candidates = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *kinds)
     start, directions = objective.layout.flat(params), jax.vmap(objective.layout.flat)(every[0])
     scales, inserted = _scaled(method, objective, start, directions, problem)
     moved = start + scales[:, None] * directions
     descent = jax.vmap(partial(_descent, method, params, outputs, pull, problem))(
-        moved, every, jnp.asarray(method.kinds(depth)), scales
+        moved,
+        every,
+        jnp.asarray(method.kinds(depth) == 0),
+        jnp.asarray(method.degrees(depth)),
+        scales,
     )
     return Proposals(
         jax.vmap(objective.layout.tree)(moved),
         every,
-        jnp.stack([each.values[0] for each in kinds[:depth]]),
-        jnp.stack([each.relative[0] for each in kinds[:depth]]),
+        _best_of_layers([each.values[0] for each in kinds], layers),
+        _best_of_layers([each.relative[0] for each in kinds], layers),
         scales,
         inserted,
         descent,
+    )
+
+
+def _best_of_layers(values: list[jax.Array], layers: np.ndarray) -> jax.Array:
+    """`(L,)` the largest value of a chain and of every hidden layer; of all together there is none.
+
+    Values of several orders in a layer are each in its own units.
+    """
+    return jnp.stack(
+        [
+            jnp.max(jnp.stack([v for v, at in zip(values, layers, strict=True) if at == layer]))
+            for layer in range(int(max(layers)) + 1)
+        ]
     )
 
 
@@ -258,7 +279,8 @@ def _descent(
     problem: Problem,
     moved: jax.Array,
     chosen: Candidates,
-    kind: jax.Array,
+    chain: jax.Array,
+    degree: jax.Array,
     scale: jax.Array,
 ) -> jax.Array:
     """Change of the loss on insertion over `-scale^q N*`, of a single neuron or a chain.
@@ -273,9 +295,8 @@ def _descent(
     else:
         losses = [LOSSES[method.loss](each, problem.y) for each in (after, outputs)]
         change = (losses[0] - losses[1]) / problem.reference
-    total = sum(method.p**layer for layer in range(len(params)))
-    predicted = scale ** jnp.where(kind == 0, total, method.p + 1) * chosen.values
-    alone = (kind == 0) | (jnp.sum(chosen.added) == 1)
+    predicted = scale**degree * chosen.values
+    alone = chain | (jnp.sum(chosen.added) == 1)
     return jnp.where(
         alone & (predicted > 0), -change / jnp.where(predicted > 0, predicted, 1), jnp.nan
     )

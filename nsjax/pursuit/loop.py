@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nsjax import _check
+from nsjax.networks import Products
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
@@ -35,7 +36,8 @@ def init(key: jax.Array, task: Task) -> State:
     key = _typed(key)
     lanes, dtype = task.config.lanes, task.x.dtype
     keys = jax.random.split(key, lanes) if key.ndim == 0 else _split(key, lanes)
-    d, c = task.x.shape[1], task.y.shape[1]
+    room = getattr(task.method.activation, "factors", 1)
+    d, c = room * task.x.shape[1], task.y.shape[1]
     if task.params is None:
         counts = (0,) * (task.depth - 1)
         widths = (d, *counts, c)
@@ -129,6 +131,7 @@ def _round(task: Task, state: State) -> tuple[State, Info]:
         task.problem,
         task.given,
     )
+    spent = _spent(task.limits, method.activation, state, grown)
     fitted = refit_in_turn(
         method,
         grown.params,
@@ -139,9 +142,9 @@ def _round(task: Task, state: State) -> tuple[State, Info]:
         config.steps,
         grown.direction,
         (1 - config.rescue) * np.asarray(state.loss),
-        np.any([flag for flag, _ in _spent(task.limits, state, grown)], axis=0),
+        np.any([flag for flag, _ in spent], axis=0),
     )
-    return _advance(task.limits, state, live, stuck, grown, fitted)
+    return _advance(task.limits, state, live, stuck, grown, fitted, spent)
 
 
 def _advance(
@@ -151,6 +154,7 @@ def _advance(
     stuck: np.ndarray,
     grown: Grown,
     fitted: Refitted,
+    spent: tuple[tuple[np.ndarray, Stop], ...],
 ) -> tuple[State, Info]:
     """Codes of all lanes after a round, and what it did: little, so on the host."""
     counts = grown.counts
@@ -177,7 +181,7 @@ def _advance(
     ends = (
         (~np.isfinite(loss), Stop.NOT_FINITE),
         (fits, Stop.FITTED),
-        *_spent(limits, state, grown),
+        *spent,
         ((stuck | (limits.rescue == 0)) & ~falls, Stop.STALLED),
         (validated & (waited >= limits.patience), Stop.VALIDATION),
     )
@@ -231,20 +235,24 @@ def _advance(
     return after, info
 
 
-def _spent(limits: Limits, state: State, grown: Grown) -> tuple[tuple[np.ndarray, Stop], ...]:
+def _spent(
+    limits: Limits, activation: Activation, state: State, grown: Grown
+) -> tuple[tuple[np.ndarray, Stop], ...]:
     """Lanes that this round is the last of, whatever its refit does, and why."""
     return (
         (~grown.alive, Stop.NO_POSITIVE_KKT_POINT),
         (np.sum(grown.counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
-        (_parameters(state, grown.counts) >= limits.max_parameters, Stop.MAX_PARAMETERS),
+        (_parameters(grown, activation) >= limits.max_parameters, Stop.MAX_PARAMETERS),
         (np.asarray(state.age) + 1 >= limits.max_rounds, Stop.MAX_ROUNDS),
     )
 
 
-def _parameters(state: State, counts: np.ndarray) -> np.ndarray:
+def _parameters(grown: Grown, activation: Activation) -> np.ndarray:
     """Weights `(B,)` of the networks without padding."""
-    inputs, outputs = state.params[0].shape[2], state.params[-1].shape[1]
-    ends = np.pad(counts, ((0, 0), (1, 1)))
+    if isinstance(activation, Products):
+        return activation.parameters(grown.params)
+    inputs, outputs = grown.params[0].shape[2], grown.params[-1].shape[1]
+    ends = np.pad(grown.counts, ((0, 0), (1, 1)))
     ends[:, 0], ends[:, -1] = inputs, outputs
     return np.sum(ends[:, :-1] * ends[:, 1:], axis=1)
 

@@ -11,9 +11,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nsjax._flat import Layout
-from nsjax.networks import activation_degree
+from nsjax.networks import Products, activation_degree
+from nsjax.networks.balance import balanced
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
+from nsjax.pursuit.candidates import plans
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.minimisers import Objective
 from nsjax.pursuit.problem import Units, prediction_error, reference_loss
@@ -72,15 +74,25 @@ class Method:
         compiled = replace(config, **plain | {"l2": l2, "capacity": room})
         return cls(activation, loss, judge, compiled, mesh)
 
-    @property
-    def p(self) -> int:
-        """Degree of the activation."""
-        return activation_degree(self.activation)
-
     def kinds(self, depth: int) -> np.ndarray:
         """Kinds of the candidates, as in `state.Info`, in the order of `candidates.place`."""
-        names = [*range(depth), -1] if depth > 2 and self.config.rule != "ncf" else range(depth)
+        names = [plan.layer for plan in plans(self.activation, depth)]
+        if depth > 2 and self.config.rule != "ncf":
+            names.append(-1)
         return np.repeat(np.asarray(names, np.int32), self.config.candidates)
+
+    def degrees(self, depth: int) -> np.ndarray:
+        """Degree of the NCF of every candidate in its weights; 0 of all layers together."""
+        found = [plan.degree for plan in plans(self.activation, depth)]
+        missing = len(self.kinds(depth)) // self.config.candidates - len(found)
+        return np.repeat(np.asarray(found + [0] * missing), self.config.candidates)
+
+    def balanced(self, params: Params) -> Params:
+        """The same network with balanced neurons, traced."""
+        if isinstance(self.activation, Products):
+            return self.activation.balance(params)
+        eps = 10 * float(jnp.finfo(params[0].dtype).eps)
+        return balanced(params, activation_degree(self.activation), eps, 1000)
 
     def objective(self, params: Params) -> Objective:
         """The objective of networks shaped like `params`."""

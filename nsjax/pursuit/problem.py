@@ -43,20 +43,32 @@ class Units(NamedTuple):
     Attributes:
         first: factor on the first weight matrix, the size of an input.
         every: factor on every weight matrix; its D-th power is one over the size of a target.
+        last: further factor on the last: one over that size where there is no common degree D.
     """
 
     first: Any
     every: Any
+    last: Any
 
     def into(self, params: Params) -> Params:
         """Weights in working units, of those in the user's."""
-        first, *others = params
-        return (first * (self.first * self.every), *(w * self.every for w in others))
+        first, *others, last = params
+        every = self.every
+        return (
+            first * (self.first * every),
+            *(w * every for w in others),
+            last * (every * self.last),
+        )
 
     def back(self, params: Params) -> Params:
         """Weights in the user's units."""
-        first, *others = params
-        return (first / (self.first * self.every), *(w / self.every for w in others))
+        first, *others, last = params
+        every = self.every
+        return (
+            first / (self.first * every),
+            *(w / every for w in others),
+            last / (every * self.last),
+        )
 
 
 def reference_loss(loss: str, y: Any) -> Any:
@@ -69,7 +81,14 @@ def reference_loss(loss: str, y: Any) -> Any:
 
 
 def prepare(
-    x: jax.Array, y: jax.Array, *, loss: str, p: int, depth: int, normalise: bool, tol: float = 0.0
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    loss: str,
+    p: int | None,
+    depth: int,
+    normalise: bool,
+    tol: float = 0.0,
 ) -> tuple[Problem, Units]:
     """The problem in working units.
 
@@ -77,7 +96,7 @@ def prepare(
         x: `(n, d)`.
         y: `(n, c)`.
         loss: name of the loss.
-        p: degree of the activation.
+        p: degree of the activation; None if neurons have several.
         depth: number of layers L.
         normalise: whether samples are put on one sphere (square loss alone). Those so short that
             they would weigh above 100 stay inside; nothing is done if targets would not vary.
@@ -99,7 +118,7 @@ def prepare(
     # In double precision on the host, and by way of the largest entry: squares may be out of range.
     inputs, targets = np.asarray(x, np.float64), np.asarray(y, np.float64)
     check_targets(loss, targets, float(jnp.finfo(dtype).eps))
-    degree, largest = p ** (depth - 1), np.max(np.abs(inputs))
+    largest = np.max(np.abs(inputs))
     if largest == 0:
         raise ValueError("x must not be zero, got zero in every sample")
     sizes = (
@@ -111,7 +130,8 @@ def prepare(
     if loss == "square":
         y_size = float(np.max(np.abs(targets)))
         targets = targets / y_size
-        if normalise:
+        if normalise and p is not None:
+            degree = p ** (depth - 1)
             # Any factor says the same; one near zero would hand the loss to a single sample.
             scale = np.maximum(sizes / x_size, _HEAVIEST ** (-0.5 / degree))
             # Outputs at x = 0 are zero whatever the weights: such a sample teaches nothing.
@@ -121,14 +141,15 @@ def prepare(
         spread = float(np.sqrt(np.mean(np.sum((targets - np.mean(targets, axis=0)) ** 2, axis=1))))
         targets, y_size = targets / spread, y_size * spread
     # H is of degree D in all weights, and of degree `degree` in the first matrix.
-    total = sum(p**layer for layer in range(depth))
+    total = None if p is None else sum(p**layer for layer in range(depth))
     problem = Problem(
         *(
             jnp.asarray(np.asarray(v, dtype))
             for v in (inputs, targets, reference_loss(loss, targets), tol)
         )
     )
-    return problem, Units(np.asarray(x_size, dtype), np.asarray(y_size ** (-1 / total), dtype))
+    every, last = (1.0, 1 / y_size) if total is None else (y_size ** (-1 / total), 1.0)
+    return problem, Units(*(np.asarray(size, dtype) for size in (x_size, every, last)))
 
 
 _HEAVIEST = 100.0

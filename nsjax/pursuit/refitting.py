@@ -11,7 +11,6 @@ import numpy as np
 
 from nsjax import _mesh
 from nsjax.diagnostics import balance_ratio
-from nsjax.networks.balance import balanced
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.pursuit.method import Given, Measured, Method
 from nsjax.pursuit.minimisers import MINIMISERS
@@ -112,7 +111,7 @@ def _refit_lane(
     w = jnp.where(after < before, w, start)
     params = objective.layout.tree(w)
     if config.balance:
-        params = balanced(params, method.p, 10 * float(jnp.finfo(w.dtype).eps), 1000)
+        params = method.balanced(params)
     loss, gradient = jax.value_and_grad(objective.relative)(objective.layout.flat(params), problem)
     new = [jnp.sum(jnp.where(d != 0, w, 0) ** 2) for d, w in zip(direction, params, strict=True)]
     return Refitted(

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nsjax import _check, _mesh
-from nsjax.networks import activation_degree
+from nsjax.networks import Products, activation_degree
 from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config, chosen
@@ -36,6 +36,13 @@ class Limits(NamedTuple):
     def fits(self, loss: Any, error: Any) -> Any:
         """Whether networks of that relative loss and error on the data as given fit, by `until`."""
         return error <= 0 if self.until == "accuracy" else loss <= self.tol
+
+
+def _degree(activation: Activation) -> int | None:
+    """Degree of the activation; None of products of several orders."""
+    if isinstance(activation, Products) and len(activation.orders) > 1:
+        return None
+    return activation_degree(activation)
 
 
 class Task:
@@ -73,12 +80,14 @@ class Task:
         config: Config | None = None,
         mesh: Mesh | None = None,
     ) -> None:
-        p = activation_degree(activation)
+        p = _degree(activation)
         _check.choice("family", family, FAMILIES)
         _check.choice("loss", loss, tuple(LOSSES))
         self.depth = _check.positive_integer("depth", depth)
         if self.depth < 2:
             raise ValueError(f"depth must be at least 2, one hidden layer, got {depth}")
+        if self.depth > 2 and isinstance(activation, Products):
+            raise ValueError(f"depth must be 2 for networks of products, got {depth}")
         self.config = chosen(preset, config)
         if self.config.minimiser == "levenberg_marquardt" and loss != "square":
             raise ValueError(
@@ -105,7 +114,8 @@ class Task:
             params = _check.network("params", params)
             if len(params) != depth:
                 raise ValueError(f"params must have depth = {depth} matrices, got {len(params)}")
-            _check.samples(params, self.x, self.y)
+            room = getattr(activation, "factors", 1)
+            _check.samples(params, self.x, self.y, factors=room)
             self.params = tuple(w.astype(self.x.dtype) for w in params)
         # A checksum of the data and of what their units depend on.
         kind = repr(activation) if is_dataclass(activation) else type(activation).__name__
@@ -143,7 +153,8 @@ class Task:
     @property
     def problem_is_weighed(self) -> bool:
         """Whether samples are weighed, see `Config.normalise`."""
-        return self.config.normalise and self.method.loss == "square"
+        several = _degree(self.method.activation) is None
+        return self.config.normalise and self.method.loss == "square" and not several
 
     @property
     def given(self) -> Given:

@@ -143,7 +143,7 @@ def test_new_neurons_are_the_dominant_ones_of_the_kkt_search():
     )
     config = replace(SMALL, starts=32, search_steps=300, search_tol=1e-9)
     found = search(
-        jax.random.normal(jax.random.key(0), (1, 32, noise_width(padded))),
+        jax.random.normal(jax.random.key(0), (1, 32, noise_width(padded, SQUARE))),
         jax.tree.map(lambda w: w[None], padded),
         jnp.array([[2, 2]]),
         x,
