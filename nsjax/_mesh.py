@@ -45,10 +45,20 @@ def member_spec(mesh: Mesh) -> PartitionSpec:
 
 
 def members_placed(mesh: Mesh | None, members: Any) -> Any:
-    """Arrays with a leading axis of members on their devices."""
+    """Arrays with a leading axis of members on their devices; whole where they do not divide.
+
+    Calls of one program with arrays that lie elsewhere would compile it once more.
+    """
     if mesh is None:
         return jax.device_put(members)
-    return jax.device_put(members, NamedSharding(mesh, member_spec(mesh)))
+    size = jnp.shape(jax.tree.leaves(members)[0])[0]
+    spec = PartitionSpec() if size % parts(mesh) else member_spec(mesh)
+    return jax.device_put(members, NamedSharding(mesh, spec))
+
+
+def whole(mesh: Mesh | None, arrays: Any) -> Any:
+    """Arrays on every device; without a mesh as they are."""
+    return arrays if mesh is None else jax.device_put(arrays, NamedSharding(mesh, PartitionSpec()))
 
 
 def samples_placed(mesh: Mesh | None, name: str, arrays: Any) -> Any:
@@ -64,19 +74,19 @@ def samples_placed(mesh: Mesh | None, name: str, arrays: Any) -> Any:
     """
     if mesh is None:
         return arrays
-    count, split, whole = parts(mesh, "data"), PartitionSpec("data"), PartitionSpec()
+    count = parts(mesh, "data")
     rows = [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(arrays)]
     samples = next(filter(None, rows), ())
     if "data" in mesh.axis_names and (samples in ((), (0,)) or samples[0] % count):
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(arrays)]
         raise ValueError(
             f"mesh splits the samples in {count}: the first array in {name} must have a multiple "
-            f"of {count} rows, got shapes {shapes}"
+            f"of {count} rows, got {samples[0] if samples else 'none'}"
         )
 
     def place(leaf: Any) -> jax.Array:
         along = "data" in mesh.axis_names and jnp.shape(leaf)[:1] == samples
-        return jax.device_put(leaf, NamedSharding(mesh, split if along else whole))
+        spec = PartitionSpec("data") if along else PartitionSpec()
+        return jax.device_put(leaf, NamedSharding(mesh, spec))
 
     return jax.tree.map(place, arrays)
 

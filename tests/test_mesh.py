@@ -45,7 +45,6 @@ def compare(run, rounding, meshes=MESHES):
 
 CASES = {
     "kkt search of an objective": """
-empty = tuple(jnp.zeros(s) for s in ((4, 5), (1, 4)))
 ncf = objectives.NetworkNCF(nsjax.PolyLeakyReLU(2, 0.5))
 sample = lambda k: networks.init(k, (5, 4, 1))
 def run(mesh):
@@ -74,13 +73,16 @@ activation = nsjax.PolyLeakyReLU(2)
 config = pursuit.Config(
     lanes=3, starts=8, candidates=2, steps=40, max_neurons=3, tol=1e-30, max_rounds=2
 )
+states = {}  # of the first round, from which every run but the first goes on
 def run(mesh):
     found = pursuit.run(
         jax.random.split(key, 2), x, y, activation=activation, depth=2,
-        test=(x, y), config=config, mesh=mesh,
+        test=(x[:33], y[:33]), validation=(x[:21], y[:21]), config=config, mesh=mesh,
+        state=states.get("first"), on_round=lambda state, _: states.setdefault("first", state),
     )
     outputs = [networks.apply(each.params, x, activation) for each in found]
-    return outputs, [(each.history.loss, each.history.test) for each in found]
+    last = [(each.history.loss[-1], each.history.test[-1]) for each in found]
+    return outputs, last
 compare(run, 1e-6)
 """,
     "task-driven neurons": """
@@ -105,7 +107,7 @@ def run(mesh):
         jax.random.split(key, 3), Net(), (xs, ys), (xs[:, :9], ys[:, :9]),
         config=EnsembleTraining(epochs=30, batch=8), mesh=mesh,
     )
-compare(run, 1e-6, MESHES[:2])
+compare(run, 1e-6, MESHES[1:2])
 """,
 }
 
@@ -148,6 +150,11 @@ def test_a_bad_mesh_is_refused(name):
         CALLS[name](8)
     with pytest.raises(ValueError, match=r"mesh must have axes out of .* got \('batch',\)"):
         CALLS[name](jax.make_mesh((1,), ("batch",)))
+
+
+def test_networks_with_samples_of_their_own_have_none_to_split():
+    with pytest.raises(ValueError, match=r"mesh must have the axis 'members' alone, got"):
+        CALLS["train_ensemble"](jax.make_mesh((1,), ("data",)))
 
 
 def test_a_search_from_candidate_to_candidate_takes_no_mesh():

@@ -163,9 +163,14 @@ def multistart(
     lanes = blocks.lanes(math.ceil(m / _mesh.parts(mesh)), each, memory)
     batch = blocks.batch(k, each, memory)
     columns = min(_ENTRIES, max(_FEWEST, memory // (2 * m * starts.dtype.itemsize)))
-    # What has been climbed over several devices is brought together.
-    ascended = _ascend(landscape, lanes, starts, width, args, near, max_steps, mesh=mesh)
-    state = jax.tree.map(np.asarray, ascended)
+    later = args
+    if mesh is not None:
+        # Few points are left for what comes after the ascent: one device does it, if it can.
+        starts = _mesh.members_placed(mesh, np.asarray(starts))
+        if "data" not in mesh.axis_names:
+            later = jax.device_put(args, mesh.devices.flat[0])
+    state = _ascend(landscape, lanes, starts, width, args, near, max_steps, mesh=mesh)
+    state = _together(mesh, state)
     if not np.all(np.isfinite(state.values)):
         bad = int(np.sum(~np.isfinite(state.values)))
         raise ValueError(f"objective must be finite at its starts, got {bad} of {m} that are not")
@@ -175,18 +180,18 @@ def multistart(
     flat = steps == 0 and spread_of_values <= level
 
     def signatures(points: jax.Array) -> np.ndarray:
-        return np.asarray(_signatures(landscape, columns, batch, points, args))
+        return np.asarray(_signatures(landscape, columns, batch, points, later))
 
-    index, group = distinct(state.values, signatures(state.points), 0.1 * eps**0.2)
+    index, group = distinct(np.asarray(state.values), signatures(state.points), 0.1 * eps**0.2)
     found = len(index)
     points = state.points[_padded(index, m)]
     if k <= LARGEST_DENSE:
-        points = _polish(landscape, batch, points, found, width, args, tol)
+        points = _polish(landscape, batch, points, found, width, later, tol)
     elif width is not None:
         for narrower in _widths(starts.dtype):
             climbed = _ascend(landscape, lanes, points, narrower, args, near, max_steps, mesh=mesh)
-            points = np.asarray(climbed.points)
-    certified = _certify(landscape, batch, points, found, width, args)
+            points = _together(mesh, climbed.points)
+    certified = _certify(landscape, batch, points, found, width, later)
     rows = signatures(certified.points)[:found]
     certified = jax.tree.map(lambda leaf: np.asarray(leaf)[:found], certified)
 
@@ -213,6 +218,11 @@ def multistart(
         steps,
         FLAT if flat and result == CONVERGED else result,
     )
+
+
+def _together(mesh: Mesh | None, found: Any) -> Any:
+    """What has been climbed on several devices, on none of them."""
+    return found if mesh is None else jax.tree.map(np.asarray, found)
 
 
 def thinned(

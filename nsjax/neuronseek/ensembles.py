@@ -120,6 +120,8 @@ def train_ensemble(
         raise TypeError(f"config must be an EnsembleTraining, got {type(config).__name__}")
     _check.choice("loss", loss, tuple(LOSSES))
     mesh = _mesh.checked(mesh)
+    if mesh is not None and mesh.axis_names != ("members",):
+        raise ValueError(f"mesh must have the axis 'members' alone, got {mesh.axis_names}")
     lanes = len(keys)
     samples = _Samples(*map(_floating, (*train, *validation)))
     for name, each in samples._asdict().items():
@@ -140,9 +142,13 @@ def train_ensemble(
     ]
     program = _Program(module, loss, config, samples.x.shape[1])
     states = _start(program, keys, samples, *rates)
+    if mesh is not None:
+        samples = _mesh.members_placed(mesh, samples)
     records: list[tuple[np.ndarray, np.ndarray]] = []
     done = 0
     while done < config.epochs:
+        if mesh is not None:
+            states = _mesh.members_placed(mesh, states)
         states, record = _advance(program, mesh, states, samples)
         records.append(jax.tree.map(np.asarray, record))
         done += program.chunk

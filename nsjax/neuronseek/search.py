@@ -66,8 +66,8 @@ def search(
         inputs: names of the inputs, for the formula.
         targets: names of the targets.
         mesh: devices for `Training`, with one or both of the axes "members", over which the keys
-            are split, and "data", over which the samples are. The other searches take one key
-            after the other.
+            are split, and "data", over which the samples are (which pays for full batches). The
+            other searches take one key after the other.
         on_step: called with words on every step.
 
     Returns:

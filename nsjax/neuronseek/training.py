@@ -134,7 +134,8 @@ def run(
         validation: held-out samples, followed during training.
         test: samples for the error at the end alone.
         mesh: devices, with one or both of the axes "members", over which the keys are split, and
-            "data", over which the samples are.
+            "data", over which the samples are. Minibatches are put together on every device: full
+            batches alone gain by the latter.
         on_epochs: called after every chunk of epochs with how many there were so far and the
             relative training losses of the last one, `(seeds,)`.
 

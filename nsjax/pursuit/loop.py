@@ -117,6 +117,9 @@ def step(task: Task, state: State) -> tuple[State, Info]:
 def _round(task: Task, state: State) -> tuple[State, Info]:
     """One round of all lanes of the state; those that have stopped stay as they are."""
     config, method = task.config, task.method
+    if method.mesh is not None:
+        # Whatever devices they come from.
+        state = state._replace(params=jax.tree.map(np.asarray, state.params))
     live = np.asarray(state.result) == Stop.GROWING
     first = np.all(np.asarray(state.counts) == 0, axis=1)
     stuck = (np.asarray(state.gain) < config.rescue) & ~first

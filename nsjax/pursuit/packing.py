@@ -14,16 +14,16 @@ from nsjax.pursuit.state import Info, State
 
 _SHARED = ("keys", "round", "fingerprint")
 """What a round leaves as it is, or has once for all lanes."""
-_TIMES, _FEWEST = 4, 4
+_TIMES, _FEWEST = 4, 16
 """Lanes are packed when so many times fewer are growing, into so many at least: every width is a
-program of its own, and compiling one takes seconds."""
+program of its own, and compiling one takes as long as many rounds of few lanes."""
 
 
 def packed(live: np.ndarray) -> np.ndarray:
     """Lanes to compute: those that are `live` `(B,)`, and stopped ones up to the next width.
 
-    >>> packed(np.arange(16) == 9)
-    array([9, 0, 1, 2])
+    >>> packed(np.arange(64) == 9)[:3], len(packed(np.arange(64) == 9))
+    (array([9, 0, 1]), 16)
     """
     width = len(live)
     while width // _TIMES >= max(_FEWEST, int(np.sum(live))):

@@ -53,6 +53,8 @@ def refit_in_turn(
         fitted = refit(method, params, live, problem, given, float(weight), steps, direction)
         evaluations += np.asarray(fitted.evaluations)
         params, loss = fitted.params, np.asarray(fitted.loss)
+        if method.mesh is not None:  # as they came, or the program would be compiled again
+            params = jax.tree.map(np.asarray, params)
         penalty = 0.5 * weight * sum(np.sum(np.asarray(w) ** 2, axis=(1, 2)) for w in params)
         live = live & ((loss <= penalty) | (loss > wanted) | last)
         if i + 1 == len(l2) or not np.any(live):

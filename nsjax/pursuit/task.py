@@ -116,7 +116,8 @@ class Task:
                 raise ValueError(f"params must have depth = {depth} matrices, got {len(params)}")
             room = getattr(activation, "factors", 1)
             _check.samples(params, self.x, self.y, factors=room)
-            self.params = tuple(w.astype(self.x.dtype) for w in params)
+            params = tuple(w.astype(self.x.dtype) for w in params)
+            self.params = _mesh.whole(mesh, params)
         # A checksum of the data and of what their units depend on.
         kind = repr(activation) if is_dataclass(activation) else type(activation).__name__
         words = (self.x.shape, self.y.shape, loss, kind, p, self.config.normalise)
@@ -139,7 +140,8 @@ class Task:
                 f"{name} must have one row per sample in both, got {len(x)} and {len(y)}"
             )
         check_targets(self.method.loss, np.asarray(y, np.float64), 0.0, f"{name}[1]")
-        return x.astype(self.x.dtype), y.astype(self.x.dtype)
+        pair = x.astype(self.x.dtype), y.astype(self.x.dtype)
+        return _mesh.whole(self.method.mesh, pair)
 
     @property
     def limits(self) -> Limits:

@@ -54,7 +54,8 @@ def script(
         config_class, presets, args, description: see `parse`.
 
     Returns:
-        The exit code: 0; 1 where a run folder or a file cannot be used; 130 if interrupted.
+        The exit code: 0; 1 where a run folder or a file cannot be used; 130 if interrupted; of
+        several processes 75 where another one is lost, 76 with an error.
 
     Raises:
         SystemExit: as `parse` and `main` do.
@@ -62,18 +63,21 @@ def script(
     import matplotlib
 
     matplotlib.use("Agg")
-    words = list(sys.argv[1:] if args is None else args)
+    given = list(sys.argv[1:] if args is None else args)
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        words, distributed, count = _begin(words)
+        words, distributed, count = _begin(given)
         config = parse(config_class, presets, words, description=(description or "") + _JOB)
         if count is not None:
-            return local.run(_without_local(sys.argv[1:] if args is None else args), count)
+            if given != sys.argv[1:]:
+                raise RunError("--local must be on the command line of the process")
+            return local.run(_without_local(given), count)
         if distributed is not None:
+            local.end_with_parent()
             mine = processes.join(job.current().words[1:], *distributed)
             if not mine.leads:  # tables are the first one's to print
                 sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -81,7 +85,8 @@ def script(
     except KeyboardInterrupt:
         folder = job.current().opened or job.current().resume
         again = f"; go on with --resume {folder}" if folder else ""
-        print(f"interrupted{again}", file=sys.stderr)
+        if processes.current().leads:
+            print(f"interrupted{again}", file=sys.stderr)
         code = 130
     except (RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -62,14 +62,9 @@ def counter(
     with _bar(total=total, desc=description, leave=False) as bar:
 
         def upto(done: int) -> None:
-            # What was done before, in a run that was interrupted, is not part of the rate.
-            if not seen:
-                bar.initial = done
-            seen.append(done)
             bar.n = done
             bar.refresh()
 
-        seen: list[int] = []
         yield upto
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import nsjax
 from nsjax import data, kkt, networks, objectives, pursuit
-from nsjax.pursuit import loop
+from nsjax.pursuit import loop, packing
 from nsjax.pursuit.candidates import noise_width, search
 from nsjax.pursuit.chains import Chains
 from nsjax.pursuit.refitting import refit_in_turn
@@ -106,6 +106,7 @@ def test_lanes_that_have_stopped_are_left_out(monkeypatch):
     codes[[3, 9, 10, 15]] = pursuit.Stop.GROWING
     widths = []
     inner = loop.grow
+    monkeypatch.setattr(packing, "_FEWEST", 4)
     monkeypatch.setattr(loop, "grow", lambda *a: widths.append(len(a[1])) or inner(*a))
     state = state._replace(result=codes)
     found = pursuit.step(task, state)

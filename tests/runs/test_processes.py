@@ -91,6 +91,48 @@ def test_one_command_starts_all_processes(tmp_path):
     assert "FloatingPointError: this point fails" in err
 
 
+def children(job):
+    return [
+        int(pid) for pid in Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+    ]
+
+
+@pytest.mark.slow
+def test_processes_that_have_not_met_end_with_a_lost_one(tmp_path):
+    """The others would wait for it for a quarter of an hour."""
+    job = local(tmp_path)
+    while len(children(job)) < 2:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    first, second = children(job)
+    os.kill(second, signal.SIGKILL)
+    [(code, _, _)] = ends([job])
+    assert code == 128 + signal.SIGKILL
+    assert not Path(f"/proc/{first}").exists()
+
+
+@pytest.mark.parametrize("by", [signal.SIGHUP, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_started_it(tmp_path, by):
+    """A closed terminal, and what cannot be caught."""
+    job = local(tmp_path, "--points", "8", "--seconds", "0.6")
+    while not list(tmp_path.glob("runs/toy_script/*/cells/point0.json")):
+        assert job.poll() is None
+        time.sleep(0.05)
+    started = children(job)
+    assert len(started) == 2
+    job.send_signal(by)
+    ends([job])
+    gone = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
+        assert time.monotonic() < gone
+        time.sleep(0.05)
+    assert not (folder_in(tmp_path) / "results.json").exists()
+    # Two words about the job at once, and the run goes on.
+    [(code, _, err)] = ends([local(tmp_path, "--resume", str(folder_in(tmp_path)))])
+    assert code == 0, err
+    assert runs.read_manifest(folder_in(tmp_path))["status"] == "finished"
+
+
 def test_interrupted_all_processes_end_and_say_how_to_go_on(tmp_path):
     job = local(tmp_path, "--points", "8", "--seconds", "0.6")
     while not list(tmp_path.glob("runs/toy_script/*/cells/point0.json")):
@@ -99,7 +141,7 @@ def test_interrupted_all_processes_end_and_say_how_to_go_on(tmp_path):
     job.send_signal(signal.SIGTERM)
     [(code, _, err)] = ends([job])
     assert code == 130
-    assert "go on with --resume" in err
+    assert err.count("interrupted; go on with --resume") == err.count("interrupted") == 1
     assert runs.read_manifest(folder_in(tmp_path))["status"] == "interrupted"
 
 
@@ -112,7 +154,8 @@ def test_interrupted_all_processes_end_and_say_how_to_go_on(tmp_path):
     ],
 )
 def test_a_bad_number_of_processes_is_refused(tmp_path, words, count, message):
-    [(code, _, err)] = ends([local(tmp_path, *words, count=count, CUDA_VISIBLE_DEVICES="4,7")])
+    devices = {"CUDA_VISIBLE_DEVICES": "4,7,-1,8", "JAX_PLATFORMS": ""}
+    [(code, _, err)] = ends([local(tmp_path, *words, count=count, **devices)])
     assert code in (1, 2)
     assert message in err
 
