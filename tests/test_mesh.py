@@ -27,7 +27,7 @@ jax.config.update("jax_enable_x64", True)
 MESHES = [
     jax.make_mesh((2, 2), ("members", "data")),
     jax.make_mesh((8,), ("members",)),
-    jax.make_mesh((4,), ("data",)),
+    jax.make_mesh((2,), ("data",)),
 ]
 key = jax.random.key(0)
 x = jax.random.normal(key, (40, 5))

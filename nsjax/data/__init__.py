@@ -12,6 +12,7 @@ from nsjax.data.polynomials import (
     interaction_task,
     polynomial_classes,
     polynomial_task,
+    two_order_task,
 )
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
 from nsjax.data.scaling import Scaler
@@ -65,5 +66,6 @@ __all__ = [
     "sphere",
     "split",
     "standardised",
+    "two_order_task",
     "uniform",
 ]

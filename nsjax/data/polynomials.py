@@ -253,6 +253,50 @@ def interaction_task(
     )
 
 
+def two_order_task(
+    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
+) -> PolynomialData:
+    """Samples of `x0 x1 + (a.x)^3 / sqrt 6` on standard normal inputs, a random and of norm 1.
+
+    No single order of products, nor a single power of projections, writes it with two terms.
+
+    Args:
+        key: PRNG key of inputs, the direction a and noise.
+        samples: n.
+        dimension: d, at least 2.
+        noise, dtype: see `polynomial_task`.
+
+    Raises:
+        TypeError, ValueError: as `polynomial_task`.
+
+    >>> task = two_order_task(jax.random.key(0), 50, 4)
+    >>> sorted(task.truth.interactions)
+    [2, 3]
+    """
+    noise = _check.non_negative("noise", noise)
+    if _check.positive_integer("dimension", dimension) < 2:
+        raise ValueError(f"dimension must be at least 2, got {dimension}")
+    if _check.positive_integer("samples", samples) < 2:
+        raise ValueError(f"samples must be at least 2, to have a deviation, got {samples}")
+    keys = jax.random.split(key, 3)
+    x = LAWS["gaussian"](keys[0], samples, dimension, dtype=dtype)
+    direction = jax.random.normal(keys[1], (dimension,), x.dtype)
+    direction /= jnp.linalg.norm(direction)
+    truth = Polynomial(
+        jnp.zeros(1, x.dtype),
+        {},
+        {
+            2: (jnp.ones((1, 1), x.dtype), jnp.eye(dimension, dtype=x.dtype)[:2, None]),
+            3: (jnp.full((1, 1), 6**-0.5, x.dtype), jnp.tile(direction, (3, 1, 1))),
+        },
+        {},
+    )
+    clean = truth(x)
+    size = noise * jnp.std(clean, axis=0)
+    y = clean + size * jax.random.normal(keys[2], clean.shape, clean.dtype)
+    return PolynomialData(x, y, clean, truth)
+
+
 def polynomial_classes(
     key: jax.Array,
     name: str,
