@@ -215,7 +215,7 @@ def main(config: Config) -> Path:
     return run.path
 
 
-def needed(config: Config, errors: dict[int, list[float]]) -> int | None:
+def needed(errors: dict[int, list[float]]) -> int | None:
     """Smallest n from which on nine of ten seeds succeed; None if there is none."""
     least = None
     for n in sorted(errors, reverse=True):
@@ -232,7 +232,7 @@ def summarise(
     rows, results, curves = [], {}, {}
     for method, sizes in done.items():
         errors = {n: [each["error"] for each in records] for n, records in sizes.items()}
-        least = needed(config, errors)
+        least = needed(errors)
         at = sizes[max(sizes) if least is None else least]
         curves[LABELS[method]] = (tuple(errors), list(errors.values()))
         results[method] = {

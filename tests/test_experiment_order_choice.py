@@ -1,0 +1,71 @@
+"""The experiment of orders, small: run folder, figure, resume, and what it counts."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments import order_choice
+
+
+@pytest.fixture
+def config(tmp_path):
+    return order_choice.Config(
+        samples=(30, 160), dimension=4, seeds=1, methods=("orders", "lasso"), root=tmp_path
+    )
+
+
+def test_run_and_resume(config, capsys, monkeypatch):
+    """Two terms of orders 2 and 3 are found; a rerun computes nothing again."""
+    folder = order_choice.main(config)
+    found = json.loads((folder / "results.json").read_text())["values"]
+    assert set(found) == {"orders", "lasso"}
+    assert found["orders"]["needed"] is not None
+    assert found["orders"]["sizes"][-1] == [2]
+    cell = json.loads((folder / "cells" / "orders-n160-seed0.json").read_text())["values"]
+    assert cell["message"].startswith("orders [2, 3]; fitted")
+    assert (folder / "figures" / "order_choice.png").stat().st_size > 5000
+    assert "CP terms, orders 1 to 3" in capsys.readouterr().out
+
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(order_choice, "learn", fail)
+    assert order_choice.main(config) == folder
+
+
+def test_samples_of_a_seed_are_nested_and_a_target_is_its_own(config):
+    few, fresh, _ = order_choice.draw(config, 30, 0)
+    many, again, _ = order_choice.draw(config, 160, 0)
+    np.testing.assert_array_equal(few.x, many.x[:30])
+    np.testing.assert_array_equal(fresh[1], again[1])
+    np.testing.assert_allclose(fresh[1], many.truth(fresh[0]), rtol=1e-10, atol=1e-12)
+    other = order_choice.draw(config, 30, 1)[0]
+    assert not np.allclose(other.truth(few.x), few.y)
+
+
+def test_nine_of_ten():
+    good, bad = 1e-4, 1.0
+    errors = {10: [bad] * 10, 20: [good] * 9 + [bad], 40: [good] * 10}
+    assert order_choice.needed(errors) == 20
+    assert order_choice.needed({10: [good], 20: [bad]}) is None
+
+
+def test_a_dictionary_that_is_too_large_is_left_out(config, capsys):
+    small = dataclasses.replace(config, dictionary=10, methods=("lasso", "orders"), samples=(30,))
+    folder = order_choice.main(small)
+    assert list(json.loads((folder / "results.json").read_text())["values"]) == ["orders"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": ()}, "at least one number of samples"),
+        ({"dimension": 1}, "dimension must be at least 2, got 1"),
+        ({"noise": -1.0}, "noise"),
+    ],
+)
+def test_bad_settings_are_refused(config, change, message):
+    with pytest.raises(SystemExit, match=message):
+        order_choice.main(dataclasses.replace(config, **change))
