@@ -1,12 +1,14 @@
 """Neurons that choose their order: pursuit over CP terms beside single degrees and dictionaries.
 
 Learns targets that need more than one order, or dense projections, from n Gaussian samples: the sum
-of a product of two inputs and the cube of a projection (`two-orders`), and three products of three
-projections each (`low-rank`). Pursuit whose neurons are products of one, two or three projections,
-each of the order that explains most of the residual, stands beside pursuits of a single order or
-degree, which get a constant input to make up for it, the search for task-driven neurons, and least
-squares, orthogonal matching pursuit and Lasso over all monomials up to order three, as far as their
-dictionary fits. A rerun with the same settings goes on where the last one stopped.
+of a product of two inputs and the cube of a projection (`two-orders`), three products of three
+projections each (`low-rank`), and a composition of two sparse polynomials (`composed`), for which
+there are networks with two hidden layers of products. Pursuit whose neurons are products of one,
+two or three projections, each of the order that explains most of the residual, stands beside
+pursuits of a single order or degree, which get a constant input to make up for it, the search for
+task-driven neurons, and least squares, orthogonal matching pursuit and Lasso over all monomials up
+to order three, as far as their dictionary fits. A rerun with the same settings goes on where the
+last one stopped.
 """
 
 from __future__ import annotations
@@ -26,12 +28,24 @@ import nsjax
 from nsjax import data, networks, neuronseek, plots, pursuit, runs
 from nsjax.pursuit.problem import prediction_error
 
-Task = Literal["two-orders", "low-rank"]
+Task = Literal["two-orders", "low-rank", "composed"]
 Method = Literal[
-    "orders", "order-3", "order-2", "cubes", "squares", "search", "least-squares", "omp", "lasso"
+    "orders",
+    "deep",
+    "wide",
+    "order-3",
+    "order-2",
+    "cubes",
+    "squares",
+    "search",
+    "least-squares",
+    "omp",
+    "lasso",
 ]
 LABELS = {
     "orders": "CP terms, orders 1 to 3",
+    "deep": "two hidden layers of CP terms, orders 1 and 2",
+    "wide": "CP terms, orders 1 to 4",
     "order-3": "CP terms of order 3, constant input",
     "order-2": "CP terms of order 2, constant input",
     "cubes": "$t^3$, constant input",
@@ -42,12 +56,17 @@ LABELS = {
     "lasso": "Lasso over monomials",
 }
 FAMILIES: dict[str, Any] = {
-    "orders": networks.Products((1, 2, 3)),
-    "order-3": networks.Products(3),
-    "order-2": networks.Products(2),
-    "cubes": nsjax.PolyLeakyReLU(3),
-    "squares": nsjax.PolyLeakyReLU(2),
+    "orders": (networks.Products((1, 2, 3)), 2),
+    "deep": (networks.Products((1, 2)), 3),
+    "wide": (networks.Products((1, 2, 3, 4)), 2),
+    "order-3": (networks.Products(3), 2),
+    "order-2": (networks.Products(2), 2),
+    "cubes": (nsjax.PolyLeakyReLU(3), 2),
+    "squares": (nsjax.PolyLeakyReLU(2), 2),
 }
+"""Neurons and depth of the pursuits."""
+CONSTANT = ("order-3", "order-2", "cubes", "squares", "least-squares", "omp", "lasso")
+"""Methods that get a constant input, or an intercept."""
 DICTIONARIES = ("least-squares", "omp", "lasso")
 SUCCESS = 1e-3
 """Relative test error of a success."""
@@ -122,7 +141,8 @@ def draw(config: Config, n: int, seed: int) -> tuple[data.PolynomialData, Any, j
     if config.task == "low-rank":
         task = data.interaction_task(keys[0], {3: 3}, *sizes, noise=config.noise)
     else:
-        task = data.two_order_task(keys[0], *sizes, noise=config.noise)
+        made = data.composed_task if config.task == "composed" else data.two_order_task
+        task = made(keys[0], *sizes, noise=config.noise)
     fresh = task.x[most:], task.clean[most:]
     return task._replace(x=task.x[:n], y=task.y[:n], clean=task.clean[:n]), fresh, keys[1]
 
@@ -130,36 +150,46 @@ def draw(config: Config, n: int, seed: int) -> tuple[data.PolynomialData, Any, j
 def learn(config: Config, each: Point, clock: runs.Compilations) -> dict[str, Any]:
     """Test error, size and CPU seconds of one method."""
     task, (x, y), key = draw(config, each.n, each.seed)
-    constant = each.method not in ("orders", "search")
+    constant = each.method in CONSTANT
 
     def inputs(x: Any) -> Any:
         return jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1) if constant else x
 
     if each.method in FAMILIES:
-        family = FAMILIES[each.method]
+        family, depth = FAMILIES[each.method]
         settings = pursuit.Config(
             rule="normalised", lanes=config.lanes, attempts=1, max_neurons=config.neurons
         )
         found, seconds = clock.warm(
             lambda: pursuit.run(
-                key, inputs(task.x), task.y, activation=family, depth=2, config=settings
+                key, inputs(task.x), task.y, activation=family, depth=depth, config=settings
             )
         )
-        outputs, size = networks.apply(found.params, inputs(x), family), found.neurons[0]
-        message = found.message
+        outputs, size = networks.apply(found.params, inputs(x), family), sum(found.neurons)
+        message, parameters = found.message, found.certificate.parameters
         if isinstance(family, networks.Products):
-            orders = np.sum(np.asarray(family.present(found.params[0])), axis=1)
-            message = f"orders {sorted(orders.tolist())}; {message}"
+            orders = [
+                np.sum(np.asarray(family.present(weight)), axis=1).tolist()
+                for weight in found.params[:-1]
+            ]
+            message = f"orders {'; '.join(str(sorted(each)) for each in orders)}; {message}"
     elif each.method == "search":
         search, seconds = clock.warm(lambda: neuronseek.search(key, task.x, task.y))
         outputs, size = search.formula(x), len(search.history.labels)
+        parameters = search.parameters
         message = search.formula.to_text(digits=3)
     else:
         begun = time.process_time()
         outputs, size, message = over_monomials(each.method, task, x)
-        seconds = time.process_time() - begun
+        seconds, parameters = time.process_time() - begun, size
     error = float(prediction_error("square", jnp.asarray(outputs), y))
-    return {"error": error, "size": size, "seconds": seconds, "message": message}
+    return {
+        "error": error,
+        "size": size,
+        "parameters": parameters,
+        "seconds": seconds,
+        "message": message,
+    }
 
 
 def over_monomials(method: str, task: Any, x: Any) -> tuple[Any, int, str]:
@@ -239,6 +269,7 @@ def summarise(
             "samples": list(errors),
             "errors": list(errors.values()),
             "sizes": [[each["size"] for each in records] for records in sizes.values()],
+            "parameters": [[each["parameters"] for each in records] for records in sizes.values()],
             "seconds": [[each["seconds"] for each in records] for records in sizes.values()],
             "needed": least,
         }
@@ -250,6 +281,7 @@ def summarise(
                     f"{n}:{int(np.sum(np.asarray(each) < SUCCESS))}" for n, each in errors.items()
                 ),
                 f"{np.median([each['size'] for each in at]):g}",
+                f"{np.median([each['parameters'] for each in at]):g}",
                 f"{np.median([each['seconds'] for each in at]):.2g}",
             )
         )
@@ -257,8 +289,9 @@ def summarise(
     run.save_figure(plots.plot_error_bands(curves, threshold=SUCCESS), "order_choice")
     runs.print_table(
         f"{config.task}: samples to a relative test error below {SUCCESS:g}, {config.seeds} seeds, "
-        f"d = {config.dimension} (terms and CPU seconds: medians there, or at the largest n)",
-        ("method", "9 of 10", "n:successes", "terms", "CPU s"),
+        f"d = {config.dimension} (neurons or terms, weights and CPU seconds: medians there, or at "
+        "the largest n)",
+        ("method", "9 of 10", "n:successes", "terms", "weights", "CPU s"),
         rows,
     )
     print(f"results and figures: {run.path}")

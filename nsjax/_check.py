@@ -106,17 +106,21 @@ def finite(name: str, array: jax.Array) -> jax.Array:
     return array
 
 
-def network(name: str, params: Any) -> tuple[jax.Array, ...]:
-    """Return `params` as a tuple of weight matrices whose shapes chain, two layers or more."""
+def network(name: str, params: Any, *, factors: int = 1) -> tuple[jax.Array, ...]:
+    """Return `params` as a tuple of weight matrices whose shapes chain, two layers or more.
+
+    Of products every hidden neuron has so many `factors`, each with a weight for every input.
+    """
     if not isinstance(params, tuple | list):
         raise TypeError(f"{name} must be a tuple of weight matrices, got {type(params).__name__}")
     if len(params) < 2:
         raise ValueError(f"{name} must have at least two weight matrices, got {len(params)}")
     weights = tuple(matrix(f"{name}[{i}]", weight) for i, weight in enumerate(params))
     for i in range(1, len(weights)):
-        if weights[i].shape[1] != weights[i - 1].shape[0]:
+        wanted = weights[i - 1].shape[0] * (factors if i < len(weights) - 1 else 1)
+        if weights[i].shape[1] != wanted:
             raise ValueError(
-                f"{name}[{i}] must have {weights[i - 1].shape[0]} columns, one for each row of "
+                f"{name}[{i}] must have {wanted} columns, one for each row of "
                 f"{name}[{i - 1}], got shape {weights[i].shape}"
             )
     dtypes = {weight.dtype for weight in weights}

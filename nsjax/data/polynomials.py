@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nsjax import _check
 from nsjax.data.synthetic import gaussian, uniform
@@ -273,13 +275,7 @@ def two_order_task(
     >>> sorted(task.truth.interactions)
     [2, 3]
     """
-    noise = _check.non_negative("noise", noise)
-    if _check.positive_integer("dimension", dimension) < 2:
-        raise ValueError(f"dimension must be at least 2, got {dimension}")
-    if _check.positive_integer("samples", samples) < 2:
-        raise ValueError(f"samples must be at least 2, to have a deviation, got {samples}")
-    keys = jax.random.split(key, 3)
-    x = LAWS["gaussian"](keys[0], samples, dimension, dtype=dtype)
+    x, noise, keys = _inputs(key, samples, dimension, 2, noise, dtype)
     direction = jax.random.normal(keys[1], (dimension,), x.dtype)
     direction /= jnp.linalg.norm(direction)
     truth = Polynomial(
@@ -291,9 +287,73 @@ def two_order_task(
         },
         {},
     )
+    return _noisy(keys[2], x, truth, noise)
+
+
+COMPOSED = (
+    {(0, 1): 1.0, (2, 3): 1.0, (4,): 1.0},
+    {(5, 6): 1.0, (7, 8): -1.0, (9,): 1.0},
+)
+"""The inner polynomials of `composed_task`: coefficients by monomial."""
+
+
+def composed_task(
+    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
+) -> PolynomialData:
+    """Samples of `g h + g^2 / 2`, `g = x0 x1 + x2 x3 + x4` and `h = x5 x6 - x7 x8 + x9`.
+
+    Two layers of a few products; written out, monomials of orders 2 to 4. Standard normal inputs.
+
+    Args:
+        key: PRNG key of inputs and noise.
+        samples: n.
+        dimension: d, at least 10.
+        noise, dtype: see `polynomial_task`.
+
+    Raises:
+        TypeError, ValueError: as `polynomial_task`.
+
+    >>> task = composed_task(jax.random.key(0), 50, 10)
+    >>> sorted(task.truth.interactions)
+    [2, 3, 4]
+    """
+    x, noise, keys = _inputs(key, samples, dimension, 10, noise, dtype)
+    g, h = COMPOSED
+    unit = np.eye(dimension)
+    terms: dict[int, tuple[list[float], list[np.ndarray]]] = {}
+    for other, share in ((h, 1.0), (g, 0.5)):
+        for (first, a), (second, b) in itertools.product(g.items(), other.items()):
+            coefficients, factors = terms.setdefault(len(first) + len(second), ([], []))
+            coefficients.append(share * a * b)
+            factors.append(unit[[*first, *second]])
+    interactions = {
+        order: (
+            jnp.asarray([coefficients], x.dtype),
+            jnp.asarray(np.stack(factors, axis=1), x.dtype),
+        )
+        for order, (coefficients, factors) in terms.items()
+    }
+    truth = Polynomial(jnp.zeros(1, x.dtype), {}, interactions, {})
+    return _noisy(keys[2], x, truth, noise)
+
+
+def _inputs(
+    key: jax.Array, samples: int, dimension: int, least: int, noise: float, dtype: Any
+) -> tuple[jax.Array, float, jax.Array]:
+    """Standard normal inputs, the noise, and keys of which the first is used."""
+    noise = _check.non_negative("noise", noise)
+    if _check.positive_integer("dimension", dimension) < least:
+        raise ValueError(f"dimension must be at least {least}, got {dimension}")
+    if _check.positive_integer("samples", samples) < 2:
+        raise ValueError(f"samples must be at least 2, to have a deviation, got {samples}")
+    keys = jax.random.split(key, 3)
+    return LAWS["gaussian"](keys[0], samples, dimension, dtype=dtype), noise, keys
+
+
+def _noisy(key: jax.Array, x: jax.Array, truth: Polynomial, noise: float) -> PolynomialData:
     clean = truth(x)
     size = noise * jnp.std(clean, axis=0)
-    y = clean + size * jax.random.normal(keys[2], clean.shape, clean.dtype)
+    y = clean + size * jax.random.normal(key, clean.shape, clean.dtype)
     return PolynomialData(x, y, clean, truth)
 
 
@@ -378,10 +438,7 @@ def _samples(
         truth = _for_outputs(keys[2], truth, outputs)
     if recipe.standardised or standardise:
         truth = _standardised(truth, x)
-    clean = truth(x)
-    size = noise * jnp.std(clean, axis=0)
-    y = clean + size * jax.random.normal(keys[3], clean.shape, clean.dtype)
-    return PolynomialData(x, y, clean, truth)
+    return _noisy(keys[3], x, truth, noise)
 
 
 def _draw(key: jax.Array, recipe: Recipe, d: int, dtype: Any) -> Polynomial:

@@ -81,9 +81,12 @@ def _squared_norms(params: Any, activation: Activation) -> list[tuple[Any, jax.A
     if not isinstance(activation, Products):
         p: Any = activation_degree(activation)
     found = []
-    for into, out in pairwise(weights_of("params", params)):
+    room = getattr(activation, "factors", 1)
+    for into, out in pairwise(weights_of("params", params, factors=room)):
         if isinstance(activation, Products):
             # Of a neuron that is not there any degree will do.
             p = jnp.maximum(jnp.sum(activation.present(into), axis=-1), 1)
-        found.append((p, jnp.sum(into**2, axis=-1), jnp.sum(out**2, axis=-2)))
+        # Of products every factor of the next layer has weights of its own.
+        parts = out.reshape(*out.shape[:-2], -1, into.shape[-2])
+        found.append((p, jnp.sum(into**2, axis=-1), jnp.sum(parts**2, axis=-2)))
     return found

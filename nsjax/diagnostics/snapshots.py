@@ -11,7 +11,7 @@ from nsjax import _check
 from nsjax.networks.homogeneous import Params
 
 
-def weights_of(name: str, params: Any) -> Params:
+def weights_of(name: str, params: Any, *, factors: int = 1) -> Params:
     """A network's weights `(..., k_l, k_{l-1})`, with any leading axes of a trajectory.
 
     Inside a `jax.jit` only shapes and types are looked at.
@@ -20,6 +20,7 @@ def weights_of(name: str, params: Any) -> Params:
         name: of the argument, for the messages.
         params: L weight matrices; the same with leading axes, as `Flow.snapshots`; or a sequence of
             networks of one shape, which is stacked along a first axis.
+        factors: of a hidden neuron of products, each with a weight for every neuron before it.
 
     Raises:
         TypeError: if it is none of these.
@@ -47,9 +48,10 @@ def weights_of(name: str, params: Any) -> Params:
                 f"{name}[{i}] must have the leading axes {weights[0].shape[:-2]} of {name}[0], "
                 f"got shape {weight.shape}"
             )
-        if i and weight.shape[-1] != weights[i - 1].shape[-2]:
+        wanted = weights[i - 1].shape[-2] * (factors if i < len(weights) - 1 else 1)
+        if i and weight.shape[-1] != wanted:
             raise ValueError(
-                f"{name}[{i}] must have {weights[i - 1].shape[-2]} columns, one for each row of "
+                f"{name}[{i}] must have {wanted} columns, one for each row of "
                 f"{name}[{i - 1}], got shape {weight.shape}"
             )
     return weights

@@ -129,7 +129,8 @@ def pullback(
         pre = _project(below, into, activation)
         _, derivative = jax.vjp(lambda h, w=below: _activate(h, w, activation), pre)
         # Of products, every factor takes its share from the features before it.
-        pulled.append(derivative(pulled[-1] @ weight.reshape(-1, below.shape[0]))[0])
+        rows = weight.reshape(pulled[-1].shape[1], below.shape[0])
+        pulled.append(derivative(pulled[-1] @ rows)[0])
     return tuple(reversed(pulled))
 
 

@@ -91,7 +91,7 @@ class Products:
 
     def project(self, weight: Float[Array, "k w"], before: Float[Array, "n d"]) -> jax.Array:
         """Pre-activations `(n, k N)`: projections on all factors."""
-        return before @ self.split(weight).reshape(-1, before.shape[1]).T
+        return before @ weight.reshape(weight.shape[0] * self.factors, before.shape[1]).T
 
     def multiply(self, pre: Float[Array, "n f"], weight: Float[Array, "k w"]) -> jax.Array:
         """Responses `(n, k)` from the pre-activations."""
@@ -105,11 +105,17 @@ class Products:
         return self.multiply(self.project(weight, before), weight)
 
     def parameters(self, params: Params) -> np.ndarray:
-        """Weights of a network of two layers that are there, on the host; `(...)` of several."""
-        weight, after = map(np.asarray, params)
-        there = np.any(self.split(weight) != 0, axis=-1)  # type: ignore[arg-type]
-        factors, neurons = np.sum(there, axis=(-2, -1)), np.sum(np.any(there, axis=-1), axis=-1)
-        return factors * (weight.shape[-1] // self.factors) + neurons * after.shape[-2]
+        """Weights of a network that are there, on the host; `(...)` of several networks.
+
+        Those of a factor are one for every neuron there is before it.
+        """
+        found: Any = 0
+        inputs: Any = params[0].shape[-1] // self.factors
+        for weight in params[:-1]:
+            there = np.any(np.asarray(self.split(weight)) != 0, axis=-1)
+            found = found + np.sum(there, axis=(-2, -1)) * inputs
+            inputs = np.sum(np.any(there, axis=-1), axis=-1)
+        return found + inputs * params[-1].shape[-2]
 
     def to_cp(self, params: Params) -> CPNeuron:
         """A network of two layers as a CP-polynomial neuron, terms by order, on the host.

@@ -7,7 +7,7 @@ norm one over all new weights, shared as at a KKT point (Lemma 9).
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +24,9 @@ from nsjax.networks import (
     activation_degree,
 )
 from nsjax.networks.homogeneous import Activation, Params, features, pullback
-from nsjax.pursuit.chains import Chains, chain_norms
+from nsjax.pursuit.chains import Chains, ProductChains, chain_norms
 from nsjax.pursuit.config import Config
+from nsjax.pursuit.state import by_factors
 
 
 class Neurons(NamedTuple):
@@ -92,18 +93,16 @@ class Plan(NamedTuple):
 def plans(activation: Activation, depth: int) -> list[Plan]:
     """All kinds of new neurons of a network: chains, and those of every hidden layer."""
     if isinstance(activation, Products):
-        # Of two layers alone: a chain is a neuron.
-        chain = Plan(0, *_plan(ProductNeurons(activation.factors), activation.factors))
+        p = activation.factors
+        chains: Any = ProductChains(p, depth)
         families: list[tuple[NeuronFamily, int]] = [
             (ProductNeurons(order), order) for order in activation.orders
         ]
     else:
         p, chains = activation_degree(activation), Chains(activation, depth)
-        degree = sum(p**layer for layer in range(depth))
-        chain = Plan(0, chains, p, chains.value_factor(), degree)
         families = [(HomogeneousNeurons(activation), p)]
     return [
-        chain,
+        Plan(0, chains, p, chains.value_factor(), sum(p**layer for layer in range(depth))),
         *(Plan(layer, *_plan(*each)) for layer in range(1, depth) for each in families),
     ]
 
@@ -193,7 +192,7 @@ def search(
             values = jnp.sum(correlation * outgoing, axis=1)
             scale = correlation_scale(kind.plan.family, before, after)
             signs = jnp.ones((len(points), 0), points.dtype)
-            if isinstance(kind.plan.family, Chains):
+            if isinstance(kind.plan.family, Chains | ProductChains):
                 signs = kind.plan.family.signs(len(points), points.dtype).T
             # One more of a neuron that is there would never part from it.
             values = jnp.where(fresh, values, 0)
@@ -236,15 +235,17 @@ def place(
 
     Chains first, then every hidden layer; with several, at last all layers together.
     """
-    depth = len(params)
+    depth, every = len(params), plans(activation, len(params))
     kinds = [
         _placed_chains(each, params, counts, plan, config)
-        if isinstance(plan.family, Chains)
+        if plan.layer == 0
         else _placed(each, params, counts, plan, config)
-        for each, plan in zip(neurons, plans(activation, depth), strict=True)
+        for each, plan in zip(neurons, every, strict=True)
     ]
     if depth > 2 and config.rule != "ncf":
-        kinds.append(_jointly(kinds[1:]))
+        # Of several orders, the highest of every layer.
+        last = {plan.layer: kind for plan, kind in zip(every, kinds, strict=True) if plan.layer}
+        kinds.append(_jointly(list(last.values())))
     return kinds
 
 
@@ -294,7 +295,10 @@ def _widths(params: Params, activation: Activation) -> list[tuple[int, int]]:
         i = max(plan.layer - 1, 0)
         room = getattr(activation, "factors", 1)
         incoming = params[i].shape[-1] // room * _factors(plan)
-        widths.append((incoming, params[-1 if plan.layer == 0 else i + 1].shape[-2]))
+        after = len(params) - 1 if plan.layer == 0 else i + 1
+        # A hidden neuron goes into every factor of the next layer's.
+        outgoing = params[after].shape[-2] * (room if after < len(params) - 1 else 1)
+        widths.append((incoming, outgoing))
     return widths
 
 
@@ -377,7 +381,10 @@ def _placed(
     directions = [jnp.zeros((m, *weight.shape), weight.dtype) for weight in params]
     # A product of lower order leaves the last factors zero.
     directions[i] = directions[i].at[:, places, : incoming.shape[2]].set(incoming)
-    directions[i + 1] = directions[i + 1].at[:, :, places].set(jnp.swapaxes(outgoing, 1, 2))
+    after = directions[i + 1]
+    parts = by_factors(after, after.shape[2] // params[i].shape[0])
+    columns = jnp.moveaxis(outgoing, 1, 2).reshape(*parts.shape[:3], k)
+    directions[i + 1] = parts.at[..., places].set(columns).reshape(after.shape)
     return Candidates(
         tuple(directions),
         jnp.zeros((m, len(params) - 1), jnp.int32)
@@ -398,7 +405,12 @@ def _placed_chains(
         if i == 0:
             block = block.at[:, counts[0]].set(norms[0] * chains.incoming[:m])
         elif i < depth - 1:
-            block = block.at[:, counts[i], counts[i - 1]].set(norms[i] * chains.signs[:m, i - 1])
+            parts = by_factors(block, weight.shape[1] // params[i - 1].shape[0])
+            factors = parts.shape[2]
+            size = norms[i] / factors**0.5
+            parts = parts.at[:, counts[i], :, counts[i - 1]].set(size)
+            parts = parts.at[:, counts[i], 0, counts[i - 1]].set(size * chains.signs[:m, i - 1])
+            block = parts.reshape(block.shape)
         else:
             block = block.at[:, :, counts[-1]].set(norms[-1] * chains.outgoing[:m])
         directions.append(block)

@@ -36,7 +36,7 @@ def init(key: jax.Array, task: Task) -> State:
     key = _typed(key)
     lanes, dtype = task.config.lanes, task.x.dtype
     keys = jax.random.split(key, lanes) if key.ndim == 0 else _split(key, lanes)
-    room = getattr(task.method.activation, "factors", 1)
+    room = task.method.factors
     d, c = room * task.x.shape[1], task.y.shape[1]
     if task.params is None:
         counts = (0,) * (task.depth - 1)
@@ -50,7 +50,7 @@ def init(key: jax.Array, task: Task) -> State:
         capacity *= 2
     score, loss, fitted = _before(task, params)
     b = len(keys)
-    batched = tuple(np.broadcast_to(w, (b, *w.shape)) for w in pad(params, capacity))
+    batched = tuple(np.broadcast_to(w, (b, *w.shape)) for w in pad(params, capacity, room))
     neurons = np.broadcast_to(np.asarray(counts, np.int32), (b, task.depth - 1))
     return State(
         batched,
@@ -104,7 +104,7 @@ def step(task: Task, state: State) -> tuple[State, Info]:
     _check_state(task, state)
     if int(np.max(state.counts)) + task.config.per_round > state.capacity:
         wider = {
-            name: pad(getattr(state, name), 2 * state.capacity)
+            name: pad(getattr(state, name), 2 * state.capacity, task.method.factors)
             for name in ("params", "best", "new")
         }
         state = state._replace(**wider)
@@ -280,7 +280,8 @@ def restart(task: Task, key: jax.Array, state: State, lanes: np.ndarray) -> Stat
     What is random goes on from there, so that they do not repeat themselves.
     """
     fresh = init(key, task)
-    again = fresh._replace(params=pad(fresh.params, state.capacity), attempt=state.attempt + 1)
+    wide = pad(fresh.params, state.capacity, task.method.factors)
+    again = fresh._replace(params=wide, attempt=state.attempt + 1)
     changed = {
         name: jax.tree.map(
             lambda new, old: np.where(

@@ -74,6 +74,11 @@ class Method:
         compiled = replace(config, **plain | {"l2": l2, "capacity": room})
         return cls(activation, loss, judge, compiled, mesh)
 
+    @property
+    def factors(self) -> int:
+        """Factors of a hidden neuron: 1, or room for those of products."""
+        return getattr(self.activation, "factors", 1)
+
     def kinds(self, depth: int) -> np.ndarray:
         """Kinds of the candidates, as in `state.Info`, in the order of `candidates.place`."""
         names = [plan.layer for plan in plans(self.activation, depth)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from nsjax.networks.homogeneous import Params
 from nsjax.pursuit.refitting import Refitted, refit
-from nsjax.pursuit.state import State, trim
+from nsjax.pursuit.state import State, by_factors, trim
 from nsjax.pursuit.task import Task
 
 
@@ -45,10 +45,11 @@ def prune(task: Task, state: State, lane: int) -> Params:
         front = np.argsort(~flags, kind="stable")
         weights = list(best)
         weights[layer] = weights[layer][front]
-        weights[layer + 1] = weights[layer + 1][:, front]
+        after = _outgoing(weights, layer)[..., front]
+        weights[layer + 1] = after.reshape(weights[layer + 1].shape)
         best = tuple(weights)
     counts = tuple(int(flags.sum()) for flags in used)
-    return trim(best, counts)
+    return trim(best, counts, task.method.factors)
 
 
 Places = list[tuple[int, int]]
@@ -116,5 +117,11 @@ def _without(params: Params, places: Places) -> Any:
     weights: list[Any] = [np.array(w) for w in params]
     for layer, j in places:
         weights[layer][j] = 0
-        weights[layer + 1][:, j] = 0
+        _outgoing(weights, layer)[..., j] = 0
     return tuple(weights)
+
+
+def _outgoing(weights: list[Any], layer: int) -> Any:
+    """The next layer's weights with the neurons of this one along the last axis, not copied."""
+    after, width = weights[layer + 1], weights[layer].shape[0]
+    return by_factors(after, after.shape[1] // width)

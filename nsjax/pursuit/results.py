@@ -115,7 +115,7 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
     grown = tuple(int(k) for k in counts[lane])
     # Small arrays, so on the host: JAX would compile a program for every operation.
     chosen: Any = tuple(np.asarray(w[lane]) for w in weights)
-    unpruned = _given(task, trim(chosen, grown))
+    unpruned = _given(task, trim(chosen, grown, task.method.factors))
     params = unpruned
     if len(fitted) and task.config.prune:
         params = _given(task, prune(task, mine, lane))

@@ -155,23 +155,34 @@ class Info(NamedTuple):
     test: Array
 
 
-def pad(params: Params, capacity: int) -> Any:
-    """Weights `(..., k_l, k_{l-1})` with zero neurons up to `capacity` in every hidden layer."""
+def pad(params: Params, capacity: int, factors: int = 1) -> Any:
+    """Weights `(..., k_l, k_{l-1})` with zero neurons up to `capacity` in every hidden layer.
+
+    Of products, hidden layers have so many `factors`, and room for each.
+    """
     padded: list[Any] = []
     for i, weight in enumerate(params):
         rows = 0 if i == len(params) - 1 else capacity - weight.shape[-2]
-        columns = 0 if i == 0 else capacity - weight.shape[-1]
-        before = [(0, 0)] * (weight.ndim - 2)
-        widths = [*before, (0, rows), (0, columns)]
-        padded.append((jnp if isinstance(weight, jax.Array) else np).pad(weight, widths))
+        parts = by_factors(weight, factors if 0 < i < len(params) - 1 else 1)
+        columns = 0 if i == 0 else capacity - parts.shape[-1]
+        widths = [(0, 0)] * (weight.ndim - 2) + [(0, rows), (0, 0), (0, columns)]
+        wider = (jnp if isinstance(weight, jax.Array) else np).pad(parts, widths)
+        padded.append(wider.reshape(*wider.shape[:-2], wider.shape[-2] * wider.shape[-1]))
     return tuple(padded)
 
 
-def trim(params: Params, counts: tuple[int, ...]) -> Params:
-    """One network without its unused neurons."""
+def trim(params: Params, counts: tuple[int, ...], factors: int = 1) -> Params:
+    """One network without its unused neurons; `factors` as in `pad`."""
     trimmed = []
     for i, weight in enumerate(params):
         rows = weight.shape[0] if i == len(params) - 1 else counts[i]
-        columns = weight.shape[1] if i == 0 else counts[i - 1]
-        trimmed.append(weight[:rows, :columns])
+        parts = by_factors(weight, factors if 0 < i < len(params) - 1 else 1)
+        columns = parts.shape[-1] if i == 0 else counts[i - 1]
+        kept = parts[:rows, :, :columns]
+        trimmed.append(kept.reshape(rows, kept.shape[1] * kept.shape[2]))
     return tuple(trimmed)
+
+
+def by_factors(weight: Any, factors: int) -> Any:
+    """Weights `(..., k, f w)` as `(..., k, f, w)`."""
+    return weight.reshape(*weight.shape[:-1], factors, weight.shape[-1] // factors)

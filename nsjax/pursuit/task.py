@@ -86,9 +86,9 @@ class Task:
         self.depth = _check.positive_integer("depth", depth)
         if self.depth < 2:
             raise ValueError(f"depth must be at least 2, one hidden layer, got {depth}")
-        if self.depth > 2 and isinstance(activation, Products):
-            raise ValueError(f"depth must be 2 for networks of products, got {depth}")
         self.config = chosen(preset, config)
+        if self.depth > 2 and self.config.balance and isinstance(activation, Products):
+            raise ValueError(f"balance must be False for products with depth > 2, got {depth=}")
         if self.config.minimiser == "levenberg_marquardt" and loss != "square":
             raise ValueError(
                 f"minimiser 'levenberg_marquardt' needs the square loss, got loss={loss!r}"
@@ -111,11 +111,10 @@ class Task:
         )
         self.params = None
         if params is not None:
-            params = _check.network("params", params)
+            params = _check.network("params", params, factors=self.method.factors)
             if len(params) != depth:
                 raise ValueError(f"params must have depth = {depth} matrices, got {len(params)}")
-            room = getattr(activation, "factors", 1)
-            _check.samples(params, self.x, self.y, factors=room)
+            _check.samples(params, self.x, self.y, factors=self.method.factors)
             params = tuple(w.astype(self.x.dtype) for w in params)
             self.params = _mesh.whole(mesh, params)
         # A checksum of the data and of what their units depend on.

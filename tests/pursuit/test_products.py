@@ -94,7 +94,57 @@ def test_shares_are_what_least_squares_would_explain():
     assert shares[3] == 0
 
 
-def test_deeper_networks_of_products_are_refused():
+def test_a_composition_is_grown_in_two_hidden_layers():
+    """`(x0 x1 + x2) x3 x4 + ...`: three and two neurons of orders 1 and 2, from 300 samples."""
+
+    def target(x):
+        first, second = x[:, :1] * x[:, 1:2] + x[:, 2:3], x[:, 3:4] * x[:, 4:5]
+        return first * second + 0.5 * first**2
+
+    family = networks.Products((1, 2))
+    x, fresh = (jax.random.normal(jax.random.key(seed), (300, 6)) for seed in (0, 5))
+    found = pursuit.run(
+        jax.random.key(1),
+        x,
+        target(x),
+        activation=family,
+        depth=3,
+        config=pursuit.Config(rule="normalised", lanes=4, attempts=1),
+    )
+    assert found.result == pursuit.Stop.FITTED
+    assert found.neurons == (3, 2)
+    error = jnp.mean((networks.apply(found.params, fresh, family) - target(fresh)) ** 2)
+    assert float(error / jnp.var(target(fresh))) < 1e-4
+    orders = [np.sum(family.present(w), axis=1) for w in found.params[:-1]]
+    assert [sorted(each.tolist()) for each in orders] == [[1, 2, 2], [2, 2]]
+    # Five factors of six inputs, four of three neurons, and the outputs'.
+    assert found.certificate.parameters == 5 * 6 + 4 * 3 + 2
+
+
+def test_chains_and_neurons_of_deep_products_descend_as_their_ncf_says():
+    """Of three layers: the change of the loss over `-delta^q N*`, for small deltas, is 1."""
+    x = jax.random.normal(jax.random.key(0), (60, 4))
+    y = x[:, :1] * x[:, 1:2] + x[:, 2:3] * x[:, 3:4] + x[:, :1] ** 4
+    config = replace(SMALL, rule="each", insertion="fixed", delta=1e-3, steps=1, max_rounds=1)
+    for orders in (2, 3, (1, 2)):
+        found = pursuit.run(
+            jax.random.key(1),
+            x,
+            y,
+            activation=networks.Products(orders),
+            depth=3,
+            config=config,
+        )
+        assert np.all(found.history.kind[0] == 0)
+        np.testing.assert_allclose(found.history.descent[0], 1, rtol=1e-4)
+
+
+def test_what_deep_products_cannot_have_is_refused():
     x, y = problem()
-    with pytest.raises(ValueError, match="depth must be 2 for networks of products, got 3"):
-        pursuit.run(jax.random.key(0), x, y, activation=MIXED, depth=3)
+    with pytest.raises(ValueError, match="balance must be False for products with depth > 2"):
+        pursuit.run(
+            jax.random.key(0), x, y, activation=MIXED, depth=3, config=replace(SMALL, balance=True)
+        )
+    start = (jnp.ones((2, 15)), jnp.ones((2, 2)), jnp.ones((1, 2)))
+    with pytest.raises(ValueError, match=r"params\[1\] must have 6 columns"):
+        pursuit.run(jax.random.key(0), x, y, activation=MIXED, depth=3, params=start, config=SMALL)
