@@ -70,6 +70,8 @@ CONSTANT = ("order-3", "order-2", "cubes", "squares", "least-squares", "omp", "l
 DICTIONARIES = ("least-squares", "omp", "lasso")
 SUCCESS = 1e-3
 """Relative test error of a success."""
+FLOOR = 1e-8
+"""Errors below are drawn there: exact ones would squeeze all others together."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,8 @@ def summarise(
         errors = {n: [each["error"] for each in records] for n, records in sizes.items()}
         least = needed(errors)
         at = sizes[max(sizes) if least is None else least]
-        curves[LABELS[method]] = (tuple(errors), list(errors.values()))
+        drawn = np.maximum(list(errors.values()), FLOOR)
+        curves[LABELS[method]] = (tuple(errors), drawn)
         results[method] = {
             "samples": list(errors),
             "errors": list(errors.values()),
@@ -286,7 +289,12 @@ def summarise(
             )
         )
     run.save_results({}, results)
-    run.save_figure(plots.plot_error_bands(curves, threshold=SUCCESS), "order_choice")
+    figure = plots.plot_sample_efficiency(
+        {f"{config.task}, d = {config.dimension}": curves},
+        threshold=SUCCESS,
+        quantity=f"MSE / variance on fresh points, floor {FLOOR:g}",
+    )
+    run.save_figure(figure, "order_choice")
     runs.print_table(
         f"{config.task}: samples to a relative test error below {SUCCESS:g}, {config.seeds} seeds, "
         f"d = {config.dimension} (neurons or terms, weights and CPU seconds: medians there, or at "
