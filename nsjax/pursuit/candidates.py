@@ -7,7 +7,7 @@ norm one over all new weights, shared as at a KKT point (Lemma 9).
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,11 @@ import numpy as np
 from jax import lax
 
 from nsjax.kkt.ascent import ascend
-from nsjax.kkt.neuron import NeuronLandscape, correlation_scale, value_factor
-from nsjax.networks import (
-    HomogeneousNeurons,
-    NeuronFamily,
-    ProductNeurons,
-    Products,
-    activation_degree,
-)
+from nsjax.kkt.neuron import NeuronLandscape, correlation_scale
 from nsjax.networks.homogeneous import Activation, Params, features, pullback
 from nsjax.pursuit.chains import Chains, ProductChains, chain_norms
 from nsjax.pursuit.config import Config
+from nsjax.pursuit.plans import Plan, plans
 from nsjax.pursuit.state import by_factors
 
 
@@ -70,45 +64,6 @@ class Candidates(NamedTuple):
     relative: jax.Array
     residuals: jax.Array
     shares: jax.Array
-
-
-class Plan(NamedTuple):
-    """One kind of new neurons: a chain, or one of a hidden layer; of products, for every order.
-
-    Attributes:
-        layer: hidden layer, from 1; 0 for a chain.
-        family: what its response is.
-        p: degree of a neuron in its incoming weights.
-        factor: N* over phi.
-        degree: of the NCF in all of its weights.
-    """
-
-    layer: int
-    family: NeuronFamily
-    p: int
-    factor: float
-    degree: int
-
-
-def plans(activation: Activation, depth: int) -> list[Plan]:
-    """All kinds of new neurons of a network: chains, and those of every hidden layer."""
-    if isinstance(activation, Products):
-        p = activation.factors
-        chains: Any = ProductChains(p, depth)
-        families: list[tuple[NeuronFamily, int]] = [
-            (ProductNeurons(order), order) for order in activation.orders
-        ]
-    else:
-        p, chains = activation_degree(activation), Chains(activation, depth)
-        families = [(HomogeneousNeurons(activation), p)]
-    return [
-        Plan(0, chains, p, chains.value_factor(), sum(p**layer for layer in range(depth))),
-        *(Plan(layer, *_plan(*each)) for layer in range(1, depth) for each in families),
-    ]
-
-
-def _plan(family: NeuronFamily, p: int) -> tuple[NeuronFamily, int, float, int]:
-    return family, p, value_factor(p), p + 1
 
 
 class _Kind(NamedTuple):
@@ -275,12 +230,7 @@ def _kind(
     sizes = [jnp.where(size > 0, size, 1) for size in sizes]
     unit = sizes[0] ** plan.family.degree * sizes[1]
     before, after = before / sizes[0][:, None, None], after / sizes[1][:, None, None]
-    return _Kind(plan, unit, before, after, there, jnp.tile(used, (1, _factors(plan))))
-
-
-def _factors(plan: Plan) -> int:
-    """How often a start holds a vector of the features' size."""
-    return plan.p if isinstance(plan.family, ProductNeurons) else 1
+    return _Kind(plan, unit, before, after, there, jnp.tile(used, (1, plan.factors)))
 
 
 def noise_width(params: Params, activation: Activation) -> int:
@@ -294,7 +244,7 @@ def _widths(params: Params, activation: Activation) -> list[tuple[int, int]]:
     for plan in plans(activation, len(params)):
         i = max(plan.layer - 1, 0)
         room = getattr(activation, "factors", 1)
-        incoming = params[i].shape[-1] // room * _factors(plan)
+        incoming = params[i].shape[-1] // room * plan.factors
         after = len(params) - 1 if plan.layer == 0 else i + 1
         # A hidden neuron goes into every factor of the next layer's.
         outgoing = params[after].shape[-2] * (room if after < len(params) - 1 else 1)

@@ -15,9 +15,9 @@ from nsjax.networks import Products, activation_degree
 from nsjax.networks.balance import balanced
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
-from nsjax.pursuit.candidates import plans
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.minimisers import Objective
+from nsjax.pursuit.plans import plans
 from nsjax.pursuit.problem import Units, prediction_error, reference_loss
 
 _NOT_COMPILED = (
