@@ -48,8 +48,10 @@ def weights_of(name: str, params: Any, *, factors: int = 1) -> Params:
                 f"{name}[{i}] must have the leading axes {weights[0].shape[:-2]} of {name}[0], "
                 f"got shape {weight.shape}"
             )
+        if i == 0:
+            continue
         wanted = weights[i - 1].shape[-2] * (factors if i < len(weights) - 1 else 1)
-        if i and weight.shape[-1] != wanted:
+        if weight.shape[-1] != wanted:
             raise ValueError(
                 f"{name}[{i}] must have {wanted} columns, one for each row of "
                 f"{name}[{i - 1}], got shape {weight.shape}"

@@ -65,9 +65,17 @@ def test_two_processes_share_the_points(tmp_path):
     np.testing.assert_array_equal(past.arrays["sums"], 3 * (np.arange(5) / 7) + 1)
 
 
+HEARS = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""A process that hears a closed terminal, also where what started the tests ignores it."""
+
+
 def local(tmp_path, *words, count=2, **environment):
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *words, "--local", str(count)],
+        [sys.executable, "-c", HEARS, str(SCRIPT), *words, "--local", str(count)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
