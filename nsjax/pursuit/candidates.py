@@ -35,7 +35,7 @@ class Neurons(NamedTuple):
         residuals: `(s,)` KKT residuals.
         shares: `(s,)` of the pulled-back residual that the neuron would explain by itself: what is
             left of its response when the neurons of its layer have been projected out, over its
-            size. So neurons of several orders compare.
+            size. So neurons of several orders compare; zero unless the rule asks for it.
         fresh: `(s,)` bool, false where there were fewer that differ: those are zero.
     """
 
@@ -151,6 +151,9 @@ def search(
                 signs = kind.plan.family.signs(len(points), points.dtype).T
             # One more of a neuron that is there would never part from it.
             values = jnp.where(fresh, values, 0)
+            shares = jnp.zeros_like(values)
+            if config.rule == "normalised":
+                shares = jnp.where(fresh, _shares(response[:, chosen], after, there), 0)
             return Neurons(
                 jnp.where(fresh[:, None], points[chosen], 0),
                 jnp.where(fresh[:, None], outgoing, 0),
@@ -158,7 +161,7 @@ def search(
                 kind.plan.factor * unit * values,
                 values / jnp.where(scale > 0, scale, 1),
                 residuals[chosen],
-                jnp.where(fresh, _shares(response[:, chosen], after, there), 0),
+                shares,
                 fresh,
             )
 
