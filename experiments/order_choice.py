@@ -292,7 +292,7 @@ def summarise(
     figure = plots.plot_sample_efficiency(
         {f"{config.task}, d = {config.dimension}": curves},
         threshold=SUCCESS,
-        quantity=f"MSE / variance on fresh points, floor {FLOOR:g}",
+        quantity=f"test error, floor {FLOOR:g}",
     )
     run.save_figure(figure, "order_choice")
     runs.print_table(
