@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from nsjax import _check, _mesh
 from nsjax._flat import Layout
+from nsjax.diagnostics import Trajectory
 from nsjax.dynamics.events import Saves
 from nsjax.dynamics.flow import Loss
 from nsjax.dynamics.members import EnsembleState, Given, Spec
@@ -60,6 +61,27 @@ class FlowEnsemble(NamedTuple):
             in_words(code, coarse=coarse)
             for code, coarse in zip(self.results, self.coarse, strict=True)
         ]
+
+    def member(self, index: int) -> Trajectory:
+        """One member's trajectory up to where it stopped, as `saddle_visits` takes it.
+
+        With snapshots that is the cascade of the member, as far as the plain flow resolves it.
+
+        Raises:
+            TypeError, ValueError: if there is no such member.
+        """
+        size = len(self.ts)
+        if isinstance(index, bool) or not isinstance(index, int | np.integer):
+            raise TypeError(f"index must be an integer, got {index!r}")
+        if not 0 <= index < size:
+            raise ValueError(f"index must be from 0 to {size - 1}, got {index}")
+        made = np.isfinite(self.ts[index])
+        return Trajectory(
+            self.ts[index, made],
+            self.losses[index, made],
+            self.grad_norms[index, made],
+            jax.tree.map(lambda leaf: leaf[index, made], self.snapshots),
+        )
 
     @property
     def end_losses(self) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import nsjax
-from nsjax import objectives
+from nsjax import dynamics, networks, objectives
 from nsjax.dynamics import Saves, Stop, ensemble, flow_ensemble, gradient_flow, lanes
 
 ROUNDING = 1e-10
@@ -235,6 +235,34 @@ def test_chunks_lanes_and_company_change_nothing_but_rounding(monkeypatch):
     np.testing.assert_allclose(alone.params[0][0], whole.params[0][-1], atol=ROUNDING)
     monkeypatch.setattr(ensemble, "block_size", lambda mesh, size: 0)
     close(flow_ensemble(network, params, t1=horizons, chunk=999, **kwargs), whole, ROUNDING)
+
+
+def test_a_member_is_a_cascade():
+    """The saddles on its way are those of the flow alone; a short one ends where it stopped."""
+    key = jax.random.key(3)
+    x = jax.random.normal(key, (40, 4))
+    activation = nsjax.PolyLeakyReLU(2)
+    y = x[:, :1] ** 2 + 0.3 * x[:, 1:2] ** 2
+    starts = jax.vmap(lambda k: networks.init(k, (4, 3, 1), scale=0.02))(jax.random.split(key, 2))
+    loss = objectives.NetworkLoss(activation)
+    saves = Saves(400, 4, snapshots=True)
+    flows = flow_ensemble(loss, starts, args=(x, y), t1=np.array([2.0, 1e-3]), saves=saves)
+    one = jax.tree.map(lambda w: w[0], starts)
+    alone = gradient_flow(loss, one, args=(x, y), t1=2.0, saves=saves, method="explicit")
+    found, wanted = (
+        dynamics.saddle_visits(each, x, y, activation) for each in (flows.member(0), alone)
+    )
+    assert len(found) == len(wanted) >= 2
+    for a, b in zip(found, wanted, strict=True):
+        assert a.active_counts == b.active_counts
+        np.testing.assert_allclose(a.loss, b.loss, rtol=1e-4, atol=1e-6)
+    short = flows.member(1)
+    assert np.all(np.isfinite(short.losses))
+    assert len(short.ts) == len(short.snapshots[0])
+    with pytest.raises(ValueError, match="index must be from 0 to 1, got 2"):
+        flows.member(2)
+    with pytest.raises(TypeError, match=r"index must be an integer, got 1\.0"):
+        flows.member(1.0)
 
 
 def test_new_data_of_the_same_shapes_does_not_compile_again():
