@@ -206,12 +206,11 @@ def load(name: str) -> tuple[jax.Array, jax.Array]:
     raise ValueError(f"task must be one of {known} or npz:FILE, got {name!r}")
 
 
-def name_of(point: Point) -> str:
+def name_of(point: Point, files: dict[str, bytes]) -> str:
     """Name of a cell; the contents tell apart files of one name."""
     name = point.task
-    if name.startswith("npz:"):
-        digest = hashlib.sha256(Path(name.removeprefix("npz:")).read_bytes()).hexdigest()
-        name = f"npz-{digest[:8]}"
+    if name in files:
+        name = f"npz-{hashlib.sha256(files[name]).hexdigest()[:8]}"
     law = "" if point.law == "data" else f"-{point.law}"
     return f"{name}{law}-seed{point.seed}"
 
@@ -315,8 +314,8 @@ def main(config: Config) -> Path:
         for point in points:
             if point.seed == config.seed:
                 prepare(config, point)
-        names = [name_of(point) for point in points]
         files = data.npz_contents(config.task)
+        names = [name_of(point, files) for point in points]
     with runs.open_run(config.root, "neuron_pursuit", config, seed=config.seed, data=files) as run:
         done: dict[str, SimpleNamespace] = {}
         starts = {

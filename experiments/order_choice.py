@@ -65,9 +65,9 @@ FAMILIES: dict[str, Any] = {
     "squares": (nsjax.PolyLeakyReLU(2), 2),
 }
 """Neurons and depth of the pursuits."""
-CONSTANT = ("order-3", "order-2", "cubes", "squares", "least-squares", "omp", "lasso")
-"""Methods that get a constant input, or an intercept."""
-DICTIONARIES = ("least-squares", "omp", "lasso")
+DICTIONARIES: tuple[Method, ...] = ("least-squares", "omp", "lasso")
+SINGLE: tuple[Method, ...] = ("order-3", "order-2", "cubes", "squares")
+"""Pursuits of one order or degree, which get a constant input."""
 SUCCESS = 1e-3
 """Relative test error of a success."""
 FLOOR = 1e-8
@@ -110,17 +110,7 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        methods=(
-            "orders",
-            "order-3",
-            "order-2",
-            "cubes",
-            "squares",
-            "search",
-            "least-squares",
-            "omp",
-            "lasso",
-        ),
+        methods=("orders", *SINGLE, "search", *DICTIONARIES),
         samples=(60, 80, 100, 120, 160, 240, 400),
         seeds=10,
     ),
@@ -152,7 +142,7 @@ def draw(config: Config, n: int, seed: int) -> tuple[data.PolynomialData, Any, j
 def learn(config: Config, each: Point, clock: runs.Compilations) -> dict[str, Any]:
     """Test error, size and CPU seconds of one method."""
     task, (x, y), key = draw(config, each.n, each.seed)
-    constant = each.method in CONSTANT
+    constant = each.method in SINGLE
 
     def inputs(x: Any) -> Any:
         return jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1) if constant else x

@@ -62,7 +62,7 @@ def test_a_dictionary_that_is_too_large_is_left_out(config, capsys):
     ("change", "message"),
     [
         ({"samples": ()}, "at least one number of samples"),
-        ({"dimension": 1}, "dimension must be at least 2, got 1"),
+        ({"dimension": 1}, "dimension must be at least 2, the inputs that the target uses, got 1"),
         ({"noise": -1.0}, "noise"),
     ],
 )

@@ -9,17 +9,16 @@ from nsjax.data.polynomials import (
     Polynomial,
     PolynomialData,
     Recipe,
-    composed_task,
     interaction_task,
     polynomial_classes,
     polynomial_task,
-    two_order_task,
 )
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
 from nsjax.data.scaling import Scaler
 from nsjax.data.sensing import compressed_sensing
 from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.splits import split
+from nsjax.data.structured import composed_task, two_order_task
 from nsjax.data.synthetic import INPUTS, gaussian, hypercube, sphere, uniform
 from nsjax.data.tables import Table, load
 from nsjax.data.tabular import (

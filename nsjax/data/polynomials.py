@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nsjax import _check
 from nsjax.data.synthetic import gaussian, uniform
@@ -255,102 +253,19 @@ def interaction_task(
     )
 
 
-def two_order_task(
-    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
-) -> PolynomialData:
-    """Samples of `x0 x1 + (a.x)^3 / sqrt 6` on standard normal inputs, a random and of norm 1.
-
-    No single order of products, nor a single power of projections, writes it with two terms.
-
-    Args:
-        key: PRNG key of inputs, the direction a and noise.
-        samples: n.
-        dimension: d, at least 2.
-        noise, dtype: see `polynomial_task`.
-
-    Raises:
-        TypeError, ValueError: as `polynomial_task`.
-
-    >>> task = two_order_task(jax.random.key(0), 50, 4)
-    >>> sorted(task.truth.interactions)
-    [2, 3]
-    """
-    x, noise, keys = _inputs(key, samples, dimension, 2, noise, dtype)
-    direction = jax.random.normal(keys[1], (dimension,), x.dtype)
-    direction /= jnp.linalg.norm(direction)
-    truth = Polynomial(
-        jnp.zeros(1, x.dtype),
-        {},
-        {
-            2: (jnp.ones((1, 1), x.dtype), jnp.eye(dimension, dtype=x.dtype)[:2, None]),
-            3: (jnp.full((1, 1), 6**-0.5, x.dtype), jnp.tile(direction, (3, 1, 1))),
-        },
-        {},
-    )
-    return _noisy(keys[2], x, truth, noise)
-
-
-COMPOSED = (
-    {(0, 1): 1.0, (2, 3): 1.0, (4,): 1.0},
-    {(5, 6): 1.0, (7, 8): -1.0, (9,): 1.0},
-)
-"""The inner polynomials of `composed_task`: coefficients by monomial."""
-
-
-def composed_task(
-    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
-) -> PolynomialData:
-    """Samples of `g h + g^2 / 2`, `g = x0 x1 + x2 x3 + x4` and `h = x5 x6 - x7 x8 + x9`.
-
-    Two layers of a few products; written out, monomials of orders 2 to 4. Standard normal inputs.
-
-    Args:
-        key: PRNG key of inputs and noise.
-        samples: n.
-        dimension: d, at least 10.
-        noise, dtype: see `polynomial_task`.
-
-    Raises:
-        TypeError, ValueError: as `polynomial_task`.
-
-    >>> task = composed_task(jax.random.key(0), 50, 10)
-    >>> sorted(task.truth.interactions)
-    [2, 3, 4]
-    """
-    x, noise, keys = _inputs(key, samples, dimension, 10, noise, dtype)
-    g, h = COMPOSED
-    unit = np.eye(dimension)
-    terms: dict[int, tuple[list[float], list[np.ndarray]]] = {}
-    for other, share in ((h, 1.0), (g, 0.5)):
-        for (first, a), (second, b) in itertools.product(g.items(), other.items()):
-            coefficients, factors = terms.setdefault(len(first) + len(second), ([], []))
-            coefficients.append(share * a * b)
-            factors.append(unit[[*first, *second]])
-    interactions = {
-        order: (
-            jnp.asarray([coefficients], x.dtype),
-            jnp.asarray(np.stack(factors, axis=1), x.dtype),
-        )
-        for order, (coefficients, factors) in terms.items()
-    }
-    truth = Polynomial(jnp.zeros(1, x.dtype), {}, interactions, {})
-    return _noisy(keys[2], x, truth, noise)
-
-
-def _inputs(
-    key: jax.Array, samples: int, dimension: int, least: int, noise: float, dtype: Any
-) -> tuple[jax.Array, float, jax.Array]:
-    """Standard normal inputs, the noise, and keys of which the first is used."""
-    noise = _check.non_negative("noise", noise)
+def check_sizes(samples: Any, dimension: Any, noise: Any, least: int, what: str) -> float:
+    """The noise, if there are samples and inputs enough for the target called `what`."""
     if _check.positive_integer("dimension", dimension) < least:
-        raise ValueError(f"dimension must be at least {least}, got {dimension}")
+        raise ValueError(
+            f"dimension must be at least {least}, the inputs that {what} uses, got {dimension}"
+        )
     if _check.positive_integer("samples", samples) < 2:
         raise ValueError(f"samples must be at least 2, to have a deviation, got {samples}")
-    keys = jax.random.split(key, 3)
-    return LAWS["gaussian"](keys[0], samples, dimension, dtype=dtype), noise, keys
+    return _check.non_negative("noise", noise)
 
 
-def _noisy(key: jax.Array, x: jax.Array, truth: Polynomial, noise: float) -> PolynomialData:
+def noisy(key: jax.Array, x: jax.Array, truth: Polynomial, noise: float) -> PolynomialData:
+    """Samples at x, with normal noise of this share of the values' standard deviation."""
     clean = truth(x)
     size = noise * jnp.std(clean, axis=0)
     y = clean + size * jax.random.normal(key, clean.shape, clean.dtype)
@@ -420,15 +335,8 @@ def _samples(
     equal: bool = False,
     standardise: bool = False,
 ) -> PolynomialData:
-    noise = _check.non_negative("noise", noise)
     outputs = _check.positive_integer("outputs", outputs)
-    if _check.positive_integer("dimension", dimension) < recipe.least:
-        raise ValueError(
-            f"dimension must be at least {recipe.least}, the inputs that {what} uses, got "
-            f"{dimension}"
-        )
-    if _check.positive_integer("samples", samples) < 2:
-        raise ValueError(f"samples must be at least 2, to have a deviation, got {samples}")
+    noise = check_sizes(samples, dimension, noise, recipe.least, what)
     keys = jax.random.split(key, 4)
     x = LAWS[recipe.inputs](keys[0], samples, dimension, dtype=dtype)
     truth = _draw(keys[1], recipe, dimension, x.dtype)
@@ -438,7 +346,7 @@ def _samples(
         truth = _for_outputs(keys[2], truth, outputs)
     if recipe.standardised or standardise:
         truth = _standardised(truth, x)
-    return _noisy(keys[3], x, truth, noise)
+    return noisy(keys[3], x, truth, noise)
 
 
 def _draw(key: jax.Array, recipe: Recipe, d: int, dtype: Any) -> Polynomial:

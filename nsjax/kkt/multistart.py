@@ -282,8 +282,9 @@ def _ascend(
     *,
     mesh: Mesh | None = None,
 ) -> Ascent:
-    def climb(starts: jax.Array, *given: Any) -> Ascent:
-        width, args, tol, max_steps = given
+    def climb(
+        starts: jax.Array, width: jax.Array | None, args: tuple, tol: float, max_steps: int
+    ) -> Ascent:
         return ascend(
             lambda columns: landscape.climb(columns, *args, width=width),
             starts,

@@ -30,6 +30,7 @@ from nsjax.networks.homogeneous import (
     features,
     pullback,
 )
+from nsjax.networks.products import ProductNeurons, Products
 
 METHODS = ("auto", "ascent", "exact")
 
@@ -61,7 +62,7 @@ def search_neuron(
         layer: hidden layer of the new neuron, 1 to L - 1.
         x: inputs `(n, d)`.
         residual: residual at the saddle `(n, c)`.
-        activation: homogeneous activation of degree p.
+        activation: homogeneous activation of degree p, or `networks.Products` of one order p.
         starts, max_steps, tol, memory: as in `kkt.search`.
         mesh: devices, with one or both of the axes "members", over which the starts are split, and
             "data", over which the samples are.
@@ -86,15 +87,17 @@ def search_neuron(
 
     Source: `docs/mathematics.md`, section 2; neuron pursuit (arXiv 2509.12154), Lemma 9.
     """
-    params = _check.network("params", params)
+    p, factors = activation_degree(activation), getattr(activation, "factors", 1)
+    params = _check.network("params", params, factors=factors)
     layer = check_layer(params, layer)
-    x, residual = _check.samples(params, x, residual, target="residual")
-    activation_degree(activation)
+    x, residual = _check.samples(params, x, residual, target="residual", factors=factors)
+    products = isinstance(activation, Products)
+    family: NeuronFamily = ProductNeurons(p) if products else HomogeneousNeurons(activation)
     before = features(params, x, activation)[layer - 1]
     after = pullback(params, x, residual, activation)[layer]
     return search_family(
         key,
-        HomogeneousNeurons(activation),
+        family,
         before,
         after,
         starts=starts,

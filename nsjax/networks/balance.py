@@ -23,7 +23,7 @@ def balance(
 
     Args:
         params: network, L weight matrices.
-        activation: homogeneous activation of degree p.
+        activation: homogeneous activation of degree p, or one with a way of its own (`Products`).
         tol: largest `|t - 1|` left by the last sweep.
         max_sweeps: bound on the sweeps; the default serves some twenty layers.
 
@@ -38,6 +38,9 @@ def balance(
     [2.236, 2.236]
     """
     params = _check.network("params", params)
+    own = getattr(activation, "balance", None)
+    if own is not None:
+        return own(params)
     p = activation_degree(activation)
     _check.positive("tol", tol)
     max_sweeps = _check.positive_integer("max_sweeps", max_sweeps)

@@ -81,7 +81,7 @@ class NeuronFamily(Protocol):
         pulled: Float[Array, "n c"],
     ) -> Float[Array, ""]:
         """NCF of one neuron, `sum_i (B(x_i) . v) r_u(g(x_i))`."""
-        ...
+        return jnp.dot(pulled @ outgoing, self.response(incoming[:, None], features)[:, 0])
 
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array
@@ -99,7 +99,7 @@ class NeuronFamily(Protocol):
 
 
 @dataclass(frozen=True)
-class HomogeneousNeurons:
+class HomogeneousNeurons(NeuronFamily):
     """Neurons `s(u . g)` of a feed-forward network with a homogeneous activation s.
 
     Args:
@@ -152,16 +152,6 @@ class HomogeneousNeurons:
             activation = partial(activation.rounded, width=widths)  # type: ignore[attr-defined]
         response, derivative = jax.vjp(activation, features @ incoming)
         return response, lambda cotangent: transposed @ derivative(cotangent)[0]
-
-    def ncf(
-        self,
-        incoming: Float[Array, " k"],
-        outgoing: Float[Array, " c"],
-        features: Float[Array, "n k"],
-        pulled: Float[Array, "n c"],
-    ) -> Float[Array, ""]:
-        """`sum_i (B(x_i) . v) s(u . g(x_i))`."""
-        return jnp.dot(pulled @ outgoing, self.response(incoming[:, None], features)[:, 0])
 
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array

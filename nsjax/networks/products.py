@@ -19,10 +19,16 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.networks.cp import CPNeuron, CPTerms
+from nsjax.networks.family import NeuronFamily
 from nsjax.networks.homogeneous import Params, append_neuron, apply, check_layer
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
+
+
+def by_factors(weight: Any, factors: int) -> Any:
+    """Weights `(..., k, f w)` of JAX or NumPy as `(..., k, f, w)`."""
+    return weight.reshape(*weight.shape[:-1], factors, weight.shape[-1] // factors)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Products:
 
     >>> x = jnp.array([[2.0, 3.0]])
     >>> weights = jnp.array([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
-    >>> Products((1, 2)).respond(weights, x).tolist()  # x0 x1, and x1 of order 1
+    >>> apply((weights, jnp.eye(2)), x, Products((1, 2))).tolist()  # x0 x1, and x1 of order 1
     [[6.0, 3.0]]
     """
 
@@ -83,7 +89,7 @@ class Products:
 
     def split(self, weight: Float[Array, "... k w"]) -> Float[Array, "... k f d"]:
         """The factors of every neuron."""
-        return weight.reshape(*weight.shape[:-1], self.factors, weight.shape[-1] // self.factors)
+        return by_factors(weight, self.factors)
 
     def present(self, weight: Float[Array, "... k w"]) -> Bool[Array, "... k f"]:
         """Which factors are not zero; their count is a neuron's order."""
@@ -99,10 +105,6 @@ class Products:
         each = jnp.where(there, pre.reshape(len(pre), *there.shape), 1)
         product = reduce(jnp.multiply, (each[:, :, j] for j in range(self.factors)))
         return jnp.where(jnp.any(there, axis=1), product, 0)
-
-    def respond(self, weight: Float[Array, "k w"], before: Float[Array, "n d"]) -> jax.Array:
-        """Responses `(n, k)` of all neurons to the features before them."""
-        return self.multiply(self.project(weight, before), weight)
 
     def parameters(self, params: Params) -> np.ndarray:
         """Weights of a network that are there, on the host; `(...)` of several networks.
@@ -161,7 +163,7 @@ class Products:
 
 
 @dataclass(frozen=True)
-class ProductNeurons:
+class ProductNeurons(NeuronFamily):
     """Neurons `prod_j (u_j . g)` of one order, as a neuron family.
 
     Incoming weights are the n factors one after the other, `(n k,)`, of norm one together. The NCF
@@ -222,16 +224,6 @@ class ProductNeurons:
             )
 
         return response, back
-
-    def ncf(
-        self,
-        incoming: Float[Array, " k"],
-        outgoing: Float[Array, " c"],
-        features: Float[Array, "n d"],
-        pulled: Float[Array, "n c"],
-    ) -> Float[Array, ""]:
-        """`<T, u_1 o ... o u_n>`, see above."""
-        return jnp.dot(pulled @ outgoing, self.response(incoming[:, None], features)[:, 0])
 
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array

@@ -142,13 +142,11 @@ def train_ensemble(
     ]
     program = _Program(module, loss, config, samples.x.shape[1])
     states = _start(program, keys, samples, *rates)
-    if mesh is not None:
-        samples = _mesh.members_placed(mesh, samples)
+    samples = _mesh.members_placed(mesh, samples)
     records: list[tuple[np.ndarray, np.ndarray]] = []
     done = 0
     while done < config.epochs:
-        if mesh is not None:
-            states = _mesh.members_placed(mesh, states)
+        states = _mesh.members_placed(mesh, states)
         states, record = _advance(program, mesh, states, samples)
         records.append(jax.tree.map(np.asarray, record))
         done += program.chunk

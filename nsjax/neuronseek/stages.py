@@ -158,8 +158,7 @@ class Stages:
         # What goes beyond the last epoch changes nothing, and is cut off.
         mask, length, parts = jnp.asarray(self.keep, self.data.x.dtype), self._chunk(), []
         for done in range(length, count + length, length):
-            if self.mesh is not None:
-                self.states, mask = _mesh.members_placed(self.mesh, (self.states, mask))
+            self.states, mask = _mesh.members_placed(self.mesh, (self.states, mask))
             self.states, records = epochs.advance(
                 self.program,
                 length,

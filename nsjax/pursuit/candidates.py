@@ -17,10 +17,10 @@ from jax import lax
 from nsjax.kkt.ascent import ascend
 from nsjax.kkt.neuron import NeuronLandscape, correlation_scale
 from nsjax.networks.homogeneous import Activation, Params, features, pullback
+from nsjax.networks.products import by_factors
 from nsjax.pursuit.chains import Chains, ProductChains, chain_norms
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.plans import Plan, plans
-from nsjax.pursuit.state import by_factors
 
 
 class Neurons(NamedTuple):

@@ -12,7 +12,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from nsjax import _check
-from nsjax.networks import Products
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config
@@ -134,7 +133,7 @@ def _round(task: Task, state: State) -> tuple[State, Info]:
         task.problem,
         task.given,
     )
-    spent = _spent(task.limits, method.activation, state, grown)
+    spent = _spent(task, state, grown)
     fitted = refit_in_turn(
         method,
         grown.params,
@@ -238,26 +237,16 @@ def _advance(
     return after, info
 
 
-def _spent(
-    limits: Limits, activation: Activation, state: State, grown: Grown
-) -> tuple[tuple[np.ndarray, Stop], ...]:
+def _spent(task: Task, state: State, grown: Grown) -> tuple[tuple[np.ndarray, Stop], ...]:
     """Lanes that this round is the last of, whatever its refit does, and why."""
+    limits = task.limits
+    parameters = task.method.parameters(grown.params, grown.counts)
     return (
         (~grown.alive, Stop.NO_POSITIVE_KKT_POINT),
         (np.sum(grown.counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
-        (_parameters(grown, activation) >= limits.max_parameters, Stop.MAX_PARAMETERS),
+        (parameters >= limits.max_parameters, Stop.MAX_PARAMETERS),
         (np.asarray(state.age) + 1 >= limits.max_rounds, Stop.MAX_ROUNDS),
     )
-
-
-def _parameters(grown: Grown, activation: Activation) -> np.ndarray:
-    """Weights `(B,)` of the networks without padding."""
-    if isinstance(activation, Products):
-        return activation.parameters(grown.params)
-    inputs, outputs = grown.params[0].shape[2], grown.params[-1].shape[1]
-    ends = np.pad(grown.counts, ((0, 0), (1, 1)))
-    ends[:, 0], ends[:, -1] = inputs, outputs
-    return np.sum(ends[:, :-1] * ends[:, 1:], axis=1)
 
 
 _RESTARTED = (

@@ -92,6 +92,14 @@ class Method:
         missing = len(self.kinds(depth)) // self.config.candidates - len(found)
         return np.repeat(np.asarray(found + [0] * missing), self.config.candidates)
 
+    def parameters(self, params: Params, counts: np.ndarray) -> np.ndarray:
+        """Weights `(...)` of networks that have `counts` `(..., L - 1)` neurons."""
+        if isinstance(self.activation, Products):
+            return self.activation.parameters(params)
+        ends = np.pad(counts, [(0, 0)] * (np.ndim(counts) - 1) + [(1, 1)])
+        ends[..., 0], ends[..., -1] = params[0].shape[-1], params[-1].shape[-2]
+        return np.sum(ends[..., :-1] * ends[..., 1:], axis=-1)
+
     def balanced(self, params: Params) -> Params:
         """The same network with balanced neurons, traced."""
         if isinstance(self.activation, Products):

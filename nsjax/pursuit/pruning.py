@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from nsjax.networks.homogeneous import Params
+from nsjax.networks.products import by_factors
 from nsjax.pursuit.refitting import Refitted, refit
-from nsjax.pursuit.state import State, by_factors, trim
+from nsjax.pursuit.state import State, trim
 from nsjax.pursuit.task import Task
 
 

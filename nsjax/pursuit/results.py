@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax.networks import Products
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.method import Method
@@ -182,9 +181,8 @@ def _certify(
     task: Task, state: State, fitted: np.ndarray, lane: int, params: Params, result: int
 ) -> Certificate:
     activation, loss = task.method.activation, task.method.loss
-    parameters = sum(int(np.prod(weight.shape)) for weight in params)
-    if isinstance(activation, Products):
-        parameters = int(activation.parameters(params))
+    counts = np.asarray([weight.shape[0] for weight in params[:-1]])
+    parameters = int(task.method.parameters(params, counts))
     # Samples that are there twice say nothing twice; a class is one statement, however it is coded.
     distinct = len(np.unique(np.asarray(task.x), axis=0))
     equations = distinct * (task.y.shape[1] if loss == "square" else 1)

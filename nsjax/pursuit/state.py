@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax.networks.homogeneous import Params
+from nsjax.networks.products import by_factors
 
 
 class Stop(IntEnum):
@@ -181,8 +182,3 @@ def trim(params: Params, counts: tuple[int, ...], factors: int = 1) -> Params:
         kept = parts[:rows, :, :columns]
         trimmed.append(kept.reshape(rows, kept.shape[1] * kept.shape[2]))
     return tuple(trimmed)
-
-
-def by_factors(weight: Any, factors: int) -> Any:
-    """Weights `(..., k, f w)` as `(..., k, f, w)`."""
-    return weight.reshape(*weight.shape[:-1], factors, weight.shape[-1] // factors)

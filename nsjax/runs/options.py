@@ -70,12 +70,12 @@ def script(
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        words, distributed, count = _begin(given)
+        words, distributed, started = _begin(given)
         config = parse(config_class, presets, words, description=(description or "") + _JOB)
-        if count is not None:
+        if started is not None:
             if given != sys.argv[1:]:
                 raise RunError("--local must be on the command line of the process")
-            return local.run(_without_local(given), count)
+            return local.run(*started)
         if distributed is not None:
             local.end_with_parent()
             mine = processes.join(job.current().words[1:], *distributed)
@@ -126,12 +126,14 @@ def refusals() -> Iterator[None]:
         raise SystemExit(f"error: {problem}") from problem
 
 
-def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None, int | None]:
+def _begin(
+    words: list[str],
+) -> tuple[list[str], tuple[Any, Any, Any] | None, tuple[list[str], int] | None]:
     """Takes the words about the job off a command line.
 
     Returns:
-        The others; where to meet others of several processes, if this is one; and how many
-        processes are to be started, if any.
+        The others; where to meet others of several processes, if this is one; and the words of
+        processes to be started, and how many, if any.
     """
     parser = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, prog=Path(sys.argv[0]).name
@@ -149,18 +151,17 @@ def _begin(words: list[str]) -> tuple[list[str], tuple[Any, Any, Any] | None, in
         parser.error("--coordinator, --processes and --process belong to --distributed")
     if said.local is not None and said.distributed:
         parser.error("--local starts the processes by itself, without --distributed")
+    started = None
+    if said.local is not None:
+        resume = [] if said.resume is None else ["--resume", str(said.resume)]
+        mix = ["--mix-versions"] if said.mix_versions else []
+        started = [*rest, *resume, *mix], said.local
     if said.resume is not None:
         if rest:
             parser.error(f"--resume takes the settings of the run, got {' '.join(rest)}")
         rest = _settings(said.resume)
     job.begin(job.Job([sys.argv[0], *rest], said.resume, said.mix_versions))
-    return rest, among if said.distributed else None, said.local
-
-
-def _without_local(words: Sequence[str]) -> list[str]:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--local")
-    return parser.parse_known_args(list(words))[1]
+    return rest, among if said.distributed else None, started
 
 
 def _settings(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nsjax import diagnostics, networks, neuronseek, objectives
+from nsjax import diagnostics, kkt, networks, neuronseek, objectives
 from nsjax.networks import cp
 
 MIXED = networks.Products((1, 2, 3))
@@ -36,7 +36,9 @@ def looped(weight, x):
 def test_a_layer_is_the_products_of_its_factors():
     """Also the second of three, whose features are the first one's responses."""
     weight, after, x = drawn()
-    np.testing.assert_allclose(MIXED.respond(weight, x), looped(weight, x), rtol=1e-12)
+    np.testing.assert_allclose(
+        networks.features((weight, after), x, MIXED)[1], looped(weight, x), rtol=1e-12
+    )
     np.testing.assert_allclose(
         networks.apply((weight, after), x, MIXED), looped(weight, x) @ after.T, rtol=1e-12
     )
@@ -80,6 +82,22 @@ def test_balance_changes_no_output_and_ends_at_the_norms_of_a_kkt_point():
     np.testing.assert_allclose(ratios[:3], 1, rtol=1e-12)
     (kept,) = diagnostics.imbalance(balanced, MIXED)
     np.testing.assert_allclose(kept[:3], 0, atol=1e-12)
+
+
+def test_balance_and_the_search_of_a_neuron_take_products():
+    weight, after, x = drawn()
+    for one, other in zip(
+        networks.balance((weight, after), MIXED), MIXED.balance((weight, after)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    empty, family = (jnp.zeros((1, 8)), jnp.zeros((2, 1))), networks.ProductNeurons(2)
+    residual = jnp.asarray(np.random.default_rng(6).normal(size=(7, 2)))
+    key = jax.random.key(0)
+    found = kkt.search_neuron(key, empty, 1, x, residual, networks.Products(2), starts=16)
+    wanted = kkt.search_family(key, family, x, residual, starts=16)
+    np.testing.assert_array_equal(found.values, wanted.values)
+    with pytest.raises(TypeError, match="orders must be a single one"):
+        kkt.search_neuron(key, (weight, after), 1, x, residual, MIXED)
 
 
 def test_a_network_is_a_cp_neuron_and_has_a_formula():
