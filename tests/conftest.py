@@ -4,6 +4,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import gc
+import sys
 from importlib.metadata import version
 
 # Before JAX starts its backend: three quarters of the time of these tests is compilation, which
@@ -47,6 +48,15 @@ def _compiled_programs_end_with_a_slow_test(request):
     yield
     if request.node.get_closest_marker("slow"):
         _forget_programs()
+
+
+@pytest.fixture(autouse=True)
+def _figures_end_with_their_test():
+    """Closes what a test has drawn: pyplot keeps figures, and warns from the twenty-first on."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot:
+        pyplot.close("all")
 
 
 def _forget_programs():

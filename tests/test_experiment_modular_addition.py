@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import matplotlib.pyplot as plt
 import pytest
 
 from experiments import modular_addition
@@ -46,7 +45,6 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert "neuron pursuit" in capsys.readouterr().out
     monkeypatch.delattr(modular_addition.pursuit, "run")
     assert modular_addition.main(config) == folder
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -52,7 +51,6 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert "Assumption 2" in capsys.readouterr().out
     monkeypatch.delattr(modular_lojasiewicz.dynamics, "gradient_flow")
     assert modular_lojasiewicz.main(config) == folder
-    plt.close("all")
 
 
 @pytest.mark.slow
@@ -77,7 +75,6 @@ def test_envelope_and_hessian_agree(config):
     assert conclusive or "hessian" not in second["length"]
     if hessian["inertia"][1] > hessian["tangents"] and second["loss"] > 1e-6:
         assert not conclusive
-    plt.close("all")
 
 
 def test_new_neurons_are_balanced_and_small():

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import matplotlib.pyplot as plt
 import pytest
 
 from experiments import basis_functions, neuron_families, order_sweep
@@ -13,8 +12,6 @@ from tests import search_stand_in
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch):
     monkeypatch.setattr(neuron_families.neuronseek, "search", search_stand_in.search)
-    yield
-    plt.close("all")
 
 
 def values_of(folder):

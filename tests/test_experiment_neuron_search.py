@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -17,8 +16,7 @@ from tests import search_stand_in
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     monkeypatch.setattr(neuron_search.neuronseek, "search", search_stand_in.search)
-    yield neuron_search.Config(samples=80, dimension=3, test=50, seeds=2, root=tmp_path)
-    plt.close("all")
+    return neuron_search.Config(samples=80, dimension=3, test=50, seeds=2, root=tmp_path)
 
 
 def test_run_and_resume(config, capsys, monkeypatch):

@@ -3,17 +3,10 @@
 import json
 from collections import Counter
 
-import matplotlib.pyplot as plt
 import pytest
 
 from experiments import pruning_rules
 from experiments.pruning_rules import PURSUIT, RULES, Config
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_kinds():

@@ -4,17 +4,9 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from nsjax import plots
 from nsjax.diagnostics import kept_sparsity
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
 
 
 def visit(start, duration, loss, active, escaping):

@@ -1,6 +1,5 @@
 """Phase diagrams: one panel a method, labelled axes, and shapes that must fit."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -17,7 +16,5 @@ def test_recovery_has_a_panel_a_method():
     assert [ax.get_title() for ax in panels] == ["one", "two"]
     np.testing.assert_array_equal(panels[0].images[0].get_array(), shares)
     assert [label.get_text() for label in panels[0].get_xticklabels()] == ["10", "20"]
-    plt.close(figure)
     with pytest.raises(ValueError, match=r"panels\['one'\] must have shape \(3, 2\)"):
         plots.plot_recovery({"one": shares.T}, samples=(10, 20), sparsities=(2, 4, 6))
-    plt.close("all")

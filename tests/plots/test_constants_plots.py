@@ -1,18 +1,10 @@
 """Plots of Łojasiewicz constants: log axes, the limit, and legends that fit into the figure."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from nsjax import plots
 from nsjax.diagnostics import Pointwise
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
 
 
 def labels(figure):

@@ -12,13 +12,6 @@ TS = np.array([0.0, 0.1, 1.0, 10.0, 100.0])
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
-
-
 def layers(*widths):
     """Positive numbers for every neuron of every layer and snapshot."""
     return [0.5 + RNG.uniform(size=(len(TS), width)) for width in widths]

@@ -5,12 +5,6 @@ import pytest
 from nsjax import plots
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 def test_a_median_and_a_faint_line_for_each_member():
     ts = np.array([[0.0, 1, 10, 100], [0, 1, 10, 100], [0, 1, 10, np.inf]])
     losses = np.array([[1, 0.9, 0.5, 0.1], [1, 0.8, 0.3, 0.2], [1, 0.7, 0.1, np.nan]])

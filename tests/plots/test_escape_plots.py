@@ -9,13 +9,6 @@ import pytest
 from nsjax import plots
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
-
-
 def result(delta):
     """A made-up escape with time 2 / delta."""
     ts = np.concatenate([[0.0], np.logspace(-3, 0, 20) * 4 / delta])

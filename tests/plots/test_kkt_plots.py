@@ -9,13 +9,6 @@ import pytest
 from nsjax import plots
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
-
-
 def landscape(shares=(0.5, 0.3, 0.15, 0.05)):
     """One point of every kind, best first."""
     return SimpleNamespace(

@@ -2,18 +2,10 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from nsjax import plots
 from nsjax.diagnostics import Fitted, Lojasiewicz, Trajectory, path_length
 from nsjax.diagnostics.ladder import Envelope
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
 
 
 def result(*, below=False, degree=None, code=Fitted.FITTED):

@@ -9,13 +9,6 @@ import pytest
 from nsjax import plots
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
-
-
 class Formula:
     """Stands in for a formula: outputs, shares and a structure that were made up."""
 

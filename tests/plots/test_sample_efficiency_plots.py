@@ -6,14 +6,6 @@ import pytest
 
 from nsjax import plots
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    """Leave no figure open."""
-    yield
-    plt.close("all")
-
-
 SAMPLES = (100, 200, 400)
 
 

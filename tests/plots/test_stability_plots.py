@@ -1,15 +1,8 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from nsjax import plots
 from nsjax.neuronseek.stability import Course
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_boxes_from_the_top_down_with_every_start():
