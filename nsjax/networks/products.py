@@ -41,9 +41,13 @@ class Products:
     Args:
         orders: how many factors a neuron has: an integer, or several, increasing, of which every
             neuron has one.
+        along: where the factors of a pursuit's new neurons point: `"any"` direction; `"axes"`, each
+            along one input, so that neurons are monomials of the inputs; or `"both"`, whichever
+            explains more. But for `"any"`, weights that are zero stay zero under any gradient.
 
     Raises:
-        TypeError, ValueError: if `orders` are no positive integers that increase.
+        TypeError, ValueError: if `orders` are no positive integers that increase, or `along` is
+            none of these.
 
     >>> x = jnp.array([[2.0, 3.0]])
     >>> weights = jnp.array([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
@@ -52,6 +56,7 @@ class Products:
     """
 
     orders: Any
+    along: str = "any"
 
     def __post_init__(self) -> None:
         given = self.orders if isinstance(self.orders, tuple | list) else (self.orders,)
@@ -61,6 +66,7 @@ class Products:
         if any(b <= a for a, b in pairwise(orders)):
             raise ValueError(f"orders must increase, got {self.orders!r}")
         object.__setattr__(self, "orders", orders)
+        _check.choice("along", self.along, ("any", "axes", "both"))
 
     @property
     def smooth(self) -> bool:
@@ -97,6 +103,8 @@ class Products:
 
     def project(self, weight: Float[Array, "k w"], before: Float[Array, "n d"]) -> jax.Array:
         """Pre-activations `(n, k N)`: projections on all factors."""
+        if self.along != "any":
+            weight = jnp.where(weight != 0, weight, 0)
         return before @ weight.reshape(weight.shape[0] * self.factors, before.shape[1]).T
 
     def multiply(self, pre: Float[Array, "n f"], weight: Float[Array, "k w"]) -> jax.Array:
@@ -107,17 +115,15 @@ class Products:
         return jnp.where(jnp.any(there, axis=1), product, 0)
 
     def parameters(self, params: Params) -> np.ndarray:
-        """Weights of a network that are there, on the host; `(...)` of several networks.
+        """Weights of a network that are not zero, on the host; `(...)` of several networks."""
+        return sum(np.count_nonzero(np.asarray(weight), axis=(-2, -1)) for weight in params)
 
-        Those of a factor are one for every neuron there is before it.
-        """
-        found: Any = 0
-        inputs: Any = params[0].shape[-1] // self.factors
-        for weight in params[:-1]:
-            there = np.any(np.asarray(self.split(weight)) != 0, axis=-1)
-            found = found + np.sum(there, axis=(-2, -1)) * inputs
-            inputs = np.sum(np.any(there, axis=-1), axis=-1)
-        return found + inputs * params[-1].shape[-2]
+    def scales(self, params: Params) -> np.ndarray:
+        """Numbers of `parameters` that the others make up for: one for every factor there is."""
+        return sum(
+            np.count_nonzero(np.any(np.asarray(self.split(weight)) != 0, axis=-1), axis=(-2, -1))
+            for weight in params[:-1]
+        )
 
     def to_cp(self, params: Params) -> CPNeuron:
         """A network of two layers as a CP-polynomial neuron, terms by order, on the host.

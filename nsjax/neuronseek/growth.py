@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from nsjax.kkt.axes import column
 from nsjax.neuronseek import candidates, judging, monomials
 from nsjax.neuronseek.model import Model, Monomial, Term, design, power_label
 from nsjax.neuronseek.workspace import Workspace
@@ -218,7 +219,7 @@ class Likelihood:
     def with_one(self, options: list[Monomial]) -> np.ndarray:
         """Deviance with each of the most promising options, `(k,)`, infinite for others."""
         x = self.space.x[self.space.train]
-        extra = np.stack([monomials.column(m, x) for m in options], axis=1)
+        extra = np.stack([column(m, x) for m in options], axis=1)
         extra = extra - extra.mean(axis=0)
         gains = np.sum((extra.T @ self.residual) ** 2, axis=1)
         gains /= np.maximum(np.sum(extra**2, axis=0), 1e-30)

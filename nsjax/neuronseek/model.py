@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax.kkt.axes import column
+from nsjax.kkt.triples import Monomial
 from nsjax.networks.bases import basis
 from nsjax.networks.cp import CPNeuron, CPTerms
 from nsjax.neuronseek.parts import raised
 
 LONGEST = 5
 """Room for the factors of a term grows in steps of this."""
-Monomial = tuple[int, ...]
-"""Inputs of a monomial, sorted, each as often as its exponent says: `(0, 0, 3)` is `x0^2 x3`."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,6 @@ def design(model: Model, x: np.ndarray) -> np.ndarray:
         parts.append(x[:, model.powers[k]] ** k)
     parts += [column(monomial, x)[:, None] for monomial in model.monomials]
     return np.concatenate(parts, axis=1)
-
-
-def column(monomial: Monomial, x: np.ndarray) -> np.ndarray:
-    """Values of a monomial, `(n,)`."""
-    return np.prod(x[:, list(monomial)], axis=1)
 
 
 class Pool(NamedTuple):

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax.kkt.triples import transforms
+
 PERMUTATIONS = 3
 """Shuffles of the residual that say how large an eigenvalue is by chance."""
 MARGIN = 1.1
@@ -25,14 +27,6 @@ def whitening(x: np.ndarray) -> np.ndarray:
     rounding = max(1e-10, 100 * float(np.finfo(x.dtype).eps))
     real = values > rounding * values[-1]
     return vectors[:, real] / np.sqrt(values[real])
-
-
-def transforms(r: np.ndarray) -> np.ndarray:
-    """The residual's sizes, transformed, and itself, `(k, n)`."""
-    size = np.linalg.norm(r, axis=1)
-    typical = np.median(size)
-    relative = size / (typical if typical > 0 else 1)
-    return np.stack([np.log(relative + 0.1), np.minimum(relative, 6), *r.T])
 
 
 @jax.jit

@@ -35,7 +35,7 @@ class Neurons(NamedTuple):
         residuals: `(s,)` KKT residuals.
         shares: `(s,)` of the pulled-back residual that the neuron would explain by itself: what is
             left of its response when the neurons of its layer have been projected out, over its
-            size. So neurons of several orders compare; zero unless the rule asks for it.
+            size. So neurons of several orders compare; zero unless the settings ask for it.
         fresh: `(s,)` bool, false where there were fewer that differ: those are zero.
     """
 
@@ -99,7 +99,8 @@ def search(
     """The best distinct new neurons of every kind: chains, and one for each hidden layer.
 
     Args:
-        noise: `(B, starts, noise_width)` standard normal numbers.
+        noise: `(B, starts, sum(noise_widths))` standard normal numbers; for kinds on the axes, in
+            place of those for starts, their points.
         params: padded networks `(B, k_l, k_{l-1})`, whose unused neurons are zero.
         counts: `(B, L - 1)` used neurons.
         x: `(n, d)`.
@@ -107,24 +108,35 @@ def search(
         activation, config: static.
     """
     kinds = _kinds(params, counts, x, pull, activation)
-    drawn = _shared_out(noise, _widths(params, activation))
-    starts = [
-        jax.vmap(partial(_starts, config))(*mine, kind.before, kind.after, kind.used)
+    drawn = _shared_out(noise, noise_widths(params, activation))
+    points = [
+        mine[0]
+        if kind.plan.axes
+        else jax.vmap(partial(_starts, config))(*mine, kind.before, kind.after, kind.used)
         for mine, kind in zip(drawn, kinds, strict=True)
     ]
-    if config.new_neurons == "random":
-        points = starts
-        residuals = values = [jnp.ones(each.shape[:2], x.dtype) for each in starts]
-    else:
-        points, values, residuals = _climb(kinds, starts, config)
+    values = residuals = [jnp.ones(each.shape[:2], x.dtype) for each in points]
+    if config.new_neurons == "kkt":
+        points, values, residuals = _climbed(kinds, points, config)
     responses = [
         jax.vmap(lambda u, g, family=kind.plan.family: family.response(u.T, g))(at, kind.before)
         for kind, at in zip(kinds, points, strict=True)
     ]
+    shares = [jnp.zeros_like(each) for each in values]
+    if config.measured or any(kind.plan.axes for kind in kinds):
+        shares = [
+            jax.vmap(_shares)(response, kind.after, kind.there)
+            for kind, response in zip(kinds, responses, strict=True)
+        ]
+    # Points on the axes are not told apart by their NCF, but by what they explain.
+    ranks = [
+        share if kind.plan.axes else value
+        for kind, value, share in zip(kinds, values, shares, strict=True)
+    ]
     # The same for every kind, so that it is compiled once.
     count = config.candidates * config.per_round
     pick = partial(_spread, count=count, max_cosine=config.max_cosine)
-    chosen, fresh = jax.vmap(jax.vmap(pick))(jnp.stack(values), jnp.stack(responses))
+    chosen, fresh = jax.vmap(jax.vmap(pick))(jnp.stack(ranks), jnp.stack(responses))
     found = []
     for t, kind in enumerate(kinds):
 
@@ -138,7 +150,7 @@ def search(
             mixing: jax.Array,
             before: jax.Array,
             after: jax.Array,
-            there: jax.Array,
+            share: jax.Array,
             kind: _Kind = kind,
         ) -> Neurons:
             correlation = response[:, chosen].T @ after
@@ -151,9 +163,6 @@ def search(
                 signs = kind.plan.family.signs(len(points), points.dtype).T
             # One more of a neuron that is there would never part from it.
             values = jnp.where(fresh, values, 0)
-            shares = jnp.zeros_like(values)
-            if config.rule == "normalised":
-                shares = jnp.where(fresh, _shares(response[:, chosen], after, there), 0)
             return Neurons(
                 jnp.where(fresh[:, None], points[chosen], 0),
                 jnp.where(fresh[:, None], outgoing, 0),
@@ -161,7 +170,7 @@ def search(
                 kind.plan.factor * unit * values,
                 values / jnp.where(scale > 0, scale, 1),
                 residuals[chosen],
-                shares,
+                jnp.where(fresh, share[chosen], 0),
                 fresh,
             )
 
@@ -176,7 +185,7 @@ def search(
                 drawn[t][1],
                 kind.before,
                 kind.after,
-                kind.there,
+                shares[t],
             )
         )
     return found
@@ -236,13 +245,11 @@ def _kind(
     return _Kind(plan, unit, before, after, there, jnp.tile(used, (1, plan.factors)))
 
 
-def noise_width(params: Params, activation: Activation) -> int:
-    """How many random numbers each start of `search` takes, of all kinds together."""
-    return sum(map(sum, _widths(params, activation)))
+def noise_widths(params: Params, activation: Activation) -> list[int]:
+    """How many random numbers each start of `search` takes.
 
-
-def _widths(params: Params, activation: Activation) -> list[tuple[int, int]]:
-    """Lengths of incoming and outgoing weights of every kind."""
+    Of every kind in turn those for its incoming and for its outgoing weights.
+    """
     widths = []
     for plan in plans(activation, len(params)):
         i = max(plan.layer - 1, 0)
@@ -251,16 +258,13 @@ def _widths(params: Params, activation: Activation) -> list[tuple[int, int]]:
         after = len(params) - 1 if plan.layer == 0 else i + 1
         # A hidden neuron goes into every factor of the next layer's.
         outgoing = params[after].shape[-2] * (room if after < len(params) - 1 else 1)
-        widths.append((incoming, outgoing))
+        widths += [incoming, outgoing]
     return widths
 
 
-def _shared_out(
-    noise: jax.Array, widths: list[tuple[int, int]]
-) -> list[tuple[jax.Array, jax.Array]]:
+def _shared_out(noise: jax.Array, widths: list[int]) -> list[tuple[jax.Array, jax.Array]]:
     """The random numbers of every kind: `(B, m, k)` for starts, `(B, m, c)` for outputs."""
-    flat = [width for pair in widths for width in pair]
-    parts = jnp.split(noise, np.cumsum(flat)[:-1], axis=2)
+    parts = jnp.split(noise, np.cumsum(widths)[:-1], axis=2)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -283,6 +287,23 @@ def _starts(
             starts = starts.at[:half, j : j + size].set(leaning)
         starts = starts if starts.shape[1] == size else _unit(starts)
     return starts
+
+
+def _climbed(
+    kinds: list[_Kind], starts: list[jax.Array], config: Config
+) -> tuple[list[jax.Array], list[jax.Array], list[jax.Array]]:
+    """Points, values and KKT residuals `(B, m, ...)` of every kind.
+
+    Those on the axes stay: each is a KKT point there. Their values are not known.
+    """
+    still = [jnp.zeros(each.shape[:2], each.dtype) for each in starts]
+    points, values, residuals = list(starts), list(still), list(still)
+    moving = [t for t, kind in enumerate(kinds) if not kind.plan.axes]
+    if moving:
+        climbed = _climb([kinds[t] for t in moving], [starts[t] for t in moving], config)
+        for t, *each in zip(moving, *climbed, strict=True):
+            points[t], values[t], residuals[t] = each
+    return points, values, residuals
 
 
 def _climb(

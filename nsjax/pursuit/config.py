@@ -27,8 +27,9 @@ class Config:
     """What a round adds. `"ncf"`: the best neuron of the layer whose NCF is largest (the paper).
     `"each"`: the best neuron of every layer. `"lookahead"`: the best of `candidates` in every
     layer, of those of all layers together and of chains, by the loss after a short refit.
-    `"normalised"`: of all these the one that would explain the largest share of the residual by
-    itself, so that orders of products compare (`networks.Products`)."""
+    For `networks.Products` losses are compared by generalised cross-validation, so that orders with
+    more weights have no advantage. `"normalised"`: of all these, without refits, the one that would
+    explain the largest share of the residual by itself."""
     lanes: int = 12
     """Independent pursuits in one batch; the first that fits ends the run."""
     per_round: int = 1
@@ -104,9 +105,15 @@ class Config:
     """With validation data: rounds without a better validation error after which a lane ends."""
     ncf_tol: float = 1e-7
     """NCF, against what it would be if residual and features lined up, that counts as zero."""
+    shuffles: int = 0
+    """With some, a round adds only what explains a larger share of the residual than the best new
+    neuron of its kind does of so many residuals shuffled over the samples, by a margin; where
+    nothing does, the lane ends. So noise ends a pursuit without held-out data. Of monomials
+    (`networks.Products`), whose number is known, so is the share, and one shuffle is enough."""
     prune: bool = True
-    """Whether neurons are taken out of the lane that fits, as long as it still does after a
-    refit."""
+    """Whether neurons are taken out of the network that fits, as long as it still does after a
+    refit; of one that `shuffles` ended, as long as those left out explain no more than by
+    chance."""
 
     def __post_init__(self) -> None:
         _check.choice("rule", self.rule, RULES)
@@ -131,8 +138,10 @@ class Config:
             _check.positive_integer(name, getattr(self, name))
         for name in ("max_cosine", "search_tol", "delta", "learning_rate", "tol", "max_share"):
             _check.positive(name, getattr(self, name))
-        for name in ("spread", "rescue", "ncf_tol", "margin"):
+        for name in ("spread", "rescue", "ncf_tol", "margin", "shuffles"):
             _check.non_negative(name, getattr(self, name))
+        if isinstance(self.shuffles, bool) or not isinstance(self.shuffles, int):
+            raise TypeError(f"shuffles must be an integer, got {self.shuffles!r}")
         for name in ("spectral", "normalise", "balance", "prune"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
@@ -156,6 +165,11 @@ class Config:
             raise ValueError(
                 f"capacity must be at least per_round = {self.per_round}, got {self.capacity}"
             )
+
+    @property
+    def measured(self) -> bool:
+        """Whether the shares of the residual that new neurons explain are needed."""
+        return self.rule == "normalised" or self.shuffles > 0
 
 
 PRESETS: dict[str, Config] = {

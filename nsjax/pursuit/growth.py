@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import chdtri
 
 from nsjax import _mesh
 from nsjax.networks.homogeneous import Params, apply
 from nsjax.objectives import LOSSES, residual
-from nsjax.pursuit.candidates import Candidates, Neurons, noise_width, place, search
+from nsjax.pursuit import axes
+from nsjax.pursuit.candidates import Candidates, Neurons, noise_widths, place, search
 from nsjax.pursuit.method import Given, Method
 from nsjax.pursuit.minimisers import Objective
+from nsjax.pursuit.plans import plans
 from nsjax.pursuit.problem import Problem
 from nsjax.pursuit.refitting import Refitted, refit
+
+LEVEL = 0.01
+"""How often noise may pass for a neuron of some kind."""
 
 
 class Proposals(NamedTuple):
@@ -26,6 +33,8 @@ class Proposals(NamedTuple):
         params: tuple of L arrays `(B, M, k_l, k_{l-1})`, weights after the insertion.
         candidates: see `candidates.Candidates`, with leading axes `(B, M)`.
         ncf, relative_ncf: `(B, L)` of the best chain and of the best neuron of every hidden layer.
+        chance: `(B, M)` largest share of shuffled residuals that one of its kind explains, 0
+            without.
         scale, inserted, descent: `(B, M)`, see `state.Info`.
     """
 
@@ -33,13 +42,18 @@ class Proposals(NamedTuple):
     candidates: Candidates
     ncf: jax.Array
     relative_ncf: jax.Array
+    chance: jax.Array
     scale: jax.Array
     inserted: jax.Array
     descent: jax.Array
 
 
 class Grown(NamedTuple):
-    """What growth did in every lane; see `state.Info`."""
+    """What growth did in every lane; see `state.Info`.
+
+    `alive` are lanes where a neuron was found that may be added, `noise` those where what was found
+    is no better than chance.
+    """
 
     params: Any
     counts: np.ndarray
@@ -49,11 +63,14 @@ class Grown(NamedTuple):
     ncf: np.ndarray
     relative_ncf: np.ndarray
     kkt_residual: np.ndarray
+    share: np.ndarray
+    chance: np.ndarray
     scale: np.ndarray
     descent: np.ndarray
     inserted: np.ndarray
     evaluations: np.ndarray
     alive: np.ndarray
+    noise: np.ndarray
 
 
 def grow(
@@ -81,15 +98,18 @@ def grow(
     """
     config = method.config
     kinds = method.kinds(len(params))
-    width = noise_width(params, method.activation)
-    normal, gumbel = _noise(keys, number, (config.starts, width), len(kinds))
-    proposed = propose(method, normal.astype(params[0].dtype), params, counts, problem)
+    normal, shuffles, gumbel = _noise(method, keys, number, params, problem)
+    proposed = propose(method, normal, shuffles, params, counts, problem)
     ncf, relative = np.asarray(proposed.ncf), np.asarray(proposed.relative_ncf)
+    shares = np.asarray(proposed.candidates.shares)
+    # Random neurons have no NCF to speak of.
+    positive = np.asarray(proposed.candidates.relative) > config.ncf_tol
+    positive |= config.new_neurons == "random"
+    bound = _bounds(method, np.asarray(proposed.chance), problem)
+    allowed = positive & (shares > bound) if config.shuffles else positive
     lanes, evaluations = np.arange(len(live)), np.zeros(len(live), int)
     trials = proposed.params
     if config.rule == "lookahead":
-        allowed = np.asarray(proposed.candidates.relative) > config.ncf_tol
-        allowed |= config.new_neurons == "random"
         # At least one, which then is taken nowhere: shapes stay as they are.
         tried = np.flatnonzero(np.any(allowed & live[:, None], axis=0))
         tried = tried if len(tried) else np.arange(1)
@@ -101,26 +121,27 @@ def grow(
         for i, fit in zip(tried, fits, strict=True):
             for weights, refitted in zip(trials, fit.params, strict=True):
                 weights[:, i] = refitted
+        losses *= method.handicap(trials, problem.y.size)
         losses += 0.5 * config.l2[0] * sum(np.sum(w**2, axis=(2, 3)) for w in trials)
         allowed &= np.isfinite(losses)
         score = config.spread * gumbel
         score -= np.log(np.where(allowed, np.maximum(losses, 1e-300), 1))
         index = np.argmax(np.where(allowed, score, -np.inf), axis=1)
+    elif config.rule == "normalised":
+        index = np.argmax(np.where(allowed, shares, -1), axis=1)
     else:
         alone = config.rule == "ncf" or len(params) == 2
         rule = 1 + np.argmax(ncf[:, 1:], axis=1) if alone else len(params)
         index = np.where(rescue, 0, rule * config.candidates)
-    if config.rule == "normalised":
-        index = np.argmax(np.asarray(proposed.candidates.shares), axis=1)
 
     def taken(leaf: Any) -> np.ndarray:
         return np.asarray(leaf)[lanes, index]
 
-    # Whether what was to be taken has a positive NCF; random neurons have none to speak of.
-    alive = np.any(relative > config.ncf_tol, axis=1)
-    if config.rule != "lookahead":
-        alive = taken(proposed.candidates.relative) > config.ncf_tol
-    alive |= config.new_neurons == "random"
+    alive = taken(allowed)
+    noise = np.any(positive, axis=1) & ~np.any(positive & (shares > bound), axis=1)
+    noise &= config.shuffles > 0
+    # Of what is not added, the one that came closest.
+    index = np.where(noise, np.argmax(shares - bound, axis=1), index)
     grows = live & alive
     added = np.where(grows[:, None], taken(proposed.candidates.added), 0)
     return Grown(
@@ -135,12 +156,34 @@ def grow(
         ncf,
         relative,
         taken(proposed.candidates.residuals),
+        taken(shares),
+        taken(bound),
         taken(proposed.scale),
         taken(proposed.descent),
         taken(proposed.inserted),
         evaluations,
         alive,
+        noise,
     )
+
+
+def _bounds(method: Method, chance: np.ndarray, problem: Problem) -> np.ndarray:
+    """Shares of a residual `(B, M)` that noise alone seldom lets a new neuron explain.
+
+    In units of one over the equations a chance share is chi-squared, of as many degrees as there
+    are outputs. Of monomials it is known how many there are; of other neurons the largest of
+    shuffled residuals, `chance` `(B, M)`, stands for the largest of all, beyond which the tail is
+    the same, `exp(-z / 2)`.
+    """
+    (_, d), (n, c) = problem.x.shape, problem.y.shape
+    bound = chance - 2 * np.log(LEVEL) / (n * c)
+    # Points on the axes are for networks of two layers.
+    for t, plan in enumerate(plans(method.activation, 2)):
+        if plan.axes:
+            monomials = math.comb(d + plan.factors - 1, plan.factors)
+            columns = slice(t * method.config.candidates, (t + 1) * method.config.candidates)
+            bound[:, columns] = chdtri(c, LEVEL / monomials) / (n * c)
+    return bound
 
 
 def _short_refit(
@@ -159,45 +202,107 @@ def _short_refit(
 
 
 def _noise(
-    keys: jax.Array, number: int, normal: tuple[int, int], gumbel: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Standard normal and Gumbel numbers that follow from the key of every lane and the round.
+    method: Method, keys: jax.Array, number: int, params: Params, problem: Problem
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is random of a round: it follows from the key of every lane and the round.
 
     Of NumPy, since random numbers of JAX take a second to compile.
+
+    Returns:
+        For `candidates.search` `(B, 1 + P, starts, width)` standard normal numbers, and points on
+        the axes, of the residual and, but for those, of P shuffled ones; their orders of the
+        samples `(B, 1 + P, n)`; and Gumbel numbers `(B, M)`.
     """
+    config, depth, n = method.config, len(params), len(problem.x)
     words = np.asarray(jax.random.key_data(keys)).reshape(len(keys), -1)
     sources = [np.random.default_rng([*row, number]) for row in words.tolist()]
-    return (
-        np.stack([source.standard_normal(normal) for source in sources]),
-        np.stack([source.gumbel(size=gumbel) for source in sources]),
+    widths = noise_widths(params, method.activation)
+    normal = [source.standard_normal((config.starts, sum(widths))) for source in sources]
+    kinds = len(method.kinds(depth))
+    gumbel = np.stack([source.gumbel(size=kinds) for source in sources])
+    shuffles = np.stack(
+        [
+            [np.arange(n), *(source.permutation(n) for _ in range(config.shuffles))]
+            for source in sources
+        ]
     )
+    noise = np.repeat(np.stack(normal)[:, None], 1 + config.shuffles, axis=1)
+    noise = noise.astype(params[0].dtype)
+    edges, every = np.cumsum([0, *widths]), plans(method.activation, depth)
+    on_axes = [(plan, edges[2 * t], edges[2 * t + 1]) for t, plan in enumerate(every) if plan.axes]
+    if on_axes:
+        pulls, x = np.asarray(_residuals(method, params, problem)), np.asarray(problem.x)
+        orders = [plan.factors for plan, _, _ in on_axes]
+        for rows, pull, source in zip(noise, pulls, sources, strict=True):
+            found = axes.points(orders, x, pull, config.starts, source)
+            for points, (_, start, stop) in zip(found, on_axes, strict=True):
+                rows[:, :, start:stop] = 0
+                rows[0, :, start:stop] = points
+    return noise, shuffles, gumbel
+
+
+def _pulls(method: Method, params: Params, problem: Problem) -> tuple[jax.Array, jax.Array]:
+    """Outputs and residuals `(B, n, c)`, in units of the relative loss."""
+    outputs = jax.vmap(lambda *w: apply(w, problem.x, method.activation))(*params)
+    # Of the relative loss, so that NCF values are changes of it.
+    pulls = jax.vmap(lambda h: residual(h, problem.y, loss=method.loss))(outputs)
+    return outputs, pulls / problem.reference
+
+
+@partial(jax.jit, static_argnums=0)
+def _residuals(method: Method, params: Params, problem: Problem) -> jax.Array:
+    return _pulls(method, params, problem)[1]
 
 
 @partial(jax.jit, static_argnums=0)
 def propose(
     method: Method,
     noise: jax.Array,
+    shuffles: jax.Array,
     params: Params,
     counts: jax.Array,
     problem: Problem,
 ) -> Proposals:
     """Search in every lane, and the insertion of each candidate at the norm that it gets."""
     return _mesh.over_members(
-        method.mesh, partial(_propose, method), (noise, params, counts), problem
+        method.mesh, partial(_propose, method), (noise, shuffles, params, counts), problem
     )
 
 
 def _propose(
-    method: Method, noise: jax.Array, params: Params, counts: jax.Array, problem: Problem
+    method: Method,
+    noise: jax.Array,
+    shuffles: jax.Array,
+    params: Params,
+    counts: jax.Array,
+    problem: Problem,
 ) -> Proposals:
     activation, config = method.activation, method.config
-    outputs = jax.vmap(lambda *w: apply(w, problem.x, activation))(*params)
-    # Of the relative loss, so that NCF values are changes of it.
-    pull = jax.vmap(lambda h: residual(h, problem.y, loss=method.loss))(outputs) / problem.reference
-    neurons = search(noise, params, counts, problem.x, pull, activation, config)
+    outputs, pull = _pulls(method, params, problem)
+    lanes, times = shuffles.shape[:2]
+    # The residual of every lane and its shuffled ones search side by side, as so many lanes.
+    pulls, networks, numbers = pull, params, counts
+    if times > 1:
+        pulls = jax.vmap(lambda r, order: r[order])(pull, shuffles).reshape(-1, *pull.shape[1:])
+        networks, numbers = jax.tree.map(
+            partial(jnp.repeat, repeats=times, axis=0), (params, counts)
+        )
+    noise = noise.reshape(lanes * times, *noise.shape[2:])
+    neurons = search(noise, networks, numbers, problem.x, pulls, activation, config)
+    every = jax.tree.map(lambda leaf: leaf.reshape(lanes, times, *leaf.shape[1:]), neurons)
+    neurons = jax.tree.map(lambda leaf: leaf[:, 0], every)
+    chance = [jnp.max(each.shares[:, 1:], axis=(1, 2), initial=0) for each in every]
+    if len(chance) * config.candidates < len(method.kinds(len(params))):
+        chance.append(jnp.max(jnp.stack(chance), axis=0))  # of all layers together
     lane = partial(_propose_in_lane, method)
-    return jax.vmap(lane, in_axes=(*(0,) * 5, None))(
-        params, counts, outputs, pull, neurons, problem
+    return jax.vmap(lane, in_axes=(*(0,) * 6, None))(
+        params,
+        counts,
+        outputs,
+        pull,
+        neurons,
+        jnp.repeat(jnp.stack(chance, axis=1), config.candidates, axis=1),
+        problem,
     )
 
 
@@ -208,6 +313,7 @@ def _propose_in_lane(
     outputs: jax.Array,
     pull: jax.Array,
     neurons: list[Neurons],
+    chance: jax.Array,
     problem: Problem,
 ) -> Proposals:
     config, depth = method.config, len(params)
@@ -230,6 +336,7 @@ def _propose_in_lane(
         every,
         _best_of_layers([each.values[0] for each in kinds], layers),
         _best_of_layers([each.relative[0] for each in kinds], layers),
+        chance,
         scales,
         inserted,
         descent,

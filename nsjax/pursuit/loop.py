@@ -20,7 +20,7 @@ from nsjax.pursuit.packing import packed, put_back, taken
 from nsjax.pursuit.problem import reference_loss
 from nsjax.pursuit.refitting import Refitted, refit_in_turn
 from nsjax.pursuit.results import conclude
-from nsjax.pursuit.state import Info, State, Stop, pad
+from nsjax.pursuit.state import LEARNED, Info, State, Stop, pad
 from nsjax.pursuit.task import Limits, Task
 
 
@@ -63,6 +63,7 @@ def init(key: jax.Array, task: Task) -> State:
         np.full(b, np.inf, dtype),
         np.zeros(b, np.int32),
         np.zeros(b, np.int32),
+        np.zeros(b, dtype),
         jax.tree.map(np.zeros_like, batched),
         np.zeros(b, np.int32),
         np.ones(b, np.int32),
@@ -202,6 +203,8 @@ def _advance(
         ncf=lived(grown.ncf),
         relative_ncf=lived(grown.relative_ncf),
         kkt_residual=lived(grown.kkt_residual),
+        share=lived(grown.share),
+        chance=lived(grown.chance),
         scale=lived(grown.scale),
         descent=lived(grown.descent),
         before=lived(before),
@@ -227,6 +230,7 @@ def _advance(
         attempt_error=np.where(ahead, score, state.attempt_error),
         waited=waited,
         right=right.astype(np.int32),
+        chance=np.where(live, grown.chance, state.chance),
         new=grown.direction,
         age=(state.age + live).astype(np.int32),
         attempt=state.attempt,
@@ -242,6 +246,7 @@ def _spent(task: Task, state: State, grown: Grown) -> tuple[tuple[np.ndarray, St
     limits = task.limits
     parameters = task.method.parameters(grown.params, grown.counts)
     return (
+        (grown.noise, Stop.CHANCE),
         (~grown.alive, Stop.NO_POSITIVE_KKT_POINT),
         (np.sum(grown.counts, axis=1) >= limits.max_neurons, Stop.MAX_NEURONS),
         (parameters >= limits.max_parameters, Stop.MAX_PARAMETERS),
@@ -375,7 +380,7 @@ def run(
         codes = np.asarray(state.result).reshape(-1, lanes)
         growing = np.any(codes == Stop.GROWING, axis=1)
         left = np.max(np.asarray(state.attempt).reshape(-1, lanes), axis=1) < task.config.attempts
-        again = ~growing & ~np.any(codes == Stop.FITTED, axis=1) & left
+        again = ~growing & ~np.any(np.isin(codes, LEARNED), axis=1) & left
         if np.any(again):
             state = restart(task, key, state, np.repeat(again, lanes))
         if not np.any(growing | again):
@@ -428,7 +433,7 @@ def _split(keys: jax.Array, lanes: int) -> jax.Array:
 def _reopened(task: Task, state: State) -> State:
     """A state that has ended at a budget, opened again: the budget may have been raised."""
     codes = np.asarray(state.result)
-    done = np.isin(codes, (Stop.GROWING, Stop.FITTED)).any()
+    done = np.isin(codes, (Stop.GROWING, *LEARNED)).any()
     if done or np.min(state.attempt) < task.config.attempts:
         return state
     budgets = (Stop.MAX_NEURONS, Stop.MAX_ROUNDS, Stop.MAX_PARAMETERS)

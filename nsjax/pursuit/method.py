@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +99,18 @@ class Method:
         ends = np.pad(counts, [(0, 0)] * (np.ndim(counts) - 1) + [(1, 1)])
         ends[..., 0], ends[..., -1] = params[0].shape[-1], params[-1].shape[-2]
         return np.sum(ends[..., :-1] * ends[..., 1:], axis=-1)
+
+    def handicap(self, params: Params, equations: int) -> Any:
+        """What losses of networks of products `(...)` are multiplied by to compare them.
+
+        `(1 - P / equations)^-2` of P free numbers: generalised cross-validation (Craven and Wahba
+        1978). Infinite where there are as many as equations; 1 of other networks.
+        """
+        if not isinstance(self.activation, Products):
+            return 1.0
+        free = self.activation.parameters(params) - self.activation.scales(params)
+        left = np.maximum(1 - free / equations, 0)
+        return np.divide(1, left**2, where=left > 0, out=np.full(left.shape, np.inf))
 
     def balanced(self, params: Params) -> Params:
         """The same network with balanced neurons, traced."""

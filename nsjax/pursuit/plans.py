@@ -26,6 +26,8 @@ class Plan(NamedTuple):
         factor: N* over phi.
         degree: of the NCF in all of its weights.
         factors: how often incoming weights hold a vector of the features' size.
+        axes: whether each factor lies along one feature: a point for each monomial, which are
+            scored all at once (`kkt.axes`), and nothing to climb.
     """
 
     layer: int
@@ -34,25 +36,32 @@ class Plan(NamedTuple):
     factor: float
     degree: int
     factors: int
+    axes: bool = False
 
 
 def plans(activation: Activation, depth: int) -> list[Plan]:
     """All kinds of a network of `depth` layers, chains first."""
-    neurons: list[tuple[NeuronFamily, int, int]]
+    neurons: list[tuple[NeuronFamily, int, int, bool]]
+    along = getattr(activation, "along", "any")
     if isinstance(activation, Products):
         p, factors = activation.factors, activation.factors
         chains: Chains | ProductChains = ProductChains(p, depth)
-        neurons = [(ProductNeurons(order), order, order) for order in activation.orders]
+        neurons = [
+            (ProductNeurons(order), order, order, axes)
+            for axes in (False, True)
+            if along in (("axes", "both") if axes else ("any", "both"))
+            for order in activation.orders
+        ]
     else:
         p, factors = activation_degree(activation), 1
         chains = Chains(activation, depth)
-        neurons = [(HomogeneousNeurons(activation), p, 1)]
+        neurons = [(HomogeneousNeurons(activation), p, 1, False)]
     total = sum(p**layer for layer in range(depth))
     return [
-        Plan(0, chains, p, chains.value_factor(), total, factors),
+        Plan(0, chains, p, chains.value_factor(), total, factors, along == "axes"),
         *(
-            Plan(layer, family, degree, value_factor(degree), degree + 1, count)
+            Plan(layer, family, degree, value_factor(degree), degree + 1, count, axes)
             for layer in range(1, depth)
-            for family, degree, count in neurons
+            for family, degree, count, axes in neurons
         ),
     ]

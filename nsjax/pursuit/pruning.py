@@ -14,8 +14,10 @@ from nsjax.pursuit.state import State, trim
 from nsjax.pursuit.task import Task
 
 
-def prune(task: Task, state: State, lane: int) -> Params:
+def prune(task: Task, state: State, lane: int, most: float | None = None) -> Params:
     """The network of a lane with as few neurons as still fit, in working units.
+
+    It fits as the task says, or with `most`, if its relative loss is no larger.
 
     In one batch as wide as there are lanes, networks without the k neurons that do the least harm,
     k = 1, 2, ...; the smallest that fits after a refit goes on. When none does, single neurons are
@@ -31,7 +33,7 @@ def prune(task: Task, state: State, lane: int) -> Params:
         sets = [[place] for place in order]
         if not single:
             sets = _nested(order, used)
-        found = _smallest_fit(task, best, sets, len(state.loss))
+        found = _smallest_fit(task, best, sets, len(state.loss), most)
         if found is None:
             if single:
                 break
@@ -85,7 +87,7 @@ def _nested(order: Places, used: list[np.ndarray]) -> list[Places]:
 
 
 def _smallest_fit(
-    task: Task, params: Params, sets: list[Places], width: int
+    task: Task, params: Params, sets: list[Places], width: int, most: float | None
 ) -> tuple[Places, Any] | None:
     """The largest of the sets of neurons without which the network fits after a refit."""
     fitting: list[tuple[Places, Any]] = []
@@ -93,6 +95,8 @@ def _smallest_fit(
         chunk = sets[start : start + width]
         fits = _refitted(task, params, chunk, width, steps=task.config.steps)
         learned = np.asarray(task.limits.fits(fits.given.loss, fits.given.error))
+        if most is not None:
+            learned = np.asarray(fits.loss) <= most
         fitting += [
             (places, tuple(np.asarray(weight[i]) for weight in fits.params))
             for i, places in enumerate(chunk)

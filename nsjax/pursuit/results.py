@@ -14,7 +14,7 @@ from nsjax.objectives import LOSSES
 from nsjax.pursuit.method import Method
 from nsjax.pursuit.problem import prediction_error, reference_loss
 from nsjax.pursuit.pruning import prune
-from nsjax.pursuit.state import MESSAGES, Info, State, Stop, trim
+from nsjax.pursuit.state import LEARNED, MESSAGES, Info, State, Stop, trim
 from nsjax.pursuit.task import Task
 
 MOST_PARAMETERS = 0.8
@@ -53,8 +53,8 @@ class Pursuit(NamedTuple):
 
     Attributes:
         params: the network, L weight matrices without padding, in the units of the data: that of
-            the smallest lane that fitted, pruned; if none did, the best of all rounds and attempts,
-            by the validation error or else the training loss.
+            the smallest lane that fitted, or else that `shuffles` ended, pruned; if there is none,
+            the best of all rounds and attempts, by the validation error or else the training loss.
         history: `Info` of all rounds: arrays `(rounds, lanes, ...)`.
         result: int32 code, see `Stop`; `message` is its text.
         lane: the lane that the network is of.
@@ -103,11 +103,18 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
     rounds = [info for info in rounds if info.live.any()]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *rounds) if rounds else _empty(mine)
     codes = np.asarray(mine.result)
-    fitted = np.flatnonzero(codes == Stop.FITTED)
+    fitted, ended = (np.flatnonzero(codes == code) for code in LEARNED)
+    most = None
     if len(fitted):  # of several, the smallest
         sizes = np.sum(np.asarray(mine.counts), axis=1)
         lane = int(fitted[np.argmin(sizes[fitted])])
         weights, counts = mine.params, mine.counts
+    elif len(ended):
+        losses = mine.loss * task.method.handicap(mine.params, task.y.size)
+        lane = int(ended[np.argmin(losses[ended])])
+        weights, counts = mine.params, mine.counts
+        # Without what explains no more than by chance, as the last round has it.
+        most = float(mine.loss[lane]) / (1 - float(mine.chance[lane]))
     else:
         lane = int(np.argmin(mine.best_error))
         weights, counts = mine.best, mine.best_counts
@@ -116,8 +123,8 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
     chosen: Any = tuple(np.asarray(w[lane]) for w in weights)
     unpruned = _given(task, trim(chosen, grown, task.method.factors))
     params = unpruned
-    if len(fitted) and task.config.prune:
-        params = _given(task, prune(task, mine, lane))
+    if (len(fitted) or most is not None) and task.config.prune:
+        params = _given(task, prune(task, mine, lane, most))
     loss, error = map(float, _loss_and_error(task.method, params, task.x, task.y))
     result = int(codes[lane])
     certificate = _certify(task, mine, fitted, lane, params, result)
@@ -205,7 +212,9 @@ def _certify(
         validation = float(_loss_and_error(task.method, params, x, y)[1])
     share = parameters / equations
     good, against = [], []
-    if result != Stop.FITTED:
+    if result == Stop.CHANCE:
+        good.append("what is left is explained no better than shuffled residuals are")
+    elif result != Stop.FITTED:
         against.append("not fitted")
     few = f"{share:.2g} parameters for each equation"
     if share <= MOST_PARAMETERS:

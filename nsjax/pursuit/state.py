@@ -26,6 +26,11 @@ class Stop(IntEnum):
     OTHER_FITTED = 7
     MAX_PARAMETERS = 8
     VALIDATION = 9
+    CHANCE = 10
+
+
+LEARNED = (Stop.FITTED, Stop.CHANCE)
+"""Ends at which there is no more to learn."""
 
 
 MESSAGES: dict[int, str] = {
@@ -47,6 +52,9 @@ MESSAGES: dict[int, str] = {
         "as many parameters as max_share allows for these samples: a fit would say little"
     ),
     Stop.VALIDATION: "the validation error has not fallen for `patience` rounds",
+    Stop.CHANCE: (
+        "what is left looks like noise: no new neuron explains more of it than by chance (shuffles)"
+    ),
 }
 
 
@@ -72,6 +80,8 @@ class State(NamedTuple):
         waited: `(B,)` int32, rounds since then.
         right: `(B,)` int32, neurons when no training sample was wrong for the first time in this
             attempt; 0 before.
+        chance: `(B,)` share of the residual that the last round's neuron had to be above, see
+            `Info`.
         new: weights that the last round added, before the refit: directions, padded like `params`.
         age: `(B,)` int32, rounds since the lane began, or began anew.
         attempt: `(B,)` int32, how often it has begun.
@@ -91,6 +101,7 @@ class State(NamedTuple):
     attempt_error: Array
     waited: Array
     right: Array
+    chance: Array
     new: Any
     age: Array
     attempt: Array
@@ -120,6 +131,9 @@ class Info(NamedTuple):
             where the loss is relative.
         relative_ncf: `(B, L)` the same over what it would be if residual and responses lined up.
         kkt_residual: `(B,)` of the neuron taken.
+        share: `(B,)` of the residual that it would explain by itself; 0 unless the settings ask.
+        chance: `(B,)` what it had to be above, see `Config.shuffles`; where nothing was, and the
+            lane ended, of the neuron that came closest.
         scale: `(B,)` norm of the new weights on insertion.
         descent: `(B,)` change of the loss on insertion over `-scale^q N*` (Lemma 12).
         before: `(B,)` relative training loss before the round.
@@ -142,6 +156,8 @@ class Info(NamedTuple):
     ncf: Array
     relative_ncf: Array
     kkt_residual: Array
+    share: Array
+    chance: Array
     scale: Array
     descent: Array
     before: Array

@@ -16,6 +16,7 @@ from nsjax.networks.homogeneous import Activation, Params
 from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import Config, chosen
 from nsjax.pursuit.method import Given, Method
+from nsjax.pursuit.plans import plans
 from nsjax.pursuit.problem import check_targets, prepare
 
 FAMILIES = ("homogeneous",)
@@ -89,6 +90,18 @@ class Task:
         self.config = chosen(preset, config)
         if self.depth > 2 and self.config.balance and isinstance(activation, Products):
             raise ValueError(f"balance must be False for products with depth > 2, got {depth=}")
+        along = getattr(activation, "along", "any")
+        if along != "any" and (self.depth > 2 or self.config.new_neurons == "random"):
+            raise ValueError(
+                "activation must have along='any' with depth > 2 or new_neurons='random', got "
+                f"along={along!r}, {depth=}, new_neurons={self.config.new_neurons!r}"
+            )
+        kinds = sum(plan.layer == 1 for plan in plans(activation, self.depth))
+        if kinds > 1 and self.config.rule in ("ncf", "each"):
+            raise ValueError(
+                "rule must be 'lookahead' or 'normalised' where a layer has several kinds of new "
+                f"neurons, got rule={self.config.rule!r} and {activation}"
+            )
         if self.config.minimiser == "levenberg_marquardt" and loss != "square":
             raise ValueError(
                 f"minimiser 'levenberg_marquardt' needs the square loss, got loss={loss!r}"

@@ -125,15 +125,15 @@ def test_chains_and_neurons_of_deep_products_descend_as_their_ncf_says():
     """Of three layers: the change of the loss over `-delta^q N*`, for small deltas, is 1."""
     x = jax.random.normal(jax.random.key(0), (60, 4))
     y = x[:, :1] * x[:, 1:2] + x[:, 2:3] * x[:, 3:4] + x[:, :1] ** 4
-    config = replace(SMALL, rule="each", insertion="fixed", delta=1e-3, steps=1, max_rounds=1)
-    for orders in (2, 3, (1, 2)):
+    config = replace(SMALL, insertion="fixed", delta=1e-3, steps=1, max_rounds=1)
+    for orders, rule in ((2, "each"), (3, "each"), ((1, 2), "normalised")):
         found = pursuit.run(
             jax.random.key(1),
             x,
             y,
             activation=networks.Products(orders),
             depth=3,
-            config=config,
+            config=replace(config, rule=rule),
         )
         assert np.all(found.history.kind[0] == 0)
         np.testing.assert_allclose(found.history.descent[0], 1, rtol=1e-4)

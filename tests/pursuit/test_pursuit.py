@@ -10,7 +10,7 @@ import pytest
 import nsjax
 from nsjax import data, kkt, networks, objectives, pursuit
 from nsjax.pursuit import loop, packing
-from nsjax.pursuit.candidates import noise_width, search
+from nsjax.pursuit.candidates import noise_widths, search
 from nsjax.pursuit.chains import Chains
 from nsjax.pursuit.refitting import refit_in_turn
 from nsjax.pursuit.results import crossover
@@ -144,7 +144,7 @@ def test_new_neurons_are_the_dominant_ones_of_the_kkt_search():
     )
     config = replace(SMALL, starts=32, search_steps=300, search_tol=1e-9)
     found = search(
-        jax.random.normal(jax.random.key(0), (1, 32, noise_width(padded, SQUARE))),
+        jax.random.normal(jax.random.key(0), (1, 32, sum(noise_widths(padded, SQUARE)))),
         jax.tree.map(lambda w: w[None], padded),
         jnp.array([[2, 2]]),
         x,

@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from nsjax.neuronseek import monomials, triples
+from nsjax.kkt import axes, triples
+from nsjax.neuronseek import monomials
 
 
 def samples(n=300, d=20, outputs=1):
@@ -77,7 +78,7 @@ def test_monomials_of_too_many_inputs(monkeypatch, centre):
     rng = np.random.default_rng(4)
     x = rng.standard_normal((600, 90)) + centre * (np.arange(90) < 3)
     y = x[:, 0] * x[:, 1] * x[:, 50] + x[:, 20] * x[:, 30] + 0.05 * rng.standard_normal(600)
-    monkeypatch.setattr(monomials, "LARGEST_CUBE", 10)
+    monkeypatch.setattr(axes, "LARGEST_CUBE", 10)
     monkeypatch.setattr(triples, "most_inputs", lambda: 80)
     hidden = np.setdiff1d(np.arange(90), [50] if centre else [60])[:40]
     if centre:
@@ -110,6 +111,6 @@ def test_monomials_of_many_inputs_are_chosen_by_passes(monkeypatch):
     # Its pairs say nothing of the product of three.
     y = x[:, 1] * x[:, 7] * x[:, 20] - 0.5 * x[:, 4] * x[:, 9] + 0.05 * rng.standard_normal(400)
     refits = monomials.LeastSquares(x, np.ones((400, 1)), (y - y.mean())[:, None], 1e-25)
-    monkeypatch.setattr(monomials, "LARGEST_CUBE", 10)
+    monkeypatch.setattr(axes, "LARGEST_CUBE", 10)
     chosen = monomials.greedy(x, np.ones((400, 1)), refits, order=3, most=9, rng=rng)
     assert set(chosen.monomials) == {(1, 7, 20), (4, 9)}

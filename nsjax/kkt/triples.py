@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nsjax.neuronseek import moments
-from nsjax.neuronseek.model import Monomial
-
+Monomial = tuple[int, ...]
+"""Inputs of a monomial, sorted, each as often as its exponent says: `(0, 0, 3)` is `x0^2 x3`."""
 WORK = 2e11
 """Multiplications in a pass; with more rows a random part is seen."""
 FEWEST = 256
@@ -80,7 +79,7 @@ def scan(x: np.ndarray, r: np.ndarray, keep: int, rng: np.random.Generator) -> l
 def leading(x: np.ndarray, r: np.ndarray, keep: int) -> np.ndarray:
     """The inputs that the residual's value or size goes with most, by rising number.
 
-    The largest correlation of `moments.transforms` of the residuals with an input, its absolute
+    The largest correlation of `transforms` of the residuals with an input, its absolute
     value and its square; of the order of `n d` operations.
 
     Args:
@@ -91,7 +90,7 @@ def leading(x: np.ndarray, r: np.ndarray, keep: int) -> np.ndarray:
     Returns:
         Their numbers, `(keep,)`.
     """
-    sizes = _standardised(moments.transforms(r).T)
+    sizes = _standardised(transforms(r).T)
     scores = []
     for start in range(0, x.shape[1], STRIP):
         strip = x[:, start : start + STRIP]
@@ -100,6 +99,14 @@ def leading(x: np.ndarray, r: np.ndarray, keep: int) -> np.ndarray:
             np.max([np.abs(sizes.T @ _standardised(form)).max(axis=0) for form in forms], axis=0)
         )
     return np.sort(np.argsort(-np.concatenate(scores))[:keep])
+
+
+def transforms(r: np.ndarray) -> np.ndarray:
+    """The residual's sizes, transformed, and itself, `(k, n)`."""
+    size = np.linalg.norm(r, axis=1)
+    typical = np.median(size)
+    relative = size / (typical if typical > 0 else 1)
+    return np.stack([np.log(relative + 0.1), np.minimum(relative, 6), *r.T])
 
 
 def _standardised(table: np.ndarray) -> np.ndarray:
