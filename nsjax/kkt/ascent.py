@@ -14,11 +14,12 @@ more, and memory is bounded by the lanes, not by the starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 _SHORTEST, _LONGEST = 2.0**-40, 2.0**6
@@ -109,6 +110,34 @@ def ascend(
         climbing, done, following = lax.while_loop(busy, advance, _narrow(state, width))
         state = climbing, done, following
     return state[1]
+
+
+def ascend_together(
+    climbs: Sequence[ValueAndGrad],
+    starts: Sequence[jax.Array],
+    tol: jax.Array | float,
+    max_steps: jax.Array | int,
+) -> list[Ascent]:
+    """`ascend` on several functions at once, each from its own starts `(m, k)`: one program."""
+    heights = [each.shape[1] for each in starts]
+    ends = np.cumsum([len(each) for each in starts])[:-1]
+
+    def climb(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values, gradients = [], []
+        parts = jnp.split(columns, ends, axis=1)
+        for one, part, height in zip(climbs, parts, heights, strict=True):
+            value, gradient = one(part[:height])
+            values.append(value)
+            gradients.append(jnp.pad(gradient, ((0, len(columns) - height), (0, 0))))
+        return jnp.concatenate(values), jnp.concatenate(gradients, axis=1)
+
+    rows = [jnp.pad(each, ((0, 0), (0, max(heights) - each.shape[1]))) for each in starts]
+    done = ascend(climb, jnp.concatenate(rows), tol, max_steps)
+    found = zip(*(jnp.split(leaf, ends) for leaf in done), strict=True)
+    return [
+        Ascent(points[:, :height], *others)
+        for (points, *others), height in zip(found, heights, strict=True)
+    ]
 
 
 def _idle(starts: jax.Array, width: int) -> _Lanes:

@@ -33,6 +33,8 @@ from nsjax.networks.homogeneous import (
 from nsjax.networks.products import ProductNeurons, Products
 
 METHODS = ("auto", "ascent", "exact")
+LEFT = 1e-3
+"""Share of a response that is left beside given columns, below which nothing is."""
 
 
 def search_neuron(
@@ -264,6 +266,37 @@ class NeuronLandscape:
         """On its kinks, with the Clarke residual, see `clarke.settle`."""
         features, _, pulled = args
         return clarke.settle(self.family.activation, point, width, features, pulled)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class ShareLandscape:
+    """`||B^T P r_u|| / ||P r_u||`: the root of what one neuron explains of B beside given columns.
+
+    P projects them out; B is orthogonal to them already. Its arguments are those of
+    `NeuronLandscape` and an orthonormal basis of the columns, `(n, q)`, zero where there are fewer.
+    The NCF itself prefers neurons that are large on the data: of products of any order n > 2 the
+    powers of one projection, whatever the target.
+    """
+
+    family: NeuronFamily
+
+    def climb(
+        self, columns: jax.Array, *args: jax.Array, width: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Values and gradients at columns u; zero where nothing but rounding is left of a neuron.
+
+        Scaling u changes no value, so gradients are tangent to the sphere.
+        """
+        features, transposed, pulled, beside = args
+        response, back = self.family.response_vjp(columns, features, transposed, width)
+        rest = response - beside @ (beside.T @ response)
+        size = jnp.linalg.norm(rest, axis=0)
+        worth = size > LEFT * jnp.linalg.norm(response, axis=0)
+        rest = rest / jnp.where(worth, size, 1)
+        correlation = jnp.where(worth, pulled.T @ rest, 0)
+        values = jnp.linalg.norm(correlation, axis=0)
+        toward = pulled @ (correlation / jnp.where(values > 0, values, 1)) - values * rest
+        return values, back(jnp.where(worth, toward / jnp.where(worth, size, 1), 0))
 
 
 @jax.jit

@@ -1,11 +1,17 @@
-"""New products and bases: fits from many starts in a few directions."""
+"""New products and bases in a few directions: KKT points of the NCF, and fits from many starts."""
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from nsjax.kkt.ascent import Ascent, ValueAndGrad, ascend_together
+from nsjax.kkt.certificate import spread
+from nsjax.kkt.neuron import ShareLandscape
+from nsjax.networks.products import ProductNeurons
 from nsjax.neuronseek import fitting, moments
 from nsjax.neuronseek.model import Model, Pool, Term, design
 from nsjax.neuronseek.workspace import Workspace
@@ -14,14 +20,22 @@ ROWS = 2048
 """Samples that the survivors among the starts see."""
 EARLY = 8
 """Samples for each parameter that all starts see."""
+CLIMB_STEPS = 100
+"""Most steps of the ascent to KKT points."""
+CLIMB_TOL = 1e-3
+"""KKT residual at which a start has arrived: fits go on from there."""
+MAX_COSINE = 0.95
+"""Largest |cosine| between the values of two KKT points that go on."""
 EARLY_STEPS = 8
-"""Steps after which most starts are given up."""
+"""Steps after which most starts of bases are given up."""
 SURVIVORS = 3
 """Starts of each kind that go on."""
 LATE_STEPS = 40
 """Steps of the survivors: all go on until the last one is done, and one that needs more is none."""
 COLUMNS = 64
 """Linear columns up to which they are fitted along with the starts."""
+CREEPING = 100.0
+"""Roundings up to which a fit may leave a residual, where factors are equal: no term is in it."""
 
 
 class Candidate(NamedTuple):
@@ -53,21 +67,62 @@ def propose(
         basis: np.ndarray | None = moments.whitening(x)
     else:
         basis = moments.directions(x, r[rows], space.config.subspace, rng)
-    return [] if basis is None else _fit_starts(space, model, r, basis, rng)
+    return [] if basis is None else _best_terms(space, model, r, basis, rng)
 
 
-def _fit_starts(
+class _Lanes(NamedTuple):
+    """m terms, each alone: orders `(m,)`, bases `(m,)`, 0 for none, and what a fit moves.
+
+    Factors `(m, N, s)` beyond a term's order are not there.
+    """
+
+    order: np.ndarray
+    code: np.ndarray
+    weights: fitting.Weights
+
+    @classmethod
+    def of(
+        cls,
+        samples: fitting.Rows,
+        code: np.ndarray | int,
+        coefficients: np.ndarray,
+        factors: np.ndarray,
+        room: int,
+    ) -> _Lanes:
+        """Terms of one order: coefficients `(m, c)`, factors `(m, order, s)`; room for more."""
+        (m, order, _), dtype = factors.shape, samples.x.dtype
+        weights = fitting.Weights(
+            np.zeros((m, samples.columns.shape[1], samples.y.shape[1]), dtype),
+            coefficients[:, None].astype(dtype),
+            np.pad(factors, ((0, 0), (0, room - order), (0, 0))).astype(dtype),
+        )
+        return cls(np.full(m, order), np.broadcast_to(code, m), weights)
+
+    def pooled(self) -> Pool:
+        """Each lane as a pool of one term."""
+        factors = self.weights.factors
+        room = factors.shape[1]
+        there = np.arange(room) < self.order[:, None]
+        return Pool(
+            self.weights.coefficients,
+            factors,
+            np.where(there, 0, 1).astype(np.int32),
+            np.where(there, np.arange(room), room).astype(np.int32)[:, None],
+            np.where(there, self.code[:, None], 0).astype(np.int32),
+            np.broadcast_to(there[:, :, None], factors.shape),
+            np.ones((len(factors), 1), bool),
+        )
+
+
+def _best_terms(
     space: Workspace, model: Model, r: np.ndarray, basis: np.ndarray, rng: np.random.Generator
 ) -> list[Candidate]:
-    """Starts of every kind in the span of `basis` `(d, s)`, fitted to the residual `(n, c)`."""
+    """The best of every order and basis in the span of `basis` `(d, s)`, for residuals `(n, c)`."""
     config = space.config
-    kinds: list[tuple[int, str | None]] = [(n, None) for n in config.interactions]
-    kinds += [(1, name) for name in config.bases]
-    if not kinds:
-        return []
     rows = rng.permutation(np.flatnonzero(space.train))[:ROWS]
-    s = basis.shape[1]
-    room = max(order for order, _ in kinds)
+    small = 0.5 * np.sum(r[rows] ** 2) <= CREEPING * _floor(space, len(rows))
+    if small or not (config.interactions or config.bases):
+        return []
     columns = design(model, space.x[rows])
     if columns.shape[1] > COLUMNS:
         columns = columns[:, :1]
@@ -78,77 +133,101 @@ def _fit_starts(
     samples = fitting.Rows(
         columns, space.x[rows] @ basis, r[rows], np.ones(len(rows), space.x.dtype)
     )
-    early = EARLY * (width + room * s)
-    first = fitting.Rows(*(leaf[:early] for leaf in samples)) if early < len(rows) else samples
-    pooled, weights = _starts(kinds, config.starts, room, s, samples, rng)
-    weights, losses = _descend(space, pooled, weights, first, used, EARLY_STEPS)
-    keep = _best(losses, len(kinds), min(SURVIVORS, config.starts))
-    pooled = Pool(*(leaf[keep] for leaf in pooled))
-    weights = fitting.Weights(*(leaf[keep] for leaf in weights))
-    weights, losses = _descend(space, pooled, weights, samples, used, LATE_STEPS)
+    room = max(config.interactions, default=1)
+    first = fitting.Rows(*(leaf[: EARLY * (width + room * basis.shape[1])] for leaf in samples))
+    parts = _kkt_points(space, first, room, rng) if config.interactions else []
+    if config.bases:
+        parts.append(_early_fits(space, first, used, room, rng))
+    lanes: _Lanes = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    weights, losses = _descend(space, lanes, samples, used, LATE_STEPS)
     judge = np.flatnonzero(space.hold) if space.judged else rows
-    found = []
-    each = len(losses) // len(kinds)
-    for i, (order, name) in enumerate(kinds):
-        lane = i * each + int(np.argmin(losses[i * each : (i + 1) * each]))
-        if not np.isfinite(losses[lane]):
-            continue
-        factors = np.asarray(weights.factors[lane])[:order] @ basis.T
-        coefficients = np.asarray(weights.coefficients[lane])[0]
-        term = Term(factors, coefficients, name)
-        found.append(Candidate(term, _judged(space, term, r, judge)))
-    return sorted(found, key=lambda candidate: -candidate.fall)
+    best: dict[tuple[int, str | None], Candidate] = {}
+    for i in np.flatnonzero(np.isfinite(losses)):
+        order, code = int(lanes.order[i]), int(lanes.code[i])
+        name = config.bases[code - 1] if code else None
+        term = Term(weights.factors[i, :order] @ basis.T, weights.coefficients[i, 0], name)
+        new = Candidate(term, _judged(space, term, r, judge))
+        if new.fall > best.get((order, name), new._replace(fall=-np.inf)).fall:
+            best[order, name] = new
+    return sorted(best.values(), key=lambda candidate: -candidate.fall)
 
 
-def _starts(
-    kinds: list[tuple[int, str | None]],
+def _kkt_points(
+    space: Workspace, samples: fitting.Rows, room: int, rng: np.random.Generator
+) -> list[_Lanes]:
+    """The best distinct KKT points of the normalised NCF of products, by order."""
+    config, x = space.config, samples.x
+    beside, sizes, _ = np.linalg.svd(samples.columns, full_matrices=False)
+    beside = beside * (sizes > len(x) * np.finfo(x.dtype).eps * sizes[0])
+    pulled = samples.y - beside @ (beside.T @ samples.y)
+    key = jax.random.key(int(rng.integers(2**31)))
+    climbed = _climb(key, x, pulled, beside, config.interactions, config.starts)
+    space.evaluations += int(max(np.max(each.steps) for each in climbed))
+    keep, found = min(SURVIVORS, config.starts), []
+    for order, each in zip(config.interactions, climbed, strict=True):
+        best = np.argsort(-np.asarray(each.values))
+        factors = np.asarray(each.points)[best].reshape(len(best), order, -1)
+        factors /= np.linalg.norm(factors, axis=2, keepdims=True)
+        response = np.prod(factors @ x.T, axis=1)
+        rest = response - (response @ beside) @ beside.T
+        # Where fewer differ, some go on twice: as many lanes, so that nothing is compiled anew.
+        at = np.resize(spread(rest, keep, MAX_COSINE), keep)
+        squared = np.sum(rest[at] ** 2, axis=1, keepdims=True)
+        coefficients = rest[at] @ pulled / np.where(squared > 0, squared, 1)
+        found.append(_Lanes.of(samples, 0, coefficients, factors[at], room))
+    return found
+
+
+@functools.partial(jax.jit, static_argnames=("orders", "starts"))
+def _climb(
+    key: jax.Array,
+    x: jax.Array,
+    pulled: jax.Array,
+    beside: jax.Array,
+    orders: tuple[int, ...],
     starts: int,
-    room: int,
-    s: int,
+) -> list[Ascent]:
+    def climbing(family: ProductNeurons) -> ValueAndGrad:
+        return lambda columns: ShareLandscape(family).climb(columns, x, x.T, pulled, beside)
+
+    families = [ProductNeurons(order) for order in orders]
+    drawn = [
+        family.draw(jax.random.fold_in(key, family.order), starts, x.shape[1], x.dtype)
+        for family in families
+    ]
+    return ascend_together(list(map(climbing, families)), drawn, CLIMB_TOL, CLIMB_STEPS)
+
+
+def _early_fits(
+    space: Workspace,
     samples: fitting.Rows,
+    used: np.ndarray,
+    room: int,
     rng: np.random.Generator,
-) -> tuple[Pool, fitting.Weights]:
-    """Random unit directions; lanes ordered by kind; one term in each pool."""
-    lanes, dtype = len(kinds) * starts, samples.x.dtype
-    c, q = samples.y.shape[1], samples.columns.shape[1]
-    factors = rng.normal(size=(lanes, room, s))
+) -> _Lanes:
+    """The best of a few steps of fits of every basis from random starts: bases have no degree."""
+    starts, bases = space.config.starts, len(space.config.bases)
+    factors = rng.normal(size=(bases * starts, 1, samples.x.shape[1]))
     factors /= np.linalg.norm(factors, axis=2, keepdims=True)
-    order = np.repeat([order for order, _ in kinds], starts)
-    names = [name for _, name in kinds if name is not None]
-    code = np.repeat([0 if name is None else 1 + names.index(name) for _, name in kinds], starts)
-    # A basis' projection has a scale: frequencies from slow to fast.
-    scale = np.exp(rng.uniform(np.log(0.3), np.log(6.0), lanes))
-    factors *= np.where(code > 0, scale, 1)[:, None, None]
-    there = np.arange(room)[None] < order[:, None]
-    pooled = Pool(
-        np.zeros((lanes, 1, c), dtype),
-        factors.astype(dtype),
-        np.where(there, 0, 1).astype(np.int32),
-        np.where(there, np.arange(room), room).astype(np.int32)[:, None],
-        np.where(there, code[:, None], 0).astype(np.int32),
-        np.broadcast_to(there[:, :, None], factors.shape),
-        np.ones((lanes, 1), bool),
-    )
-    weights = fitting.Weights(
-        np.zeros((lanes, q, c), dtype),
-        rng.normal(size=(lanes, 1, c)).astype(dtype) * 0.1,
-        factors.astype(dtype),
-    )
-    return pooled, weights
+    # A projection has a scale: frequencies from slow to fast.
+    factors *= np.exp(rng.uniform(np.log(0.3), np.log(6.0), (len(factors), 1, 1)))
+    coefficients = 0.1 * rng.normal(size=(len(factors), samples.y.shape[1]))
+    code = 1 + np.repeat(np.arange(bases), starts)
+    lanes = _Lanes.of(samples, code, coefficients, factors, 1)
+    weights, losses = _descend(space, lanes, samples, used, EARLY_STEPS)
+    best = np.argsort(losses.reshape(bases, starts), axis=1)[:, :SURVIVORS]
+    at = (best + starts * np.arange(bases)[:, None]).reshape(-1)
+    return _Lanes.of(samples, code[at], weights.coefficients[at, 0], weights.factors[at], room)
 
 
 def _descend(
-    space: Workspace,
-    pooled: Pool,
-    weights: fitting.Weights,
-    samples: fitting.Rows,
-    used: np.ndarray,
-    steps: int,
+    space: Workspace, lanes: _Lanes, samples: fitting.Rows, used: np.ndarray, steps: int
 ) -> tuple[fitting.Weights, np.ndarray]:
-    floor = space.rounding * space.reference * len(samples.y)
+    """Weights and losses after a fit of every lane."""
+    floor = _floor(space, len(samples.y))
     fitted = fitting.fit_many(
-        weights,
-        pooled,
+        lanes.weights,
+        lanes.pooled(),
         samples,
         used,
         fitting.Limits(0.0, floor, steps, 1e-4),
@@ -157,14 +236,13 @@ def _descend(
     )
     losses = np.asarray(fitted.loss)
     space.evaluations += int(np.max(np.asarray(fitted.evaluations)))
-    return fitted.weights, np.where(np.isfinite(losses), losses, np.inf)
+    weights = jax.tree.map(np.asarray, fitted.weights)
+    return weights, np.where(np.isfinite(losses), losses, np.inf)
 
 
-def _best(losses: np.ndarray, kinds: int, keep: int) -> np.ndarray:
-    """Places of the best lanes of every kind."""
-    table = losses.reshape(kinds, -1)
-    best = np.argsort(table, axis=1)[:, :keep]
-    return (best + table.shape[1] * np.arange(kinds)[:, None]).reshape(-1)
+def _floor(space: Workspace, rows: int) -> float:
+    """Loss of so many samples that is rounding."""
+    return space.rounding * space.reference * rows
 
 
 def _judged(space: Workspace, term: Term, r: np.ndarray, judge: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nsjax.kkt.ascent import ascend
+from nsjax.kkt.ascent import ValueAndGrad, ascend_together
 from nsjax.kkt.neuron import NeuronLandscape, correlation_scale
 from nsjax.networks.homogeneous import Activation, Params, features, pullback
 from nsjax.networks.products import by_factors
@@ -310,36 +310,32 @@ def _climb(
     kinds: list[_Kind], starts: list[jax.Array], config: Config
 ) -> tuple[list[jax.Array], list[jax.Array], list[jax.Array]]:
     """Points, values and KKT residuals `(B, m, ...)` of every kind, all climbing at once."""
-    m, lanes, rows = config.starts, len(starts[0]), max(each.shape[2] for each in starts)
+    m, lanes = config.starts, len(starts[0])
 
-    def climb(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
-        blocks = columns.reshape(rows, len(kinds), lanes, m)
-        values, gradients = [], []
-        for t, kind in enumerate(kinds):
-            k = starts[t].shape[2]
-            one = NeuronLandscape(kind.plan.family)
-            value, gradient = jax.vmap(
-                lambda u, g, b, one=one: one.climb(u, g, g.T, b), in_axes=(1, 0, 0), out_axes=(0, 1)
-            )(blocks[:k, t], kind.before, kind.after)
-            values.append(value.reshape(-1))
-            gradients.append(jnp.pad(gradient.reshape(k, -1), ((0, rows - k), (0, 0))))
-        return jnp.concatenate(values), jnp.concatenate(gradients, axis=1)
+    def climbing(kind: _Kind) -> ValueAndGrad:
+        climb = NeuronLandscape(kind.plan.family).climb
+        every = jax.vmap(lambda u, g, b: climb(u, g, g.T, b), in_axes=(1, 0, 0), out_axes=(0, 1))
 
-    padded = [
-        jnp.pad(each, ((0, 0), (0, 0), (0, rows - each.shape[2]))).reshape(-1, rows)
-        for each in starts
-    ]
-    done = ascend(climb, jnp.concatenate(padded), config.search_tol, config.search_steps)
-    shape = (len(kinds), lanes, m)
-    points = done.points.reshape(*shape, rows)
-    values = jnp.where(jnp.isfinite(done.values), done.values, 0).reshape(shape)
+        def columns_of_lanes(columns: jax.Array) -> tuple[jax.Array, jax.Array]:
+            blocks = columns.reshape(len(columns), lanes, m)
+            value, gradient = every(blocks, kind.before, kind.after)
+            return value.reshape(-1), gradient.reshape(columns.shape)
+
+        return columns_of_lanes
+
+    done = ascend_together(
+        list(map(climbing, kinds)),
+        [each.reshape(lanes * m, -1) for each in starts],
+        config.search_tol,
+        config.search_steps,
+    )
     return (
         [
-            jnp.where(kind.used[:, None], points[t, :, :, : starts[t].shape[2]], 0)
-            for t, kind in enumerate(kinds)
+            jnp.where(kind.used[:, None], each.points.reshape(lanes, m, -1), 0)
+            for kind, each in zip(kinds, done, strict=True)
         ],
-        list(values),
-        list(done.residuals.reshape(shape)),
+        [jnp.where(jnp.isfinite(each.values), each.values, 0).reshape(lanes, m) for each in done],
+        [each.residuals.reshape(lanes, m) for each in done],
     )
 
 

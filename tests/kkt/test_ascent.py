@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nsjax.kkt.ascent import ascend
+from nsjax.kkt.ascent import ascend, ascend_together
 
 RNG = np.random.default_rng(2)
 X, Z = jnp.asarray(RNG.normal(size=(12, 4))), jnp.asarray(RNG.normal(size=12))
@@ -163,3 +163,17 @@ def test_an_objective_without_a_value_is_said_so():
 def root(u):
     """Real for a positive first entry alone."""
     return jnp.sqrt(u[0])
+
+
+def test_functions_that_climb_together_end_where_each_does_alone():
+    def climbing(function):
+        return jax.vmap(jax.value_and_grad(function), in_axes=1, out_axes=(0, 1))
+
+    functions = [quadratic, lambda u: jnp.dot(jnp.arange(1.0, 4), u**3)]
+    starts = [unit_rows(8, 4), unit_rows(5, 3)]
+    together = ascend_together(list(map(climbing, functions)), starts, 1e-8, 500)
+    for function, start, found in zip(functions, starts, together, strict=True):
+        alone = ascend(climbing(function), start, 1e-8, 500)
+        assert found.points.shape == start.shape
+        np.testing.assert_allclose(found.points, alone.points, atol=1e-6)
+        np.testing.assert_allclose(found.values, alone.values, rtol=1e-12)

@@ -7,7 +7,7 @@ import pytest
 
 from nsjax import kkt, networks, objectives
 from nsjax.kkt.ascent import ascend
-from nsjax.kkt.neuron import NeuronLandscape
+from nsjax.kkt.neuron import NeuronLandscape, ShareLandscape
 
 
 def orthogonal(size, seed=0):
@@ -83,3 +83,56 @@ def test_the_ascent_is_monotone():
     )
     assert np.all(np.diff(values, axis=0) >= -1e-13 * values[:-1])
     assert np.all(values[-1] > values[0])
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_normalised_ncf_is_what_a_fit_beside_columns_explains(outputs):
+    """Its square against least squares with the neuron and without, its gradient against JAX's."""
+    rng = np.random.default_rng(5)
+    order, d, n = 3, 4, 40
+    x, y = rng.normal(size=(n, d)), rng.normal(size=(n, outputs))
+    columns = np.concatenate([np.ones((n, 1)), x**2], axis=1)
+    beside = np.pad(np.linalg.qr(columns)[0], ((0, 0), (0, 2)))
+    pulled = y - beside @ (beside.T @ y)
+    points = rng.normal(size=(order * d, 6))
+    args = jnp.asarray(x), jnp.asarray(x.T), jnp.asarray(pulled), jnp.asarray(beside)
+    landscape = ShareLandscape(networks.ProductNeurons(order))
+    values, gradients = landscape.climb(jnp.asarray(points), *args)
+    for point, value in zip(points.T, values, strict=True):
+        response = np.prod(x @ point.reshape(order, d).T, axis=1, keepdims=True)
+        both = np.concatenate([columns, response], axis=1)
+        left = [
+            np.sum((y - each @ np.linalg.lstsq(each, y, rcond=None)[0]) ** 2)
+            for each in (columns, both)
+        ]
+        np.testing.assert_allclose(value**2, left[0] - left[1], rtol=1e-10)
+    expected = jax.grad(lambda at: jnp.sum(landscape.climb(at, *args)[0]))(jnp.asarray(points))
+    np.testing.assert_allclose(gradients, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(np.sum(points * gradients, axis=0), 0, atol=1e-12)
+
+
+def test_the_normalised_ncf_of_a_product_among_the_columns_is_zero():
+    x = np.random.default_rng(6).normal(size=(30, 2))
+    beside = np.linalg.qr(x[:, :1] * x[:, 1:])[0]
+    point = jnp.asarray([[1.0], [0.0], [0.0], [1.0]])
+    pulled = x[:, :1] - beside @ (beside.T @ x[:, :1])
+    args = jnp.asarray(x), jnp.asarray(x.T), jnp.asarray(pulled), jnp.asarray(beside)
+    values, gradients = ShareLandscape(networks.ProductNeurons(2)).climb(point, *args)
+    assert values[0] == 0
+    assert not np.any(gradients)
+
+
+def test_the_normalised_ncf_is_largest_at_a_product_of_different_factors_and_the_ncf_is_not():
+    """Of `x0 x1 x2` the moment tensor is symmetric, and its best term is a cube."""
+    x = np.random.default_rng(7).normal(size=(4000, 3))
+    target = np.prod(x, axis=1, keepdims=True)
+    truth = np.eye(3).reshape(-1)
+    cube = np.ones(9) / 3**0.5
+    points = jnp.asarray(np.stack([truth, cube], axis=1) / 3**0.5)
+    args = jnp.asarray(x), jnp.asarray(x.T), jnp.asarray(target)
+    family = networks.ProductNeurons(3)
+    raw = NeuronLandscape(family).climb(points, *args)[0]
+    share = ShareLandscape(family).climb(points, *args, jnp.zeros((len(x), 1)))[0]
+    assert raw[0] < raw[1]
+    np.testing.assert_allclose(share[0], np.linalg.norm(target))
+    assert share[1] < 0.5 * share[0]
