@@ -285,7 +285,8 @@ class ShareLandscape:
     ) -> tuple[jax.Array, jax.Array]:
         """Values and gradients at columns u; zero where nothing but rounding is left of a neuron.
 
-        Scaling u changes no value, so gradients are tangent to the sphere.
+        Scaling u changes no value: continued off the sphere with the degree of the NCF, so that KKT
+        residuals mean the same.
         """
         features, transposed, pulled, beside = args
         response, back = self.family.response_vjp(columns, features, transposed, width)
@@ -296,7 +297,8 @@ class ShareLandscape:
         correlation = jnp.where(worth, pulled.T @ rest, 0)
         values = jnp.linalg.norm(correlation, axis=0)
         toward = pulled @ (correlation / jnp.where(values > 0, values, 1)) - values * rest
-        return values, back(jnp.where(worth, toward / jnp.where(worth, size, 1), 0))
+        tangent = back(jnp.where(worth, toward / jnp.where(worth, size, 1), 0))
+        return values, tangent + self.family.degree * values * columns
 
 
 @jax.jit

@@ -95,6 +95,7 @@ def test_the_normalised_ncf_is_what_a_fit_beside_columns_explains(outputs):
     beside = np.pad(np.linalg.qr(columns)[0], ((0, 0), (0, 2)))
     pulled = y - beside @ (beside.T @ y)
     points = rng.normal(size=(order * d, 6))
+    points /= np.linalg.norm(points, axis=0)
     args = jnp.asarray(x), jnp.asarray(x.T), jnp.asarray(pulled), jnp.asarray(beside)
     landscape = ShareLandscape(networks.ProductNeurons(order))
     values, gradients = landscape.climb(jnp.asarray(points), *args)
@@ -107,8 +108,10 @@ def test_the_normalised_ncf_is_what_a_fit_beside_columns_explains(outputs):
         ]
         np.testing.assert_allclose(value**2, left[0] - left[1], rtol=1e-10)
     expected = jax.grad(lambda at: jnp.sum(landscape.climb(at, *args)[0]))(jnp.asarray(points))
+    # Off the sphere it is continued with the degree of the NCF: Euler's identity.
+    expected += order * points * np.asarray(values)
     np.testing.assert_allclose(gradients, expected, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(np.sum(points * gradients, axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.sum(points * gradients, axis=0), order * values, atol=1e-12)
 
 
 def test_the_normalised_ncf_of_a_product_among_the_columns_is_zero():
