@@ -16,6 +16,7 @@ def plot_recovery(
     *,
     samples: Sequence[int],
     sparsities: Sequence[int],
+    label: str = "sparsity $k$",
     columns: int = 4,
 ) -> Figure:
     """Phase diagrams: share of instances recovered against samples and sparsity, a panel a method.
@@ -24,7 +25,8 @@ def plot_recovery(
         panels: title, broken at its comma, to shares `(K, N)`, of K sparsities and N numbers of
             samples; NaN where nothing was run.
         samples: the N numbers of samples.
-        sparsities: the K sparsities.
+        sparsities: the K sparsities, or what else is along the vertical axis.
+        label: of that axis.
         columns: panels side by side.
 
     Raises:
@@ -51,7 +53,7 @@ def plot_recovery(
         if i + columns >= len(panels):
             place.set_xlabel("samples $n$")
         if i % columns == 0:
-            place.set_ylabel("sparsity $k$")
+            place.set_ylabel(label)
     if image is not None:
         figure.colorbar(image, ax=places, label="share recovered", aspect=30)
     return figure

@@ -9,6 +9,7 @@ from nsjax.runs.cells import Cell
 from nsjax.runs.checkpoints import Checkpoints
 from nsjax.runs.folder import open_run
 from nsjax.runs.identity import config_hash
+from nsjax.runs.memory import peak_memory
 from nsjax.runs.options import parse, refusals, script, setup
 from nsjax.runs.reading import Past, load, read_manifest, read_results
 from nsjax.runs.run import Run
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "open_run",
     "parse",
+    "peak_memory",
     "print_table",
     "progress",
     "read_manifest",
