@@ -245,7 +245,8 @@ def _warnings(task: Task, history: Info, lane: int, certificate: Certificate) ->
     rises = np.flatnonzero(at["inserted"] > at["before"])
     if len(rises):
         said.append(f"the loss rose on insertion in rounds {(rises + 1).tolist()}: a smaller delta")
-    still = np.flatnonzero((at["moved"] < 2) & (at["loss"] > 0.999 * at["before"]))
+    came = np.sum(at["added"], axis=1) > 0
+    still = np.flatnonzero(came & (at["moved"] < 2) & (at["loss"] > 0.999 * at["before"]))
     if len(still):
         said.append(
             f"new neurons of rounds {(still + 1).tolist()} stayed near the saddle: delta too "
