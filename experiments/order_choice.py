@@ -225,7 +225,9 @@ def pursued(
         ]
         message = f"orders {'; '.join(str(sorted(each)) for each in orders)}; {message}"
         if depth == 2 and method not in SINGLE:
-            formula = neuronseek.Formula.of(family.to_cp(found.params))
+            # Names, since a network without neurons does not say how many there are.
+            names = tuple(f"x{i}" for i in range(task.x.shape[1]))
+            formula = neuronseek.Formula.of(family.to_cp(found.params), inputs=names)
     outputs = networks.apply(found.params, inputs(x), family)
     return (
         outputs,

@@ -70,7 +70,7 @@ def test_sparse_targets_have_a_phase_diagram(config):
         config,
         task="sparse",
         methods=("axes", "lasso"),
-        samples=(40, 80),
+        samples=(8, 40, 80),  # of eight, nothing is found
         dimensions=(6, 9),
         dictionary=math.comb(9, 3),
         noise=0.05,
@@ -79,6 +79,7 @@ def test_sparse_targets_have_a_phase_diagram(config):
     found = json.loads((folder / "results.json").read_text())["values"]
     assert set(found) == {"axes-d6-terms3", "axes-d9-terms3", "lasso-d6-terms3"}
     assert found["axes-d9-terms3"]["exact"][-1] == [True]
+    assert found["axes-d9-terms3"]["size"][0] == [0]
     assert found["axes-d9-terms3"]["size"][-1] == [3]
     assert (folder / "figures" / "phases.png").stat().st_size > 5000
 
