@@ -102,7 +102,8 @@ def recovery(
 
 def _without_bias(formula: Formula) -> Formula:
     neuron = formula.canonical().neuron
-    return Formula.of(neuron._replace(bias=np.zeros_like(neuron.bias)))
+    zero = neuron._replace(bias=np.zeros_like(neuron.bias))
+    return Formula.of(zero, inputs=formula.inputs, outputs=formula.outputs)
 
 
 def _largest(formula: Formula) -> float:

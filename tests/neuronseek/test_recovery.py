@@ -65,3 +65,11 @@ def test_what_has_no_formula_is_named():
         recovery(formula.neuron, truth_of("sparse"))
     with pytest.raises(ValueError, match="tol must be a positive"):
         recovery(formula, truth_of("sparse"), tol=0)
+
+
+def test_a_constant_is_no_recovery():
+    """Of a search that found nothing: no input is named by any term."""
+    constant = Formula.of(CPNeuron(np.ones(1), {}, {}, {}), inputs=("x0", "x1", "x2", "x3"))
+    found = recovery(constant, truth_of("sparse"))
+    assert not found.structure
+    assert not found.exact
