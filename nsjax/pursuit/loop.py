@@ -296,7 +296,6 @@ def run(
     *,
     activation: Activation,
     depth: int,
-    family: str = "homogeneous",
     loss: str = "square",
     params: Params | None = None,
     validation: tuple[Any, Any] | None = None,
@@ -319,9 +318,9 @@ def run(
         x: `(n, d)` inputs. Networks have no biases: append a column of ones if the target is not
             homogeneous.
         y: `(n, c)` targets; for the logistic loss labels -1 and 1, for cross-entropy one-hot rows.
-        activation: homogeneous activation of degree p, such as `PolyLeakyReLU(2)`.
+        activation: what the neurons are: a homogeneous activation of degree p, such as
+            `PolyLeakyReLU(2)`, or products of projections, `networks.Products(orders)`.
         depth: number of layers L, at least 2.
-        family: family of the neurons, `"homogeneous"`.
         loss: `"square"`, `"logistic"` or `"cross_entropy"`.
         params: a network to grow, L matrices; by default there is none.
         validation: held-out `(x, y)`: its error ends lanes that no longer improve, picks the best
@@ -358,7 +357,6 @@ def run(
         y,
         activation=activation,
         depth=depth,
-        family=family,
         loss=loss,
         params=params,
         validation=validation,

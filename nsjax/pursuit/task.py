@@ -19,8 +19,6 @@ from nsjax.pursuit.method import Given, Method
 from nsjax.pursuit.plans import plans
 from nsjax.pursuit.problem import check_targets, prepare
 
-FAMILIES = ("homogeneous",)
-
 
 class Limits(NamedTuple):
     """What ends a lane, as numbers; see `Config`."""
@@ -52,9 +50,8 @@ class Task:
     Args:
         x: `(n, d)` inputs.
         y: `(n, c)` targets; for the logistic loss labels -1 and 1, for cross-entropy one-hot rows.
-        activation: homogeneous activation of degree p.
+        activation: homogeneous activation of degree p, or `networks.Products`.
         depth: number of layers L, at least 2.
-        family: family of the neurons.
         loss: `"square"`, `"logistic"` or `"cross_entropy"`.
         params: a network to grow; by default one without hidden neurons.
         validation, test: `(x, y)`, see `run`.
@@ -72,7 +69,6 @@ class Task:
         *,
         activation: Activation,
         depth: int,
-        family: str = "homogeneous",
         loss: str = "square",
         params: Params | None = None,
         validation: tuple[Any, Any] | None = None,
@@ -82,7 +78,6 @@ class Task:
         mesh: Mesh | None = None,
     ) -> None:
         p = _degree(activation)
-        _check.choice("family", family, FAMILIES)
         _check.choice("loss", loss, tuple(LOSSES))
         self.depth = _check.positive_integer("depth", depth)
         if self.depth < 2:

@@ -383,7 +383,6 @@ def test_bad_data_is_named(case):
         ({"loss": "logistic"}, ValueError, "labels -1 and 1"),
         ({"loss": "cross_entropy"}, ValueError, "a column for each class"),
         ({"activation": jnp.tanh}, TypeError, "homogeneous"),
-        ({"family": "cp"}, ValueError, "family must be one of"),
         ({"config": None, "preset": "mine"}, ValueError, "preset must be one of"),
         ({"preset": "paper"}, ValueError, "not both"),
         ({"config": {}}, TypeError, r"pursuit\.Config"),
