@@ -106,42 +106,28 @@ def grow(
     positive = np.asarray(proposed.candidates.relative) > config.ncf_tol
     positive |= config.new_neurons == "random"
     bound = _bounds(method, np.asarray(proposed.chance), problem)
-    allowed = positive & (shares > bound) if config.shuffles else positive
+    over = np.where(positive, shares - bound, -np.inf)
+    allowed = over > 0 if config.shuffles else positive
     lanes, evaluations = np.arange(len(live)), np.zeros(len(live), int)
     trials = proposed.params
     if config.rule == "lookahead":
-        # At least one, which then is taken nowhere: shapes stay as they are.
-        tried = np.flatnonzero(np.any(allowed & live[:, None], axis=0))
-        tried = tried if len(tried) else np.arange(1)
-        fits = [_short_refit(method, proposed, i, live, problem, given) for i in tried.tolist()]
-        evaluations = np.sum([np.asarray(fit.evaluations) for fit in fits], axis=0)
-        losses = np.full(allowed.shape, np.inf)
-        losses[:, tried] = np.stack([np.asarray(fit.loss) for fit in fits], axis=1)
-        trials = tuple(np.array(weights) for weights in proposed.params)
-        for i, fit in zip(tried, fits, strict=True):
-            for weights, refitted in zip(trials, fit.params, strict=True):
-                weights[:, i] = refitted
-        losses *= method.handicap(trials, problem.y.size)
-        losses += 0.5 * config.l2[0] * sum(np.sum(w**2, axis=(2, 3)) for w in trials)
-        allowed &= np.isfinite(losses)
-        score = config.spread * gumbel
-        score -= np.log(np.where(allowed, np.maximum(losses, 1e-300), 1))
-        index = np.argmax(np.where(allowed, score, -np.inf), axis=1)
-    elif config.rule == "normalised":
-        index = np.argmax(np.where(allowed, shares, -1), axis=1)
+        index, alive, trials, evaluations = _lookahead(
+            method, proposed, allowed, live, gumbel, problem, given
+        )
+        noise = np.any(positive, axis=1) & ~np.any(allowed, axis=1)
+        # Of what is not added, the one that came closest.
+        index = np.where(noise, np.argmax(over, axis=1), index)
     else:
         alone = config.rule == "ncf" or len(params) == 2
         rule = 1 + np.argmax(ncf[:, 1:], axis=1) if alone else len(params)
         index = np.where(rescue, 0, rule * config.candidates)
+        if config.rule == "normalised":
+            index = np.argmax(over, axis=1)
+        alive, noise = allowed[lanes, index], (positive & ~allowed)[lanes, index]
 
     def taken(leaf: Any) -> np.ndarray:
         return np.asarray(leaf)[lanes, index]
 
-    alive = taken(allowed)
-    noise = np.any(positive, axis=1) & ~np.any(positive & (shares > bound), axis=1)
-    noise &= config.shuffles > 0
-    # Of what is not added, the one that came closest.
-    index = np.where(noise, np.argmax(shares - bound, axis=1), index)
     grows = live & alive
     added = np.where(grows[:, None], taken(proposed.candidates.added), 0)
     return Grown(
@@ -167,14 +153,52 @@ def grow(
     )
 
 
+def _lookahead(
+    method: Method,
+    proposed: Proposals,
+    allowed: np.ndarray,
+    live: np.ndarray,
+    gumbel: np.ndarray,
+    problem: Problem,
+    given: Given,
+) -> tuple[np.ndarray, np.ndarray, Any, np.ndarray]:
+    """Of the candidates allowed `(B, M)` the best of every lane after a short refit.
+
+    Returns:
+        Which one and whether there is one, `(B,)`; the weights of all of them after their refits,
+        like `proposed.params`; and evaluations `(B,)`.
+    """
+    config = method.config
+    # At least one, which then is taken nowhere: shapes stay as they are.
+    tried = np.flatnonzero(np.any(allowed & live[:, None], axis=0))
+    tried = tried if len(tried) else np.arange(1)
+    fits = [_short_refit(method, proposed, i, live, problem, given) for i in tried.tolist()]
+    evaluations = np.sum([np.asarray(fit.evaluations) for fit in fits], axis=0)
+    losses = np.full(allowed.shape, np.inf)
+    losses[:, tried] = np.stack([np.asarray(fit.loss) for fit in fits], axis=1)
+    trials: Any = tuple(np.array(weights) for weights in proposed.params)
+    for i, fit in zip(tried, fits, strict=True):
+        for weights, refitted in zip(trials, fit.params, strict=True):
+            weights[:, i] = refitted
+    losses *= method.handicap(trials, problem.y.size)
+    losses += 0.5 * config.l2[0] * sum(np.sum(w**2, axis=(2, 3)) for w in trials)
+    allowed = allowed & np.isfinite(losses)
+    score = config.spread * gumbel
+    score -= np.log(np.where(allowed, np.maximum(losses, 1e-300), 1))
+    index = np.argmax(np.where(allowed, score, -np.inf), axis=1)
+    return index, np.any(allowed, axis=1), trials, evaluations
+
+
 def _bounds(method: Method, chance: np.ndarray, problem: Problem) -> np.ndarray:
     """Shares of a residual `(B, M)` that noise alone seldom lets a new neuron explain.
 
     In units of one over the equations a chance share is chi-squared, of as many degrees as there
     are outputs. Of monomials it is known how many there are; of other neurons the largest of
     shuffled residuals, `chance` `(B, M)`, stands for the largest of all, beyond which the tail is
-    the same, `exp(-z / 2)`.
+    the same, `exp(-z / 2)`. Zero if the settings ask for no such bound.
     """
+    if method.config.shuffles == 0:
+        return np.zeros_like(chance)
     (_, d), (n, c) = problem.x.shape, problem.y.shape
     bound = chance - 2 * np.log(LEVEL) / (n * c)
     # Points on the axes are for networks of two layers.
