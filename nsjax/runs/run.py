@@ -17,6 +17,7 @@ import numpy as np
 from nsjax.runs.cells import Cell
 from nsjax.runs.checkpoints import Checkpoints, discard
 from nsjax.runs.locking import Lock
+from nsjax.runs.memory import spare_maps
 from nsjax.runs.processes import Company, Processes
 from nsjax.runs.reading import SCHEMA, read_results
 from nsjax.runs.storage import RunError, check_name, save_pair, write_atomic, write_json
@@ -152,6 +153,7 @@ class Run:
         return arrays, values
 
     def _finish(self, point: Any, cell: Cell, compute: Callable[[Any], tuple]) -> None:
+        spare_maps()
         begun, self._computing = time.perf_counter(), True
         try:
             cell.save(*compute(point))
