@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nsjax.plots.style import RC, grid
+
+CROWDED = 5
+"""Numbers of samples beyond which their labels are turned."""
+LONGEST = 20
+"""Letters of a line of a title."""
 
 
 def plot_recovery(
@@ -46,10 +52,14 @@ def plot_recovery(
                 f"{shares.shape}"
             )
         image = place.imshow(shares, origin="lower", aspect="auto", vmin=0, vmax=1, cmap="viridis")
-        place.set_xticks(range(len(samples)), [str(n) for n in samples])
+        crowded = len(samples) > CROWDED
+        place.set_xticks(
+            range(len(samples)), [str(n) for n in samples], rotation=60 if crowded else 0
+        )
         place.set_yticks(range(len(sparsities)), [str(k) for k in sparsities])
         place.grid(False)
-        place.set_title(title.replace(", ", ",\n"), fontsize=RC["axes.titlesize"])
+        lines = [textwrap.fill(part, LONGEST) for part in title.replace(", ", ",\n").split("\n")]
+        place.set_title("\n".join(lines), fontsize=RC["axes.titlesize"])
         if i + columns >= len(panels):
             place.set_xlabel("samples $n$")
         if i % columns == 0:
