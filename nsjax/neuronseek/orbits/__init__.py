@@ -17,6 +17,7 @@ from nsjax.neuronseek.orbits.laws import (
     Law,
     depth_law,
     error_law,
+    predicted_errors,
     predicted_median,
     scales,
     uniformity,

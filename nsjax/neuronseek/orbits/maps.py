@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,11 +74,11 @@ class NeuronMap:
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Values at x of any shape."""
         activation = ACTIVATIONS[self.activation]
-        total = sum(
-            r * activation(polynomial(c, x))
-            for r, c in zip(self.readout, self.neurons, strict=True)
-        )
-        return total + self.offset if self.offset else jnp.asarray(total)
+        values = [
+            factor * activation(polynomial(neuron, x))
+            for factor, neuron in zip(self.readout, self.neurons, strict=True)
+        ]
+        return sum(values[1:], values[0]) + self.offset
 
     def slope(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Derivative at x of any shape, by automatic differentiation."""
@@ -110,7 +110,7 @@ def full(powers: Sequence[float], activation: str) -> NeuronMap:
     (4.0,)
     """
     coefficients = (0.0, *(float(c) for c in powers))
-    h = np.polynomial.Polynomial(coefficients)
+    h: Any = np.polynomial.Polynomial(coefficients)
     if abs(h(1.0)) > 1e-12 * sum(map(abs, coefficients)):
         raise ValueError(f"powers must sum to 0, so that h(0) = h(1), got {tuple(powers)!r}")
     roots = h.deriv().roots()
