@@ -229,12 +229,13 @@ def summarise(
     run.save_results({}, results)
     runs.print_table(
         "Maps; mixing is the total variation of the worst cell after 10 and 20 steps",
-        ("map", "T'(0)", "Schwarzian", "exponent", "over log 2", "mixing"),
+        ("map", "T'(0)", "Schwarzian", "theorem", "exponent", "over log 2", "mixing"),
         [
             (
                 name,
                 f"{v['slope']:.3g}",
                 f"{v['schwarzian']:.3g}",
+                "applies" if v["dense"] else "does not apply",
                 f"{v['exponent']:.4f} +- {v['error']:.4f}",
                 f"{v['exponent'] / np.log(2):.4f}",
                 f"{a['mixing'][10]:.1e}, {a['mixing'][20]:.1e}",

@@ -29,6 +29,16 @@ def test_maps_are_what_they_are_called(name):
     np.testing.assert_allclose(orbits.MAPS[name](jnp.asarray(GRID)), CLOSED[name](GRID), atol=2e-15)
 
 
+def test_coefficients_do_not_depend_on_the_precision_of_jax():
+    """The library is imported before a script switches float64 on."""
+    for name in ("sigmoid", "gelu"):
+        with jax.enable_x64(False):
+            made = orbits.full((8.0, -8.0), name)
+        assert made == orbits.MAPS[name]
+        top = made(jnp.array([0.0, 0.5, 1.0]))
+        np.testing.assert_allclose(top, [0, 1, 0], atol=1e-15)
+
+
 def test_a_task_driven_layer_applied_m_times_is_the_orbit():
     """The logistic map as a flax layer with powers one and two, and a ReLU."""
     layer = neuronseek.TaskDense(1, neuronseek.LayerTerms(powers=((1, 1.0), (2, 1.0))))

@@ -67,7 +67,7 @@ def test_law_of_geometric_visits():
 
 
 def test_intervals_hold_the_exponent_as_often_as_they_say():
-    """19 of 20 would be expected; 15 or fewer come once in 2,500 such tests."""
+    """19 of 20 would be expected; 15 or fewer come once in 400 such tests."""
     eps = np.geomspace(2e-2, 2e-4, 9)
     chances = np.tile((2 * eps) ** 2, (300, 1))
     inside = 0

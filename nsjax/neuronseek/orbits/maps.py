@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
 from nsjax import _check
 from nsjax.neuronseek.activations import golu
@@ -28,6 +29,18 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "golu": golu,
 }
 """Activations of the maps by name."""
+_HOST: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda t: np.maximum(t, 0.0),
+    "sine": np.sin,
+    "sigmoid": special.expit,
+    "tanh": np.tanh,
+    "softplus": lambda t: np.logaddexp(0.0, t),
+    "silu": lambda t: t * special.expit(t),
+    "gelu": lambda t: t * special.ndtr(t),
+    "golu": lambda t: t * np.exp(-np.exp(-t)),
+}
+"""The same in NumPy: coefficients are float64 whatever the precision of JAX, and at import nothing
+runs on a device. With coefficients of float32 a map is not quite onto, and orbits are not dense."""
 SMALLEST = 2.0**-50
 """Distance from 0 and 1 to which an orbit is put back: some roundings of a number near 1."""
 
@@ -121,8 +134,8 @@ def full(powers: Sequence[float], activation: str) -> NeuronMap:
             f"with critical points {inside}"
         )
     peak = float(inside[0])
-    s = ACTIVATIONS[_check.choice("activation", activation, tuple(ACTIVATIONS))]
-    values = np.asarray(s(jnp.linspace(0.0, h(peak), 1001)))
+    s = _HOST[_check.choice("activation", activation, tuple(ACTIVATIONS))]
+    values = s(np.linspace(0.0, h(peak), 1001))
     if not (np.diff(values) > 0).all():
         raise ValueError(f"activation must increase on [0, {h(peak):g}], {activation!r} does not")
     scale = 1 / float(values[-1] - values[0])
