@@ -9,6 +9,7 @@ from theory_checks import (
     conservation,
     cp_correspondence,
     decoupling,
+    dense_orbits,
     early_directional_convergence,
     lemma9_balance,
     pursuit_descent,
@@ -61,6 +62,26 @@ def test_cp_correspondence_small():
     """CP terms of order 3, and a tensor of five orthogonal components."""
     config = cp_correspondence.Config(orders=(3,), sizes=(5,), seeds=(0,), starts=32, large=20_000)
     assert holds(cp_correspondence.check(config))
+
+
+def test_dense_orbits_small():
+    """Short orbits, wide tolerances."""
+    config = dense_orbits.Config(
+        points=(2,),
+        map_points=(1,),
+        maps=("sine",),
+        precise_maps=("sigmoid",),
+        precise=600,
+        steps=2**14,
+        tolerance=0.12,
+    )
+    assert holds(dense_orbits.check(config))
+
+
+@pytest.mark.slow
+def test_dense_orbits_sweep():
+    """All maps, another seed."""
+    assert holds(dense_orbits.check(dense_orbits.Config(seed=5)))
 
 
 def test_rank_one_small():

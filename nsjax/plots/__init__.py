@@ -40,6 +40,13 @@ from nsjax.plots.neuronseek import (
     plot_term_shares,
     plot_terms,
 )
+from nsjax.plots.orbits import (
+    plot_depth_law,
+    plot_error_budget,
+    plot_invariant_density,
+    plot_rounding,
+    plot_same_depth,
+)
 from nsjax.plots.pursuit import (
     plot_balance,
     plot_growth,
@@ -67,10 +74,12 @@ __all__ = [
     "plot_confusion",
     "plot_constants",
     "plot_courses",
+    "plot_depth_law",
     "plot_descent",
     "plot_dominant",
     "plot_error_bands",
     "plot_error_boxes",
+    "plot_error_budget",
     "plot_escape",
     "plot_escape_times",
     "plot_exactness",
@@ -78,6 +87,7 @@ __all__ = [
     "plot_growth",
     "plot_imbalance",
     "plot_insertions",
+    "plot_invariant_density",
     "plot_kept_sparsity",
     "plot_kkt_path",
     "plot_kkt_points",
@@ -94,6 +104,8 @@ __all__ = [
     "plot_pointwise",
     "plot_predictions",
     "plot_recovery",
+    "plot_rounding",
+    "plot_same_depth",
     "plot_sample_efficiency",
     "plot_scaling",
     "plot_series",
