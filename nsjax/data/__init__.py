@@ -13,6 +13,7 @@ from nsjax.data.polynomials import (
     polynomial_classes,
     polynomial_task,
 )
+from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
 from nsjax.data.scaling import Scaler
 from nsjax.data.sensing import compressed_sensing
@@ -35,6 +36,7 @@ __all__ = [
     "AGGREGATES",
     "BUNDLED",
     "CLASSES",
+    "DESIGNS",
     "FAMILIES",
     "INPUTS",
     "POLYNOMIALS",
@@ -56,6 +58,8 @@ __all__ = [
     "hypercube",
     "interaction_task",
     "load",
+    "matrix_sensing",
+    "measurement_matrices",
     "modular_addition",
     "monomial_task",
     "npz_contents",
