@@ -35,7 +35,7 @@ class Config:
     """Number of inputs d."""
     widths: tuple[int, ...] = (1, 2)
     """Widths of the teachers below d; d itself is added."""
-    ratios: tuple[float, ...] = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5)
+    ratios: tuple[float, ...] = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5, 1.8)
     """Numbers of samples over the predicted threshold."""
     seeds: int = 8
     """Seeds of teachers and samples at each number of samples."""
@@ -43,7 +43,7 @@ class Config:
     """Test error over the variance of the target, below which the teacher is found."""
     tol: float = 1e-6
     """Duality gap over the value."""
-    max_steps: int = 1000
+    max_steps: int = 1500
     """Most steps of the splitting."""
     starts: int = 3
     """Random starts of the networks that are trained, on the samples of one seed."""
@@ -63,7 +63,7 @@ PRESETS = {
         preset="full",
         dimension=12,
         widths=(1, 2, 4),
-        ratios=(0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6),
+        ratios=(0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.9),
         seeds=20,
         starts=5,
         trained=(0.3, 0.5, 0.7, 0.9, 1.1, 1.3, 1.5),
@@ -125,9 +125,13 @@ def draw(config: Config, case: Case, samples: Any, most: int) -> tuple[Any, ...]
 
 @partial(jax.jit, static_argnames=("psd", "tol", "max_steps"))
 def fit(measurements: Any, y: Any, psd: bool, tol: float, max_steps: int) -> Any:
-    """The limit of vanishing penalty of every problem of a batch `(N, S, ...)`."""
+    """The limit of vanishing penalty of every problem of a batch `(N, S, ...)`.
+
+    Seeds run side by side, and numbers of samples one after the other: those at the threshold take
+    many times the steps of others, which would wait for them.
+    """
     solve = partial(dynamics.least_nuclear_norm, psd=psd, tol=tol, max_steps=max_steps)
-    return jax.vmap(jax.vmap(solve))(measurements, y)
+    return jax.lax.map(lambda each: jax.vmap(solve)(*each), (measurements, y))
 
 
 def numbers(config: Config, ratios: tuple[float, ...], predicted: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Data sets, generated, measured or bundled."""
 
 from nsjax.data.images import Images, cifar10, digits
+from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.modular import modular_addition
 from nsjax.data.monomials import monomial_task
 from nsjax.data.polynomials import (
@@ -13,7 +14,6 @@ from nsjax.data.polynomials import (
     polynomial_classes,
     polynomial_task,
 )
-from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
 from nsjax.data.scaling import Scaler
 from nsjax.data.sensing import compressed_sensing

@@ -10,13 +10,14 @@ the subdifferential in its eigenbasis is `diag(I, -I, B)`, `|B|_op <= 1`; of the
     |G|^2 - |G_22|^2 - sum_+- g_ii^2 + sum_+ (g_ii - a)^2 + sum_- (g_ii - b)^2
                                      + sum_j (mu_j - a)_+^2 + sum_j (b - mu_j)_+^2
 
-at its least over `a = -b >= 0`, or over `a >= 0` with the terms of b left out for M >= 0, with mu the
+at its least over `a = -b >= 0`, or for M >= 0 over `a >= 0` without the terms of b, with mu the
 eigenvalues of the block G_22 outside the range of M*.
 
-**Measurements with a mean** `A = G + m I`, as `x x^T` has, tell the trace as well. Gordon's
-comparison then asks for `sup <G, D>^2 / (|D|^2 + m^2 (tr D)^2)` over the descent cone, whose dual is the same minimum with a multiple c of I in
-the cone at the price `c^2 / m^2`: over `a >= b` with `a = c + tau`, `b = c - tau`. For m = 0 that is
-the statistical dimension. For other m it is a heuristic: nothing here proves it.
+**Measurements with a mean**, `A = G + m I`, as `x x^T` has, tell the trace as well. Gordon's
+comparison then asks for `sup <G, D>^2 / (|D|^2 + m^2 (tr D)^2)` over the descent cone, whose dual
+is the same minimum with a multiple c of I added to the cone at the price `c^2 / m^2`, so that
+`a = c + tau`, `b = c - tau`. For m = 0 that is the statistical dimension. For other m it is a
+heuristic: nothing here proves it.
 """
 
 from __future__ import annotations
