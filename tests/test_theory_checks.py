@@ -12,6 +12,7 @@ from theory_checks import (
     dense_orbits,
     early_directional_convergence,
     lemma9_balance,
+    nuclear_norm,
     pursuit_descent,
     sparsity_kept,
 )
@@ -255,3 +256,11 @@ def test_sparsity_kept_small(monkeypatch):
 def test_sparsity_kept_sweep():
     """All networks, other seeds."""
     assert holds(sparsity_kept.check(sparsity_kept.Config(seeds=6, deep_seeds=3, first=20)))
+
+
+def test_nuclear_norm_small():
+    """Few inputs and starts, one penalty."""
+    config = nuclear_norm.Config(
+        seeds=(0,), penalties=(0.05,), starts=8, samples=16, dimension=5, teacher=2
+    )
+    assert holds(nuclear_norm.check(config))

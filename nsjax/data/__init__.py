@@ -1,6 +1,7 @@
 """Data sets, generated, measured or bundled."""
 
 from nsjax.data.images import Images, cifar10, digits
+from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.modular import modular_addition
 from nsjax.data.monomials import monomial_task
 from nsjax.data.polynomials import (
@@ -35,6 +36,7 @@ __all__ = [
     "AGGREGATES",
     "BUNDLED",
     "CLASSES",
+    "DESIGNS",
     "FAMILIES",
     "INPUTS",
     "POLYNOMIALS",
@@ -56,6 +58,8 @@ __all__ = [
     "hypercube",
     "interaction_task",
     "load",
+    "matrix_sensing",
+    "measurement_matrices",
     "modular_addition",
     "monomial_task",
     "npz_contents",

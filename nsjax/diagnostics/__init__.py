@@ -25,6 +25,7 @@ from nsjax.diagnostics.sparsity import (
     weight_sparsity,
 )
 from nsjax.diagnostics.spectrum import HessianSpectrum, hessian_spectrum
+from nsjax.diagnostics.statistical_dimension import StatisticalDimension, statistical_dimension
 
 __all__ = [
     "Alignment",
@@ -38,6 +39,7 @@ __all__ = [
     "PathLength",
     "Pointwise",
     "PowerLaw",
+    "StatisticalDimension",
     "Trajectory",
     "Valley",
     "WeightSparsity",
@@ -60,5 +62,6 @@ __all__ = [
     "path_length",
     "pointwise",
     "power_law",
+    "statistical_dimension",
     "weight_sparsity",
 ]

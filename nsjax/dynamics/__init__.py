@@ -1,12 +1,19 @@
 """Gradient flow, saddles and escapes."""
 
 from nsjax.dynamics.cascade import Cascade, cascade
-from nsjax.dynamics.descent import Minimum, minimize
+from nsjax.dynamics.descent import Minima, Minimum, minimize, minimize_starts
 from nsjax.dynamics.ensemble import EnsembleState, FlowEnsemble, flow_ensemble
 from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
 from nsjax.dynamics.gradient_steps import Descent, gradient_descent
+from nsjax.dynamics.least_nuclear_norm import LeastNuclearNorm, least_nuclear_norm
+from nsjax.dynamics.nuclear_norm import (
+    NuclearNormFit,
+    both_layers_loss,
+    first_layer_loss,
+    nuclear_norm_fit,
+)
 from nsjax.dynamics.outcome import Escape, Phase
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
@@ -25,7 +32,10 @@ __all__ = [
     "Event",
     "Flow",
     "FlowEnsemble",
+    "LeastNuclearNorm",
+    "Minima",
     "Minimum",
+    "NuclearNormFit",
     "Phase",
     "Saddle",
     "Saves",
@@ -33,14 +43,19 @@ __all__ = [
     "Stop",
     "TrainedSaddle",
     "Visit",
+    "both_layers_loss",
     "cascade",
     "embed",
     "escape",
+    "first_layer_loss",
     "flow_ensemble",
     "gradient_descent",
     "gradient_flow",
     "inspect",
+    "least_nuclear_norm",
     "minimize",
+    "minimize_starts",
+    "nuclear_norm_fit",
     "ray_time",
     "saddle_visits",
     "time_scaling",

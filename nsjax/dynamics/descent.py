@@ -41,6 +41,79 @@ class Minimum(NamedTuple):
         return MESSAGES[int(self.result)]
 
 
+class Minima(NamedTuple):
+    """Minimisers from S starts.
+
+    Attributes:
+        params: pytree whose leaves have a leading axis of S.
+        losses, grad_norms: `(S,)`, there.
+        converged: `(S,)`, whether the gradient is below the tolerance.
+    """
+
+    params: Any
+    losses: jax.Array
+    grad_norms: jax.Array
+    converged: jax.Array
+
+
+def minimize_starts(
+    loss: Callable[..., jax.Array],
+    starts: Any,
+    *,
+    args: tuple = (),
+    tol: float = 1e-10,
+    max_steps: int = 5000,
+) -> Minima:
+    """Minimise `loss(params, *args)` from many starts in one program; see `minimize`.
+
+    Args:
+        loss: pure, hashable function `(params, *args) -> scalar`.
+        starts: pytree of start points, stacked along a leading axis.
+        args: data, the same for all.
+        tol: gradient norm to reach.
+        max_steps: bound on the L-BFGS steps.
+
+    Raises:
+        TypeError, ValueError: for bad input.
+
+    >>> starts = jnp.array([[2.0], [-3.0]])
+    >>> found = minimize_starts(lambda w: jnp.sum((w**2 - 1) ** 2), starts, tol=1e-4)
+    >>> [round(float(w[0]), 3) for w in found.params]
+    [1.0, -1.0]
+    """
+    _check.function("loss", loss)
+    tol = _check.positive("tol", tol)
+    max_steps = _check.positive_integer("max_steps", max_steps)
+    _check.data("args", args)
+    starts = _check.floating_tree("starts", starts)
+    counts = {leaf.shape[:1] for leaf in jax.tree.leaves(starts)}
+    if len(counts) != 1 or () in counts:
+        raise ValueError(f"starts must have one leading axis of starts, got {sorted(counts)}")
+    layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], starts))
+    flat = jax.vmap(layout.flat)(starts)
+    points, losses, norms = _from_starts(loss, layout, flat, args, tol, max_steps)
+    return Minima(jax.vmap(layout.tree)(points), losses, norms, norms <= tol)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _from_starts(
+    loss: Callable[..., jax.Array],
+    layout: Layout,
+    starts: jax.Array,
+    args: tuple,
+    tol: float,
+    max_steps: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def one(start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        point, _ = _lbfgs(loss, layout, start, args, tol, max_steps)
+        if layout.size <= LARGEST_DENSE:
+            point, _ = _newton(loss, layout, point, args, tol)
+        value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), *args))(point)
+        return point, value, jnp.linalg.norm(gradient)
+
+    return jax.vmap(one)(starts)
+
+
 def minimize(
     loss: Callable[..., jax.Array],
     params: Any,

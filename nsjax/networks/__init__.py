@@ -15,11 +15,20 @@ from nsjax.networks.homogeneous import (
     pullback,
 )
 from nsjax.networks.products import ProductNeurons, Products
+from nsjax.networks.quadratic_form import (
+    BOTH_LAYERS,
+    both_layers_factors,
+    first_layer_factors,
+    gaussian_error,
+    quadratic_form,
+    schatten,
+)
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [
     "BASES",
+    "BOTH_LAYERS",
     "Basis",
     "HomogeneousNeurons",
     "NeuronFamily",
@@ -30,12 +39,17 @@ __all__ = [
     "append_neuron",
     "apply",
     "balance",
+    "both_layers_factors",
     "cp",
     "degree",
     "features",
+    "first_layer_factors",
+    "gaussian_error",
     "init",
     "pullback",
+    "quadratic_form",
     "register_basis",
+    "schatten",
     "symmetry_directions",
     "teacher_targets",
     "tucker",

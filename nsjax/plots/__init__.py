@@ -31,6 +31,13 @@ from nsjax.plots.kkt import (
     plot_shares,
 )
 from nsjax.plots.lojasiewicz import plot_lojasiewicz, plot_path_length
+from nsjax.plots.matrix_sensing import (
+    ErrorCurve,
+    Threshold,
+    plot_sensing,
+    plot_sensing_errors,
+    plot_sensing_thresholds,
+)
 from nsjax.plots.networks import plot_learning_curves
 from nsjax.plots.neuronseek import (
     plot_confusion,
@@ -62,6 +69,8 @@ from nsjax.plots.stability import plot_courses, plot_error_boxes
 from nsjax.plots.style import power_of_ten
 
 __all__ = [
+    "ErrorCurve",
+    "Threshold",
     "escape_order",
     "plot_active_neurons",
     "plot_activity",
@@ -108,6 +117,9 @@ __all__ = [
     "plot_same_depth",
     "plot_sample_efficiency",
     "plot_scaling",
+    "plot_sensing",
+    "plot_sensing_errors",
+    "plot_sensing_thresholds",
     "plot_series",
     "plot_shares",
     "plot_sparsity",
