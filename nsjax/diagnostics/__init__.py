@@ -9,6 +9,16 @@ from nsjax.diagnostics.activity import (
 )
 from nsjax.diagnostics.alignment import Alignment, alignment
 from nsjax.diagnostics.balance import balance_ratio, imbalance, neuron_size
+from nsjax.diagnostics.channels import (
+    ChannelLimit,
+    ChannelRule,
+    Channels,
+    ChannelWatch,
+    channel_limit,
+    channels,
+    limit_response,
+    watch_channels,
+)
 from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
@@ -28,6 +38,10 @@ from nsjax.diagnostics.spectrum import HessianSpectrum, hessian_spectrum
 
 __all__ = [
     "Alignment",
+    "ChannelLimit",
+    "ChannelRule",
+    "ChannelWatch",
+    "Channels",
     "Fitted",
     "FourierModes",
     "HessianSpectrum",
@@ -44,6 +58,8 @@ __all__ = [
     "active_neurons",
     "alignment",
     "balance_ratio",
+    "channel_limit",
+    "channels",
     "dormant_ratio",
     "dormant_scores",
     "effective_directions",
@@ -52,6 +68,7 @@ __all__ = [
     "hessian_spectrum",
     "imbalance",
     "kept_sparsity",
+    "limit_response",
     "lojasiewicz",
     "morse_bott",
     "neuron_activity",
@@ -60,5 +77,6 @@ __all__ = [
     "path_length",
     "pointwise",
     "power_law",
+    "watch_channels",
     "weight_sparsity",
 ]

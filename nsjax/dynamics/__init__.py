@@ -1,12 +1,21 @@
 """Gradient flow, saddles and escapes."""
 
 from nsjax.dynamics.cascade import Cascade, cascade
+from nsjax.dynamics.channels import (
+    ChannelNetwork,
+    ChannelPath,
+    channel_apply,
+    follow_channel,
+    join_channel,
+    split_channel,
+)
 from nsjax.dynamics.descent import Minimum, minimize
 from nsjax.dynamics.ensemble import EnsembleState, FlowEnsemble, flow_ensemble
 from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
 from nsjax.dynamics.gradient_steps import Descent, gradient_descent
+from nsjax.dynamics.least_squares import LeastSquares, least_squares
 from nsjax.dynamics.outcome import Escape, Phase
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
@@ -19,12 +28,15 @@ from nsjax.dynamics.visits import Visit
 __all__ = [
     "MESSAGES",
     "Cascade",
+    "ChannelNetwork",
+    "ChannelPath",
     "Descent",
     "EnsembleState",
     "Escape",
     "Event",
     "Flow",
     "FlowEnsemble",
+    "LeastSquares",
     "Minimum",
     "Phase",
     "Saddle",
@@ -34,15 +46,20 @@ __all__ = [
     "TrainedSaddle",
     "Visit",
     "cascade",
+    "channel_apply",
     "embed",
     "escape",
     "flow_ensemble",
+    "follow_channel",
     "gradient_descent",
     "gradient_flow",
     "inspect",
+    "join_channel",
+    "least_squares",
     "minimize",
     "ray_time",
     "saddle_visits",
+    "split_channel",
     "time_scaling",
     "train_saddle",
 ]

@@ -15,11 +15,13 @@ from nsjax.networks.homogeneous import (
     pullback,
 )
 from nsjax.networks.products import ProductNeurons, Products
+from nsjax.networks.smooth import SMOOTH, gompertz
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [
     "BASES",
+    "SMOOTH",
     "Basis",
     "HomogeneousNeurons",
     "NeuronFamily",
@@ -33,6 +35,7 @@ __all__ = [
     "cp",
     "degree",
     "features",
+    "gompertz",
     "init",
     "pullback",
     "register_basis",
