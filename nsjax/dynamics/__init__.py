@@ -2,6 +2,7 @@
 
 from nsjax.dynamics.cascade import Cascade, cascade
 from nsjax.dynamics.channels import (
+    CHANNEL_MESSAGES,
     ChannelNetwork,
     ChannelPath,
     channel_apply,
@@ -26,6 +27,7 @@ from nsjax.dynamics.trip import ray_time
 from nsjax.dynamics.visits import Visit
 
 __all__ = [
+    "CHANNEL_MESSAGES",
     "MESSAGES",
     "Cascade",
     "ChannelNetwork",

@@ -75,8 +75,8 @@ class ChannelPath(NamedTuple):
     Attributes:
         eps: `(m,)`; the last is 0, the limit.
         losses: `(m,)`; the last is the loss at infinity.
-        gradients: `(m,)`, `||J^T r|| / (||J|| ||r||)` in the channel's own coordinates: the cosine of
-            the residual with what the parameters can change; zero where the fit is exact.
+        gradients: `(m,)`, `||J^T r|| / (||J|| ||r||)` in the channel's own coordinates: the
+            cosine of the residual with what the parameters can change; zero where the fit is exact.
         networks: leaves with a leading axis of length m; the last is the refit with the limit unit.
         exponent, factor: of `L(eps) - L_inf = factor eps^exponent`, over the points that stand
             above rounding; NaN where there are fewer than three.
