@@ -12,6 +12,8 @@ no minimum at infinity. A rerun with the same settings goes on where the last on
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +21,9 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
-from nsjax import data, diagnostics, dynamics, networks
+from nsjax import data, diagnostics, dynamics, networks, plots, runs
 
 Name = Literal["softplus", "tanh", "erf", "gompertz"]
 Task = Literal["sine", "wave", "bump"]
@@ -260,10 +263,7 @@ def follow(
     for seed in range(config.seed, config.seed + count):
         start = networks.init(jax.random.key(seed), (x.shape[1], width, 1))
         flow, watch = watched(config, residuals, start, x, y)
-        course, ladder = (
-            np.full((3, 160), np.nan),
-            np.full((2, dynamics.channels.LADDER + 1), np.nan),
-        )
+        course, ladder = np.full((3, SAVES + 2), np.nan), np.full((2, len(LADDER)), np.nan)
         record: dict[str, Any] = {
             "loss": float(flow.losses[-1]),
             "grad_norm": float(flow.grad_norms[-1]),
@@ -315,6 +315,11 @@ def follow(
     return {"courses": courses, "ladders": ladders}, {"records": records}
 
 
+def name_of(what: str, each: Any) -> str:
+    """Name of a cell."""
+    return "-".join([what, *([each] if isinstance(each, str) else map(str, each))])
+
+
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
@@ -324,36 +329,25 @@ def main(config: Config) -> Path:
         if len(config.fits) != len(KINDS):
             raise ValueError(f"fits must be {len(KINDS)} numbers, one a kind, got {config.fits}")
     with runs.open_run(config.root, "flat_channels", config, seed=config.seed) as run:
-        built, fits = (
-            {
-                name: cell
-                for name, *cell in run.sweep(
-                    config.activations,
-                    lambda name, what=what: f"{what}-{name}",
-                    lambda name, compute=compute: compute(config, name),
-                    description=what,
+
+        def all_of(what: str, points: Sequence[Any], compute: Any) -> dict[Any, Any]:
+            return {
+                each: cell
+                for each, *cell in run.sweep(
+                    points, lambda each: name_of(what, each), compute, description=what
                 )
             }
-            for what, compute in (("constructed", constructed), ("fits", fit))
-        )
+
+        built = all_of("constructed", config.activations, lambda name: constructed(config, name))
+        fits = all_of("fits", config.activations, lambda name: fit(config, name))
         points = [
             (name, task, width)
             for width in config.widths
             for task in config.tasks
             for name in config.activations
         ]
-        flows, control = (
-            {
-                each: cell
-                for each, *cell in run.sweep(
-                    points,
-                    lambda each, what=what: f"{what}-{each[0]}-{each[1]}-w{each[2]}",
-                    lambda each, decay=decay: follow(config, each, decay),
-                    description=what,
-                )
-            }
-            for what, decay in (("flow", 0.0), ("decay", config.decay))
-        )
+        flows = all_of("flow", points, lambda each: follow(config, each, 0.0))
+        control = all_of("decay", points, lambda each: follow(config, each, config.decay))
         summarise(run, config, built, fits, flows, control)
     return run.path
 
@@ -445,8 +439,8 @@ def summarise(
             rows.append((name, task, width, *found.values()))
         runs.print_table(
             f"Gradient flow{'' if what == 'flows' else f' with weight decay {config.decay:g}'}: "
-            "monitor's alarm at the end, of these confirmed by the loss; in a channel then or after "
-            "least squares from there; finite minimum; other",
+            "monitor's alarm at the end, of these confirmed by the loss; in a channel then or "
+            "after least squares from there; finite minimum; other",
             (
                 "activation",
                 "target",
@@ -528,8 +522,8 @@ def laws(run: runs.Run, flows: Any, results: Any) -> None:
             )
         )
     runs.print_table(
-        "Along the channels that flows entered: medians (range). Predicted: -1, 1/4, 2, 1; the loss "
-        "falls at every step of eps from 1 to 0",
+        "Along the channels that flows entered: medians (range). Predicted: -1, 1/4, 2, 1; the "
+        "loss falls at every step of eps from 1 to 0",
         (
             "activation",
             "channels",

@@ -182,8 +182,8 @@ def channel_limit(
     mirror = 0 if activation is None else parity(_check.function("activation", activation))
     outgoing, incoming = _oriented(params, layer, np.array([first]), np.array([second]), mirror)
     c, w, parts = _moments(outgoing, incoming)
-    v = sum(a[0][:, None] * (part[0][None, :]) for a, part in zip(outgoing, parts, strict=True))
-    return ChannelLimit(c[0], w[0], v)
+    v = [jnp.outer(a[0], part[0]) for a, part in zip(outgoing, parts, strict=True)]
+    return ChannelLimit(c[0], w[0], v[0] + v[1])
 
 
 def limit_response(

@@ -287,7 +287,7 @@ def _follow(
     x: jax.Array,
     y: jax.Array,
     tol: float,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, ...]:
     def residuals(w: jax.Array, eps: jax.Array) -> jax.Array:
         return jnp.ravel(channel_apply(layout.tree(w), eps, x, activation, layer) - y)
 
