@@ -36,7 +36,7 @@ DEFINITE = 1e-12
 """Smallest over largest curvature of an isolated minimum."""
 SAVES = 150
 """Saves of a flow."""
-LADDER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4, 1e-5, 1e-6, 0.0)
+LADDER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 1e-4, 1e-5, 1e-6, 0.0)
 """Values of eps at which the loss along a channel is drawn; 0 is the limit unit."""
 SIDE = {1: 40, 2: 7}
 """Points a side of the grid, by dimension."""
@@ -67,7 +67,7 @@ class Config:
     decay: float = 1e-2
     """Weight of `1/2 ||w||^2` in the control."""
     control: int = 2
-    """Flows with weight decay for each activation, task and width."""
+    """Flows with weight decay for each activation and width, of the last task."""
     eps: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
     """Sizes of the constructed channels."""
     seed: int = 0
@@ -78,7 +78,7 @@ class Config:
 
 PRESETS = {
     "quick": Config(),
-    "full": Config(preset="full", seeds=24, control=6, fits=(10, 7, 4, 4, 10)),
+    "full": Config(preset="full", seeds=8, control=4, fits=(10, 7, 4, 4, 5)),
 }
 
 
@@ -347,7 +347,8 @@ def main(config: Config) -> Path:
             for name in config.activations
         ]
         flows = all_of("flow", points, lambda each: follow(config, each, 0.0))
-        control = all_of("decay", points, lambda each: follow(config, each, config.decay))
+        last = [each for each in points if each[1] == config.tasks[-1]]
+        control = all_of("decay", last, lambda each: follow(config, each, config.decay))
         summarise(run, config, built, fits, flows, control)
     return run.path
 
@@ -370,7 +371,8 @@ def counts(records: Sequence[dict[str, Any]]) -> dict[str, int]:
         }
         for each in records
     ]
-    found = {name: sum(kind[name] for kind in kinds) for name in kinds[0]}
+    names = ("alarmed", "confirmed", "later", "finite")
+    found = {name: sum(kind[name] for kind in kinds) for name in names}
     found["other"] = sum(not (kind["later"] or kind["finite"]) for kind in kinds)
     return {"flows": len(records), **found}
 

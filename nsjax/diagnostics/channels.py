@@ -415,4 +415,5 @@ def _statistics(
             "share": size(gated) / (jnp.hypot(size(plain), size(gated)) + tiny),
         }
 
-    return jax.vmap(one)(stacked)
+    # One network at a time: (n, P, o) values of each are many in a wide layer.
+    return jax.lax.map(one, stacked)
