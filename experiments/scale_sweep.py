@@ -182,9 +182,7 @@ def main(config: Config) -> Path:
             run.log(f"scale {scale:g}: {used:.0%} of the lane-steps were of flows under way")
             if config.channels:
                 alarms = int(np.count_nonzero(values["channels"]))
-                run.log(
-                    f"scale {scale:g}: {alarms} flows in a flat channel at their end", echo=True
-                )
+                run.log(f"scale {scale:g}: {alarms} flows end in a flat channel", echo=True)
         summarise(run, config, done)
     return run.path
 

@@ -8,6 +8,9 @@ opposite signs go along a channel when `a_1 + a_2` stays finite, `|a_1 - a_2| = 
 
 which no finite pair can give. What is here looks at weights; `nsjax.dynamics.follow_channel` asks
 the loss whether a pair that looks like one is on its way to infinity.
+
+Source: F. Martinelli et al., Flat channels to infinity in neural loss landscapes, NeurIPS 2025
+(arXiv 2506.14951). `docs/flat_channels.md` has the expansion and the laws.
 """
 
 from __future__ import annotations
