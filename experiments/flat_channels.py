@@ -216,11 +216,13 @@ def fit(config: Config, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def alarms(config: Config, activation: Any, start: Any, end: Any, x: Any, y: Any) -> dict[str, Any]:
     """What is said of a fit: by its weights, by the loss, and by the monitor on its flow."""
+
+    def asked(params: Any, pairs: Any) -> list[int]:
+        paths = [dynamics.follow_channel(params, pair, x, y, activation) for pair in pairs]
+        return [path.result for path in paths]
+
     seen = diagnostics.channels(end, x, activation)
-    said = [
-        dynamics.follow_channel(end, pair, x, y, activation).result
-        for pair in seen.pairs[seen.found]
-    ]
+    said = asked(end, seen.pairs[seen.found])
     flow, watch = watched(config, Residuals(activation), start, x, y)
     return {
         "looks": len(said),
@@ -228,6 +230,7 @@ def alarms(config: Config, activation: Any, start: Any, end: Any, x: Any, y: Any
         "refused": said.count(1),
         "rest": float(flow.grad_norms[-1]) < STILL,
         "alarmed": len(watch.pairs),
+        "real": asked(flow.params, watch.pairs).count(0),
         "ever": int(np.sum(watch.first >= 0)),
     }
 
@@ -407,7 +410,17 @@ def summarise(
         tried = sum(v[kind]["tried"] for _, v in fits.values())
         worst = max(each["grad_norm"] for each in records)
         rest = [each for each in records if each["rest"]]
-        results["fits"][kind] = table | {"fits": len(records), "tried": tried, "worst": worst}
+        false = sum(
+            each["alarmed"] > 0 and not each["real"] for each in records if not each["rest"]
+        )
+        results["fits"][kind] = table | {
+            "fits": len(records),
+            "tried": tried,
+            "worst": worst,
+            "rest": len(rest),
+            "alarmed at rest": sum(each["alarmed"] > 0 for each in rest),
+            "false elsewhere": false,
+        }
         rows.append(
             (
                 kind,
@@ -417,11 +430,13 @@ def summarise(
                 f"{max(each['largest'] for each in records):.3g}",
                 *table.values(),
                 f"{sum(each['alarmed'] > 0 for each in rest)} of {len(rest)}",
+                f"{false} of {len(records) - len(rest)}",
             )
         )
     runs.print_table(
         "Fits of teachers at a finite minimum: what looks like a channel by its weights, what the "
-        "loss says of it, and the monitor on gradient flow from the same start",
+        "loss says of it, and the monitor on gradient flow from the same start: where that comes "
+        "to rest too; and, where it does not, alarms that the loss does not confirm",
         (
             "student",
             "finite",
@@ -430,6 +445,7 @@ def summarise(
             "largest weight",
             *LOOKS.values(),
             "at rest",
+            "elsewhere, refused",
         ),
         rows,
     )

@@ -115,8 +115,9 @@ class ChannelWatch(NamedTuple):
     Attributes:
         channels: statistics of every pair at every save, `(m, P)`.
         exponent: `(m, P)`, power of the gap against the growth since it was `rule.growth` times
-            smaller; NaN where it never was.
-        rate: `(m, P)`, power of time by which the growth rose lately; NaN without times.
+            smaller; NaN where it never was, and for pairs that meet the rule at no save.
+        rate: `(m, P)`, power of time by which the growth rose lately; NaN without times, and for
+            pairs that meet the rule at no save.
         alarm: `(m, P)`, whether a pair is in a channel at that save.
         first: `(P,)`, first save of an alarm, -1 if there is none.
     """
@@ -300,28 +301,38 @@ def watch_channels(
             "snapshots must have one leading axis of saves, got leading axes "
             f"{seen.growth.shape[:-1]}"
         )
-    m = len(seen.growth)
+    exponent, rate = np.full((2, *seen.growth.shape), np.nan)
+    # Of a wide layer with thousands of pairs few meet the rule at any save.
+    some = np.flatnonzero(seen.found.any(axis=0))
     tiny = np.finfo(seen.growth.dtype).tiny
-    growth, gap = np.log(seen.growth + tiny), np.log(seen.gap + tiny)
-    rising = np.diff(growth, axis=0) >= -1e-6
-    good = np.concatenate([seen.opposite[:1], rising & seen.opposite[1:] & seen.opposite[:-1]])
-    # The save at which the present run of good ones began.
-    saves = np.arange(m)[:, None]
-    since = np.maximum.accumulate(np.where(good, 0, saves), axis=0)
-    smaller = growth[None] <= growth[:, None] - np.log(rule.growth)
-    allowed = smaller & (saves[None] >= since[:, None]) & (saves[None] < saves[:, None])
-    start = np.max(np.where(allowed, saves[None], -1), axis=1)
-    there = start >= 0
-    rise = growth - np.take_along_axis(growth, np.maximum(start, 0), axis=0)
-    fall = gap - np.take_along_axis(gap, np.maximum(start, 0), axis=0)
-    exponent = np.where(there, fall / np.where(there, rise, 1), np.nan)
-    alarm = seen.found & there & (np.abs(exponent + 1) <= rule.slope)
-    rate = np.full(growth.shape, np.nan)
-    if ts is not None:
-        rate = _rate(ts, growth)
-        alarm &= np.nan_to_num(rate, nan=0.0) >= rule.rate
+    growth, gap = (np.log(each[:, some] + tiny) for each in (seen.growth, seen.gap))
+    exponent[:, some] = _exponent(growth, gap, seen.opposite[:, some], np.log(rule.growth))
+    with np.errstate(invalid="ignore"):
+        alarm = seen.found & (np.abs(exponent + 1) <= rule.slope)
+        if ts is not None:
+            rate[:, some] = _rate(ts, growth)
+            alarm &= rate >= rule.rate
     first = np.where(alarm.any(axis=0), np.argmax(alarm, axis=0), -1)
     return ChannelWatch(seen, exponent, rate, alarm, first)
+
+
+def _exponent(growth: np.ndarray, gap: np.ndarray, opposite: np.ndarray, rise: float) -> np.ndarray:
+    """Power of the gap against the growth since that was lower by `rise`, all in logarithms.
+
+    NaN where it was not, in the present run of saves with opposite signs and growth that does not
+    fall.
+    """
+    saves = np.arange(len(growth))[:, None]
+    rising = np.diff(growth, axis=0) >= -1e-6
+    good = np.concatenate([opposite[:1], rising & opposite[1:] & opposite[:-1]])
+    since = np.maximum.accumulate(np.where(good, 0, saves), axis=0)
+    allowed = (growth[None] <= growth[:, None] - rise) & (saves[None] >= since[:, None])
+    allowed &= saves[None] < saves[:, None]
+    start = np.max(np.where(allowed, saves[None], -1), axis=1)
+    before = np.maximum(start, 0)
+    risen = growth - np.take_along_axis(growth, before, axis=0)
+    fallen = gap - np.take_along_axis(gap, before, axis=0)
+    return np.where(start >= 0, fallen / np.where(start >= 0, risen, 1), np.nan)
 
 
 def check_pair(pair: Any, size: int) -> tuple[int, int]:
