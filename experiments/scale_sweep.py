@@ -63,6 +63,8 @@ class Config:
     """Most steps of a flow."""
     chunk: int = 256
     """Steps between two packings of the flows that are not done."""
+    channels: bool = False
+    """Whether to watch for flat channels to infinity, which keeps the weights at every save."""
     seed: int = 0
     """Seed of data, teacher and starts."""
     root: Path = field(default=Path("runs"), compare=False)
@@ -120,7 +122,7 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             args=(x, y),
             t1=config.horizon / reference * (min(scale, 1.0) ** (1 - config.degree) + 20),
             rtol=config.rtol,
-            saves=dynamics.Saves(config.saves, decades=6),
+            saves=dynamics.Saves(config.saves, decades=6, snapshots=config.channels),
             stop_loss=config.fit * reference,
             max_steps=config.max_steps,
             chunk=config.chunk,
@@ -147,7 +149,15 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
         "results": flows.results,
         "steps": flows.steps,
     }
-    return arrays, {"lanes": flows.lanes, "messages": sorted(set(flows.messages))}
+    values: dict[str, Any] = {"lanes": flows.lanes, "messages": sorted(set(flows.messages))}
+    if config.channels:
+        courses = [flows.member(index) for index in range(config.seeds)]
+        watches = [
+            diagnostics.watch_channels(course.snapshots, x, activation, ts=course.ts)
+            for course in courses
+        ]
+        values["channels"] = [len(watch.pairs) for watch in watches]
+    return arrays, values
 
 
 def name_of(scale: float) -> str:
@@ -170,6 +180,9 @@ def main(config: Config) -> Path:
             done[scale] = arrays
             used = np.sum(arrays["steps"]) / values["lanes"]
             run.log(f"scale {scale:g}: {used:.0%} of the lane-steps were of flows under way")
+            if config.channels:
+                alarms = int(np.count_nonzero(values["channels"]))
+                run.log(f"scale {scale:g}: {alarms} flows end in a flat channel", echo=True)
         summarise(run, config, done)
     return run.path
 

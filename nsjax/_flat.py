@@ -55,7 +55,7 @@ class Layout:
         leaves, at = [], 0
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
             size = int(np.prod(shape, dtype=int))
-            part = np.asarray(rows)[:, at : at + size].reshape(-1, *shape).astype(dtype)
+            part = np.asarray(rows)[:, at : at + size].reshape(len(rows), *shape).astype(dtype)
             leaves.append(jax.device_put(part))
             at += size
         return jax.tree.unflatten(self.structure, leaves)

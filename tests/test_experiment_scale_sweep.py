@@ -66,3 +66,13 @@ def test_bad_settings(words, tmp_path):
     )
     assert done.returncode == 1
     assert "error: there must be a seed, and positive scales" in done.stderr
+
+
+def test_the_monitor_of_channels_can_be_switched_on(tmp_path, capsys):
+    """One number of pairs for each flow; off by default."""
+    config = dataclasses.replace(SMALL, scales=(1.0,), channels=True, root=tmp_path)
+    folder = scale_sweep.main(config)
+    _, values = runs.load(folder).cells["scale1"]
+    assert len(values["channels"]) == SMALL.seeds
+    assert "flows end in a flat channel" in capsys.readouterr().err
+    assert not SMALL.channels

@@ -17,6 +17,7 @@ from nsjax.data.polynomials import (
 from nsjax.data.pvr import AGGREGATES, pointer_value_retrieval
 from nsjax.data.scaling import Scaler
 from nsjax.data.sensing import compressed_sensing
+from nsjax.data.smooth import SMOOTH_TASKS, smooth_task
 from nsjax.data.sparse import SPARSE, Target, sparse_task
 from nsjax.data.splits import split
 from nsjax.data.structured import composed_task, two_order_task
@@ -40,6 +41,7 @@ __all__ = [
     "FAMILIES",
     "INPUTS",
     "POLYNOMIALS",
+    "SMOOTH_TASKS",
     "SPARSE",
     "Images",
     "Polynomial",
@@ -67,6 +69,7 @@ __all__ = [
     "polynomial_classes",
     "polynomial_task",
     "read_npz",
+    "smooth_task",
     "sparse_task",
     "sphere",
     "split",

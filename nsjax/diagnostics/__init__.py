@@ -9,6 +9,16 @@ from nsjax.diagnostics.activity import (
 )
 from nsjax.diagnostics.alignment import Alignment, alignment
 from nsjax.diagnostics.balance import balance_ratio, imbalance, neuron_size
+from nsjax.diagnostics.channels import (
+    ChannelLimit,
+    ChannelRule,
+    Channels,
+    ChannelWatch,
+    channel_limit,
+    channels,
+    limit_response,
+    watch_channels,
+)
 from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
@@ -29,6 +39,10 @@ from nsjax.diagnostics.statistical_dimension import StatisticalDimension, statis
 
 __all__ = [
     "Alignment",
+    "ChannelLimit",
+    "ChannelRule",
+    "ChannelWatch",
+    "Channels",
     "Fitted",
     "FourierModes",
     "HessianSpectrum",
@@ -46,6 +60,8 @@ __all__ = [
     "active_neurons",
     "alignment",
     "balance_ratio",
+    "channel_limit",
+    "channels",
     "dormant_ratio",
     "dormant_scores",
     "effective_directions",
@@ -54,6 +70,7 @@ __all__ = [
     "hessian_spectrum",
     "imbalance",
     "kept_sparsity",
+    "limit_response",
     "lojasiewicz",
     "morse_bott",
     "neuron_activity",
@@ -63,5 +80,6 @@ __all__ = [
     "pointwise",
     "power_law",
     "statistical_dimension",
+    "watch_channels",
     "weight_sparsity",
 ]

@@ -23,12 +23,14 @@ from nsjax.networks.quadratic_form import (
     quadratic_form,
     schatten,
 )
+from nsjax.networks.smooth import SMOOTH, gompertz
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
 
 __all__ = [
     "BASES",
     "BOTH_LAYERS",
+    "SMOOTH",
     "Basis",
     "HomogeneousNeurons",
     "NeuronFamily",
@@ -45,6 +47,7 @@ __all__ = [
     "features",
     "first_layer_factors",
     "gaussian_error",
+    "gompertz",
     "init",
     "pullback",
     "quadratic_form",

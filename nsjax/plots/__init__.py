@@ -9,6 +9,7 @@ from nsjax.plots.cascade import (
     plot_neuron_residuals,
     plot_visits,
 )
+from nsjax.plots.channels import plot_channel_courses, plot_channel_shares, plot_channels
 from nsjax.plots.compressed_sensing import plot_recovery
 from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
 from nsjax.plots.diagnostics import (
@@ -79,6 +80,9 @@ __all__ = [
     "plot_balance_panels",
     "plot_balance_ratio",
     "plot_cascade",
+    "plot_channel_courses",
+    "plot_channel_shares",
+    "plot_channels",
     "plot_circle",
     "plot_confusion",
     "plot_constants",
