@@ -1,9 +1,16 @@
 """Homogeneous networks, tuples of weight matrices, and polynomial neurons (`cp`, `tucker`)."""
 
-from nsjax.networks import cp, tucker
+from nsjax.networks import compression, cp, tucker
 from nsjax.networks.activations import PolyLeakyReLU
 from nsjax.networks.balance import balance
 from nsjax.networks.bases import BASES, Basis, register_basis
+from nsjax.networks.compression import (
+    Compressed,
+    compress,
+    convolve,
+    multiplications,
+    output_error,
+)
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
 from nsjax.networks.homogeneous import (
     activation_degree,
@@ -14,6 +21,7 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
+from nsjax.networks.patches import PatchMoments, patch_moments
 from nsjax.networks.products import ProductNeurons, Products
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
@@ -21,8 +29,10 @@ from nsjax.networks.teacher import teacher_targets
 __all__ = [
     "BASES",
     "Basis",
+    "Compressed",
     "HomogeneousNeurons",
     "NeuronFamily",
+    "PatchMoments",
     "PolyLeakyReLU",
     "ProductNeurons",
     "Products",
@@ -30,10 +40,16 @@ __all__ = [
     "append_neuron",
     "apply",
     "balance",
+    "compress",
+    "compression",
+    "convolve",
     "cp",
     "degree",
     "features",
     "init",
+    "multiplications",
+    "output_error",
+    "patch_moments",
     "pullback",
     "register_basis",
     "symmetry_directions",

@@ -10,6 +10,7 @@ from nsjax.plots.cascade import (
     plot_visits,
 )
 from nsjax.plots.compressed_sensing import plot_recovery
+from nsjax.plots.compression import plot_compression
 from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
 from nsjax.plots.diagnostics import (
     plot_balance_panels,
@@ -64,6 +65,7 @@ __all__ = [
     "plot_balance_ratio",
     "plot_cascade",
     "plot_circle",
+    "plot_compression",
     "plot_confusion",
     "plot_constants",
     "plot_courses",
