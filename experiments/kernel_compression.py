@@ -364,7 +364,7 @@ def summarise(run: runs.Run, config: Config, done: dict[str, list[dict[str, Any]
         panels[KINDS[kind]] = (float(np.median(network)), panel)
         print(f"{KINDS[kind]} networks, not compressed: {spread(network, 100)} % right")
     run.save_results({}, {"networks": done, "below": below, "total": total, "worst_ratio": worst})
-    run.save_figure(plots.plot_compression(panels), "compression")
+    run.save_figure(plots.plot_compression(panels), "kernel_compression")
     named = ("network", "method", "rank")
     brackets = "median (least-largest)"
     runs.print_table(
