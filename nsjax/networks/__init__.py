@@ -1,9 +1,16 @@
 """Homogeneous networks, tuples of weight matrices, and polynomial neurons (`cp`, `tucker`)."""
 
-from nsjax.networks import cp, tucker
+from nsjax.networks import compression, cp, tucker
 from nsjax.networks.activations import PolyLeakyReLU
 from nsjax.networks.balance import balance
 from nsjax.networks.bases import BASES, Basis, register_basis
+from nsjax.networks.compression import (
+    Compressed,
+    compress,
+    convolve,
+    multiplications,
+    output_error,
+)
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
 from nsjax.networks.homogeneous import (
     activation_degree,
@@ -14,6 +21,7 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
+from nsjax.networks.patches import PatchMoments, patch_moments
 from nsjax.networks.products import ProductNeurons, Products
 from nsjax.networks.quadratic_form import (
     BOTH_LAYERS,
@@ -32,8 +40,10 @@ __all__ = [
     "BOTH_LAYERS",
     "SMOOTH",
     "Basis",
+    "Compressed",
     "HomogeneousNeurons",
     "NeuronFamily",
+    "PatchMoments",
     "PolyLeakyReLU",
     "ProductNeurons",
     "Products",
@@ -42,6 +52,9 @@ __all__ = [
     "apply",
     "balance",
     "both_layers_factors",
+    "compress",
+    "compression",
+    "convolve",
     "cp",
     "degree",
     "features",
@@ -49,6 +62,9 @@ __all__ = [
     "gaussian_error",
     "gompertz",
     "init",
+    "multiplications",
+    "output_error",
+    "patch_moments",
     "pullback",
     "quadratic_form",
     "register_basis",

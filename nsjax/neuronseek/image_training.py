@@ -200,7 +200,7 @@ class Program:
             rows, key = inputs
             rows = jax.lax.with_sharding_constraint(rows, self.split)
             x = augmented(key, samples.x[rows], pad=config.pad, flip=config.flip)
-            x = jax.lax.with_sharding_constraint(_standardised(x, samples), self.split)
+            x = jax.lax.with_sharding_constraint(standardised(x, samples), self.split)
             y = jax.lax.with_sharding_constraint(samples.y[rows], self.split)
             (value, (statistics, right)), slope = jax.value_and_grad(loss, has_aux=True)(
                 params, statistics, x, y
@@ -223,7 +223,7 @@ class Program:
         rows = jnp.arange(count * batch) % n
 
         def one(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-            x = _standardised(samples.x[rows], samples)
+            x = standardised(samples.x[rows], samples)
             x = jax.lax.with_sharding_constraint(x, self.split)
             variables = {"params": state.params, "batch_stats": state.statistics}
             logits = self.module.apply(variables, x, train=False)
@@ -265,5 +265,6 @@ def augmented(key: jax.Array, x: jax.Array, *, pad: int, flip: bool) -> jax.Arra
     return x
 
 
-def _standardised(x: jax.Array, samples: Samples) -> jax.Array:
+def standardised(x: jax.Array, samples: Samples) -> jax.Array:
+    """Bytes as a network gets them: over 255, less the mean, over the spread of the channel."""
     return (x.astype(jnp.float32) / 255 - samples.mean) / samples.spread

@@ -11,6 +11,7 @@ from nsjax.plots.cascade import (
 )
 from nsjax.plots.channels import plot_channel_courses, plot_channel_shares, plot_channels
 from nsjax.plots.compressed_sensing import plot_recovery
+from nsjax.plots.compression import plot_compression
 from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
 from nsjax.plots.diagnostics import (
     plot_balance_panels,
@@ -84,6 +85,7 @@ __all__ = [
     "plot_channel_shares",
     "plot_channels",
     "plot_circle",
+    "plot_compression",
     "plot_confusion",
     "plot_constants",
     "plot_courses",
