@@ -88,7 +88,9 @@ def test_the_error_never_rises_and_ends_where_its_gradient_is_zero(method, rank,
         return jnp.einsum("mt,mn,nt->", change, weight, change)
 
     def slope(unknowns):
-        return np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(jax.grad(error)(unknowns))))
+        return np.sqrt(
+            sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(jax.grad(error)(unknowns)))
+        )
 
     unknowns = (found.core, found.factors)
     matrix = kernel.reshape(36, 5)
