@@ -267,26 +267,24 @@ def summarise(
             f"teacher of width {k}": curve(Case("inputs", True, k, 0)) for k in (*config.widths, d)
         },
         "output weights $\\pm 1$": {
-            f"{case.positive} of +1, {case.negative} of $-1$": curve(case)
-            for case in found
+            f"teacher of {case.positive} of +1, {case.negative} of $-1$": curve(case)
+            for case in sorted(found, key=lambda case: case.positive + case.negative)
             if (case.design, case.psd) == ("inputs", False)
             and (case.negative or case.positive == d)
         },
     }
     dots = {
-        f"networks, width {case.positive}": plots.ErrorCurve(arrays["samples"], arrays["errors"], 0)
+        f"networks trained, teacher of width {case.positive}": plots.ErrorCurve(
+            arrays["samples"], arrays["errors"], 0
+        )
         for case, (arrays, _) in trained.items()
     }
     run.save_figure(
         plots.plot_sensing(panels, groups, dimension=d, dots=dots), "quadratic_networks"
     )
-    run.save_results(
-        {},
-        {
-            **{name_of(c): v for c, (_, v) in found.items()},
-            "networks": next(iter(trained.values()))[1],
-        },
-    )
+    trained_values = next(iter(trained.values()))[1]
+    results = {name_of(case): values for case, (_, values) in found.items()}
+    run.save_results({}, {**results, "networks": trained_values})
     print(f"results and figures: {run.path}")
 
 

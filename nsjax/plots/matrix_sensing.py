@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors, plain_ticks
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors
 
 FLOOR = 1e-10
 """Errors below are drawn there: exact recoveries would squeeze all others together."""
@@ -79,16 +79,16 @@ def plot_sensing_errors(
         ax.plot(ratios, middle, "x", color=CATEGORIES[1], markersize=5, label=label, zorder=5)
     ax.set_yscale("log")
     ax.set_xlim(left=0)
-    ax.set_xlabel("samples over $d^2$")
+    ax.set_xlabel("samples over $d^2$ (dotted: predicted)")
     ax.set_ylabel("test error / variance of the target")
-    ax.legend()
+    _legend(ax)
     return figure
 
 
 def plot_sensing_thresholds(
     groups: Mapping[str, list[Threshold]], *, ax: Axes | None = None
 ) -> Figure:
-    """Samples for half of the seeds against the predicted number, bars from a quarter to three.
+    """Samples for half of the seeds over the predicted number; bars from a quarter to three.
 
     Args:
         groups: label to its thresholds, a colour and marker each.
@@ -100,25 +100,33 @@ def plot_sensing_thresholds(
     if not groups:
         raise ValueError("groups must hold at least one group")
     figure, ax = axes(ax)
-    every = [value for points in groups.values() for point in points for value in point[:2]]
-    ends = np.array([0.85 * min(every), 1.15 * max(every)])
-    ax.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0)
+    ax.axhline(1, color="0.6", linewidth=0.8, zorder=0)
     styles = zip(CATEGORIES, MARKERS, groups.items(), strict=False)
     for i, (color, marker, (label, points)) in enumerate(styles):
         predicted, measured, low, high = np.array(points, float).T
         # A little to the side, for designs share their predictions.
-        shifted = predicted * (1 + 0.012 * (i - len(groups) / 2))
-        bars = [measured - low, high - measured]
+        shifted = predicted + 0.01 * np.max(predicted) * (i - len(groups) / 2)
+        bars = np.array([measured - low, high - measured]) / predicted
         ax.errorbar(
-            shifted, measured, bars, fmt=marker, color=color, markersize=3.5, lw=0.9, label=label
+            shifted,
+            measured / predicted,
+            bars,
+            fmt=marker,
+            color=color,
+            markersize=3.5,
+            lw=0.9,
+            label=label,
         )
-    for axis, scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
-        scale("log")
-        plain_ticks(axis)
     ax.set_xlabel("predicted number of samples")
-    ax.set_ylabel("samples for half of the seeds")
-    ax.legend()
+    ax.set_ylabel("measured / predicted")
+    _legend(ax)
     return figure
+
+
+def _legend(ax: Axes) -> None:
+    """Below the axes, where it hides nothing."""
+    size = RC["legend.fontsize"]
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize=size)
 
 
 def plot_sensing(
@@ -136,12 +144,13 @@ def plot_sensing(
         dimension: d.
         dots: crosses of the first panel.
     """
-    figure, places = grid(1, len(panels) + 1, panel=(3.0, 2.8))
+    figure, places = grid(1, len(panels) + 1, panel=(2.9, 3.8))
     for i, (place, (title, curves)) in enumerate(zip(places.flat, panels.items(), strict=False)):
         plot_sensing_errors(curves, dimension=dimension, dots=None if i else dots, ax=place)
-        place.set_title(title)
+        place.set_title(title, fontsize=RC["axes.titlesize"])
         if i:
             place.set_ylabel("")
     plot_sensing_thresholds(groups, ax=places.flat[len(panels)])
-    places.flat[len(panels)].set_title("measured against predicted")
+    title = "samples for half of the seeds"
+    places.flat[len(panels)].set_title(title, fontsize=RC["axes.titlesize"])
     return figure

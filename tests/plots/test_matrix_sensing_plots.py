@@ -28,7 +28,7 @@ def test_thresholds_stand_at_their_measured_numbers():
     errors, thresholds = figure.axes
     assert errors.get_title() == "title"
     points = next(line for line in thresholds.lines if line.get_marker() == "o")
-    np.testing.assert_allclose(points.get_ydata(), [22, 41])
+    np.testing.assert_allclose(points.get_ydata(), [22 / 20, 41 / 40])
     np.testing.assert_allclose(points.get_xdata(), [20, 40], rtol=0.03)
 
 
