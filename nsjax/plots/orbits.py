@@ -82,7 +82,7 @@ def plot_error_budget(
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlabel("depth budget $M$")
-    panel.set_ylabel("smallest largest error")
+    panel.set_ylabel(r"error $\max_k |T^m(x_k) - y_k|$")
     panel.set_title(title)
     _legend(panel, loc="lower left", ncols=2, columnspacing=0.8)
     return figure
@@ -155,12 +155,12 @@ def plot_rounding(
 def plot_same_depth(
     depths: Sequence[float], shares: Any, *, label: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Share of first visits that float64 orbits have at the true depth, against that depth."""
+    """Share of first visits of float64 orbits at the true depth, against the predicted depth."""
     figure, panel = axes(ax)
     panel.plot(depths, shares, "o-", ms=3, color=CATEGORIES[0], label=label)
     panel.axvline(53, color="0.5", lw=1, ls=":", label="53 steps")
     panel.set_xscale("log")
-    panel.set_xlabel("median depth of the exact orbit")
+    panel.set_xlabel(r"predicted median depth, $\log 2 / 2 \varepsilon$")
     panel.set_ylabel("share at the true depth")
     panel.set_ylim(-0.03, 1.03)
     _legend(panel)
