@@ -502,17 +502,22 @@ def laws(run: runs.Run, flows: Any, results: Any) -> None:
             if record.get("alarm") != channel:
                 continue
             ts, growth, gap = course
-            gaps.setdefault(name, []).append((growth, gap))
-            times.setdefault(name, []).append((ts, growth / (16 * record["factor"]) ** 0.25))
-            falls.setdefault(name, []).append((ladder[0, :-1], ladder[1, :-1] - ladder[1, -1]))
             end = np.nanmax(ts)
+            monotone = bool(np.all(np.diff(ladder[1]) <= 1e-11 * ladder[1, 0]))
+            # What comes before has nothing to do with channels.
+            late = ts > 1
+            size = (16 * record["factor"]) ** 0.25
+            gaps.setdefault(name, []).append((growth[late], gap[late]))
+            times.setdefault(name, []).append((ts[late], growth[late] / size))
+            if monotone:
+                falls.setdefault(name, []).append((ladder[0, :-1], ladder[1, :-1] - ladder[1, -1]))
             measured.setdefault(name, []).append(
                 (
                     record["slope"],
                     record["rate"],
                     record["exponent"],
-                    record["growth"] / (16 * record["factor"] * end) ** 0.25,
-                    bool(np.all(np.diff(ladder[1]) <= 1e-11 * ladder[1, 0])),
+                    record["growth"] / (size * end**0.25),
+                    monotone,
                 )
             )
     shares = {}
@@ -561,7 +566,7 @@ def laws(run: runs.Run, flows: Any, results: Any) -> None:
             for name, each in shares.items()
         ],
     )
-    if gaps:
+    if falls:
         run.save_figure(plots.plot_channels(gaps, times, falls, shares), "flat_channels")
 
 

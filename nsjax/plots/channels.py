@@ -19,6 +19,7 @@ def plot_channel_courses(
     xlabel: str,
     ylabel: str,
     anchor: tuple[float, float] | None = None,
+    named: bool = True,
     ax: Axes | None = None,
 ) -> Figure:
     """Courses on log axes, a thin line each, coloured by group, beside a line of a given slope.
@@ -28,8 +29,8 @@ def plot_channel_courses(
             is left out.
         slope: power of the dashed line.
         xlabel, ylabel: of the axes.
-        anchor: point that the dashed line goes through; by default its middle is the middle of all
-            points.
+        anchor: point that the dashed line goes through; by default the middle of the last points.
+        named: whether the legend names the groups, or the dashed line alone.
         ax: where to draw; a new figure by default.
 
     Raises:
@@ -38,7 +39,7 @@ def plot_channel_courses(
     figure, panel = axes(ax)
     kept: list[tuple[np.ndarray, np.ndarray]] = []
     for color, (name, members) in zip(CATEGORIES, courses.items(), strict=False):
-        label: str | None = name
+        label: str | None = name if named else None
         for x, y in members:
             x, y = np.asarray(x, float), np.asarray(y, float)
             good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
@@ -49,13 +50,14 @@ def plot_channel_courses(
             kept.append((x[good], y[good]))
     if not kept:
         raise ValueError("courses must hold a course with positive points, got none")
-    xs, ys = (np.concatenate(each) for each in zip(*kept, strict=True))
+    xs = np.concatenate([x for x, _ in kept])
     ends = np.array([xs.min(), xs.max()])
-    at = np.exp([np.log(xs).mean(), np.log(ys).mean()]) if anchor is None else anchor
+    last = np.log([(x[-1], y[-1]) for x, y in kept])
+    at = np.exp(np.mean(last, axis=0)) if anchor is None else anchor
     line = at[1] * (ends / at[0]) ** slope
     panel.plot(ends, line, color="0.3", ls="--", lw=1, label=f"slope {slope:g}")
     panel.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-    panel.legend()
+    panel.legend(frameon=False)
     return figure
 
 
@@ -96,7 +98,7 @@ def plot_channel_shares(
     panel.set_xticks(places, list(shares))
     panel.grid(axis="x", visible=False)
     panel.set(ylim=(0, 1), ylabel=quantity)
-    panel.legend()
+    panel.legend(frameon=False)
     return figure
 
 
@@ -128,6 +130,7 @@ def plot_channels(
         xlabel="time $t$",
         ylabel=r"$\varepsilon^{-1} / (16 k)^{1/4}$",
         anchor=(1.0, 1.0),
+        named=False,
         ax=panels[0, 1],
     )
     plot_channel_courses(
@@ -135,6 +138,7 @@ def plot_channels(
         slope=2,
         xlabel=r"$\varepsilon$",
         ylabel=r"$L(\varepsilon) - L_\infty$",
+        named=False,
         ax=panels[1, 0],
     )
     plot_channel_shares(shares, ax=panels[1, 1])
