@@ -505,12 +505,13 @@ def laws(run: runs.Run, flows: Any, results: Any) -> None:
             end = np.nanmax(ts)
             monotone = bool(np.all(np.diff(ladder[1]) <= 1e-11 * ladder[1, 0]))
             # What comes before has nothing to do with channels.
-            late = ts > 1
+            late = (ts > 1) & (growth > 0.5)
             size = (16 * record["factor"]) ** 0.25
             gaps.setdefault(name, []).append((growth[late], gap[late]))
             times.setdefault(name, []).append((ts[late], growth[late] / size))
+            drawn = falls.setdefault(name, [])
             if monotone:
-                falls.setdefault(name, []).append((ladder[0, :-1], ladder[1, :-1] - ladder[1, -1]))
+                drawn.append((ladder[0, :-1], ladder[1, :-1] - ladder[1, -1]))
             measured.setdefault(name, []).append(
                 (
                     record["slope"],
