@@ -80,9 +80,7 @@ class Config:
 
 PRESETS = {
     "quick": Config(),
-    "full": Config(
-        preset="full", ranks=(2, 4, 8, 16), shares=(0.125, 0.25, 0.5, 0.75), seeds=3, epochs=20
-    ),
+    "full": Config(preset="full", ranks=(2, 4, 8, 16), shares=(0.125, 0.25, 0.5, 0.75), seeds=3),
 }
 
 

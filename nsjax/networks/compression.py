@@ -99,7 +99,7 @@ def compress(
 
     >>> kernel = jax.random.normal(jax.random.key(0), (3, 3, 4, 5))
     >>> found = compress(jax.random.key(1), kernel, (2, 2), method="tucker")
-    >>> found.kernel.shape, found.parameters, bool(found.error < 1)
+    >>> found.kernel.shape, found.parameters, found.error < 1
     ((3, 3, 4, 5), 54, True)
     """
     kernel = jnp.asarray(kernel)
@@ -144,7 +144,7 @@ def compress(
     return Compressed(
         fit.core,
         fit.factors,
-        errors[best],
+        float(errors[best]),
         fit.history[: sweeps + 1],
         errors,
         sweeps < max_sweeps,

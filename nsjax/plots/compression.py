@@ -32,19 +32,28 @@ def plot_compression(
     if not panels:
         raise ValueError("panels must hold at least one kind of network")
     figure, places = grid(3, len(panels), panel=(3.2, 2.0))
-    quantities = ("output error", "right, one layer (%)", "right, all layers (%)")
+    quantities = ("relative output error", "right, one layer (%)", "right, all layers (%)")
+    curves = [norms for _, methods in panels.values() for norms in methods.values()]
+    every = list(dict.fromkeys(norm for norms in curves for norm in norms))
     handles: dict[str, Any] = {}
+    order: dict[str, int] = {}
     for column, (title, (accuracy, methods)) in enumerate(panels.items()):
         for color, (method, norms) in zip(CATEGORIES, methods.items(), strict=False):
-            for style, (norm, (shares, *tables)) in zip(STYLES, norms.items(), strict=False):
+            for norm, (shares, *tables) in norms.items():
+                name, number = f"{method}, {norm}", every.index(norm)
+                order[name] = number
                 positions = 100 * np.asarray(shares, float)
                 for row, table in enumerate(tables):
                     values = np.asarray(table, float) * (100 if row else 1)
                     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
                     panel = places[row, column]
-                    name = f"{method}, {norm}"
                     (handles[name],) = panel.plot(
-                        positions, middle, style, color=color, marker="o", markersize=3
+                        positions,
+                        middle,
+                        STYLES[number % len(STYLES)],
+                        color=color,
+                        marker="o",
+                        markersize=3,
                     )
                     panel.fill_between(positions, low, high, color=color, alpha=0.1, linewidth=0)
         for row, quantity in enumerate(quantities):
@@ -61,12 +70,13 @@ def plot_compression(
                 panel.set_xlabel("parameters left of a layer (%)")
             if column == 0:
                 panel.set_ylabel(quantity)
-    columns = max(len(norms) for _, methods in panels.values() for norms in methods.values())
+    # Legends are filled column by column: one for each norm.
+    named = sorted(handles, key=lambda each: order[each])
     figure.legend(
-        list(handles.values()),
-        list(handles),
+        [handles[each] for each in named],
+        named,
         loc="outside lower center",
-        ncols=max(columns, 1),
+        ncols=1 + max(order.values()),
         frameon=False,
     )
     return figure

@@ -62,7 +62,7 @@ def test_the_output_error_is_that_of_the_network_with_another_kernel(network):
 
 def test_bad_arguments_are_named(network):
     _, variables, x = network
-    with pytest.raises(ValueError, match="kernels\\['Conv_0'\\] of shape"):
+    with pytest.raises(ValueError, match=r"kernels\['Conv_0'\] of shape"):
         with_kernels(variables, {"Conv_0": jnp.ones((1, 1, 2, 3))})
     with pytest.raises(ValueError, match=r"kernels\['Dense_0'\] .*none"):
         with_kernels(variables, {"Dense_0": jnp.ones((1, 1, 2, 3))})
