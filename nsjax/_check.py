@@ -48,6 +48,15 @@ def positive_integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def non_negative_integer(name: str, value: Any) -> int:
+    """Return `value` as an int if it is an integer, zero or above."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
+    return int(value)
+
+
 def limited(name: str, value: int, most: int, *, least: int = 1) -> int:
     """Return `value` if it lies between `least` and `most`."""
     if not least <= value <= most:
@@ -94,6 +103,28 @@ def vector(name: str, value: Any, size: int) -> jax.Array:
     if array.shape != (size,):
         raise ValueError(f"{name} must have shape ({size},), got {array.shape}")
     return finite(name, array)
+
+
+def symmetric(name: str, matrices: jax.Array) -> jax.Array:
+    """Return square matrices `(..., d, d)`, symmetric up to rounding, as exactly symmetric ones."""
+    if matrices.ndim < 2 or matrices.shape[-1] != matrices.shape[-2]:
+        raise ValueError(f"{name} must be square, got shape {matrices.shape}")
+    turned = jnp.swapaxes(matrices, -1, -2)
+    if not _is_traced(matrices):
+        off = float(jnp.max(jnp.abs(matrices - turned)))
+        if off > 100 * float(jnp.finfo(matrices.dtype).eps) * float(jnp.max(jnp.abs(matrices))):
+            raise ValueError(f"{name} must be symmetric, got entries that differ by {off:.3g}")
+    return (matrices + turned) / 2
+
+
+def members(name: str, tree: Any) -> int:
+    """M, the length of the leading axis that all leaves of a pytree of arrays share."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+    if len({shape[:1] for shape in shapes}) != 1 or () in shapes or shapes[0][0] == 0:
+        raise ValueError(
+            f"{name} must have leaves with one leading axis of members, got shapes {shapes}"
+        )
+    return int(shapes[0][0])
 
 
 def finite(name: str, array: jax.Array) -> jax.Array:

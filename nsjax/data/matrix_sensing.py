@@ -63,14 +63,7 @@ def matrix_sensing(
     n = _check.positive_integer("samples", samples)
     d = _check.positive_integer("dimension", dimension)
     _check.choice("design", design, DESIGNS)
-    for name, count in (("positive", positive), ("negative", negative)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ValueError(f"{name} must be an integer >= 0, got {count!r}")
-    if not 1 <= positive + negative <= d:
-        raise ValueError(
-            f"positive + negative must be between 1 and the dimension {d}, got "
-            f"{positive + negative}"
-        )
+    check_signs(positive, negative, d)
     keys = jax.random.split(key)
     dtype = jnp.result_type(float) if dtype is None else dtype
     weights = jax.random.normal(keys[0], (positive + negative, d), dtype)
@@ -89,3 +82,10 @@ def matrix_sensing(
         if design == "centred":
             measurements -= eye
     return measurements, jnp.einsum("nij,ij->n", measurements, matrix), matrix
+
+
+def check_signs(positive: int, negative: int, dimension: int) -> None:
+    """Raise if there are no such numbers of eigenvalues of either sign, one at least."""
+    rank = _check.non_negative_integer("positive", positive)
+    rank += _check.non_negative_integer("negative", negative)
+    _check.limited("positive + negative", rank, dimension)

@@ -184,7 +184,7 @@ def channel_limit(
     check_layer(params, layer)
     first, second = check_pair(pair, params[layer - 1].shape[0])
     mirror = 0 if activation is None else parity(_check.function("activation", activation))
-    outgoing, incoming = _oriented(params, layer, np.array([first]), np.array([second]), mirror)
+    outgoing, incoming = oriented(params, layer, np.array([first]), np.array([second]), mirror)
     c, w, parts = _moments(outgoing, incoming)
     v = [jnp.outer(a[0], part[0]) for a, part in zip(outgoing, parts, strict=True)]
     return ChannelLimit(c[0], w[0], v[0] + v[1])
@@ -367,7 +367,7 @@ def _rate(ts: Any, growth: np.ndarray) -> np.ndarray:
     return np.where(good[:, None], rate, np.nan)
 
 
-def _oriented(
+def oriented(
     params: Params, layer: int, first: Any, second: Any, mirror: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Outgoing `(P, o)` and incoming `(P, i)` weights of pairs, mirrored to point the same way."""
@@ -402,7 +402,7 @@ def _statistics(
 
     def one(params: Params) -> dict[str, jax.Array]:
         before = features(params, x, activation)[layer - 1]
-        outgoing, incoming = _oriented(params, layer, first, second, mirror)
+        outgoing, incoming = oriented(params, layer, first, second, mirror)
         (a, b), (w, u) = outgoing, incoming
         c, at, parts = _moments(outgoing, incoming)
         norm = partial(jnp.linalg.norm, axis=-1)

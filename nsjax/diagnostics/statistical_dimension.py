@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nsjax import _check
+from nsjax.data.matrix_sensing import check_signs
 
 BISECTIONS = 50
 """Halvings of the intervals of tau and c, which are some `10 d` wide at first."""
@@ -80,14 +81,7 @@ def statistical_dimension(
     """
     dimension = _check.positive_integer("dimension", dimension)
     draws = _check.limited("draws", _check.positive_integer("draws", draws), 10**7, least=2)
-    for name, count in (("positive", positive), ("negative", negative)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ValueError(f"{name} must be an integer >= 0, got {count!r}")
-    if not 1 <= positive + negative <= dimension:
-        raise ValueError(
-            f"positive + negative must be between 1 and the dimension {dimension}, got "
-            f"{positive + negative}"
-        )
+    check_signs(positive, negative, dimension)
     if psd and negative:
         raise ValueError(f"negative must be 0 for psd, got {negative}")
     mean = _check.non_negative("mean", mean)

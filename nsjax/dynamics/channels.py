@@ -21,7 +21,7 @@ import numpy as np
 
 from nsjax import _check
 from nsjax._flat import Layout
-from nsjax.diagnostics.channels import check_pair, derivative, parity
+from nsjax.diagnostics.channels import check_pair, derivative, oriented, parity
 from nsjax.diagnostics.scaling import power_law
 from nsjax.dynamics.least_squares import levenberg_marquardt
 from nsjax.networks.homogeneous import Activation, Params, check_layer, features
@@ -128,10 +128,10 @@ def split_channel(
     check_layer(params, layer)
     first, second = check_pair(pair, params[layer - 1].shape[0])
     incoming, outgoing = params[layer - 1], params[layer]
-    (w, q), (a, b) = incoming[jnp.array([first, second])], outgoing[:, jnp.array([first, second])].T
     mirror = 0 if activation is None else parity(_check.function("activation", activation))
-    if mirror and float(jnp.vdot(w, q)) < 0:
-        q, b = -q, mirror * b
+    (a, b), (w, q) = jax.tree.map(
+        lambda rows: rows[0], oriented(params, layer, np.array([first]), np.array([second]), mirror)
+    )
     size = float(jnp.linalg.norm(a - b))
     if size == 0:
         raise ValueError("pair must have outgoing weights that differ, got equal ones")

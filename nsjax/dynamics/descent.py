@@ -86,32 +86,13 @@ def minimize_starts(
     max_steps = _check.positive_integer("max_steps", max_steps)
     _check.data("args", args)
     starts = _check.floating_tree("starts", starts)
-    counts = {leaf.shape[:1] for leaf in jax.tree.leaves(starts)}
-    if len(counts) != 1 or () in counts:
-        raise ValueError(f"starts must have one leading axis of starts, got {sorted(counts)}")
+    _check.members("starts", starts)
     layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], starts))
     flat = jax.vmap(layout.flat)(starts)
-    points, losses, norms = _from_starts(loss, layout, flat, args, tol, max_steps)
+    points, losses, norms, _ = jax.vmap(
+        lambda start: _minimum(loss, layout, start, args, tol, max_steps)
+    )(flat)
     return Minima(jax.vmap(layout.tree)(points), losses, norms, norms <= tol)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _from_starts(
-    loss: Callable[..., jax.Array],
-    layout: Layout,
-    starts: jax.Array,
-    args: tuple,
-    tol: float,
-    max_steps: int,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    def one(start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        point, _ = _lbfgs(loss, layout, start, args, tol, max_steps)
-        if layout.size <= LARGEST_DENSE:
-            point, _ = _newton(loss, layout, point, args, tol)
-        value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), *args))(point)
-        return point, value, jnp.linalg.norm(gradient)
-
-    return jax.vmap(one)(starts)
 
 
 def minimize(
@@ -152,22 +133,35 @@ def minimize(
     _check.data("args", args)
     params = _check.floating_tree("params", params)
     layout = Layout.of(params)
-    flat, steps = _lbfgs(loss, layout, layout.flat(params), args, tol, max_steps)
-    newton_steps = jnp.zeros((), jnp.int32)
-    if layout.size <= LARGEST_DENSE:
-        flat, newton_steps = _newton(loss, layout, flat, args, tol)
-    value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), *args))(flat)
-    grad_norm = float(jnp.linalg.norm(gradient))
+    flat, value, norm, steps = _minimum(loss, layout, layout.flat(params), args, tol, max_steps)
+    grad_norm = float(norm)
     return Minimum(
         layout.tree(flat),
         float(value),
         grad_norm,
-        int(steps) + int(newton_steps),
+        int(steps),
         CONVERGED if grad_norm <= tol else MAX_STEPS,
     )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
+def _minimum(
+    loss: Callable[..., jax.Array],
+    layout: Layout,
+    start: jax.Array,
+    args: tuple,
+    tol: float,
+    max_steps: int,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """A minimiser, the loss and the size of its gradient there, and the steps of both kinds."""
+    point, steps = _lbfgs(loss, layout, start, args, tol, max_steps)
+    if layout.size <= LARGEST_DENSE:
+        point, more = _newton(loss, layout, point, args, tol)
+        steps += more
+    value, gradient = jax.value_and_grad(lambda w: loss(layout.tree(w), *args))(point)
+    return point, value, jnp.linalg.norm(gradient), steps
+
+
 def _lbfgs(
     loss: Callable[..., jax.Array],
     layout: Layout,
@@ -205,7 +199,6 @@ def _lbfgs(
     return w, count
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def _newton(
     loss: Callable[..., jax.Array], layout: Layout, start: jax.Array, args: tuple, tol: float
 ) -> tuple[jax.Array, jax.Array]:

@@ -163,7 +163,7 @@ def flow_ensemble(
     """
     _check.function("loss", loss)
     params = _check.floating_tree("params", params)
-    size = _members(params)
+    size = _check.members("params", params)
     _check.data("args", args)
     args = jax.tree.map(jnp.asarray, args)
     member_args = _member_args(member_args, size)
@@ -252,16 +252,6 @@ def flow_ensemble(
         is_coarse(given.atol, least),
         int(state.spent),
     )
-
-
-def _members(params: Any) -> int:
-    """M, the length of the leading axis that all leaves share."""
-    shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
-    if len({shape[:1] for shape in shapes}) > 1 or () in shapes or shapes[0][0] == 0:
-        raise ValueError(
-            f"params must have leaves with one leading axis of members, got shapes {shapes}"
-        )
-    return shapes[0][0]
 
 
 def _member_args(member_args: Any, size: int) -> tuple[np.ndarray, ...]:

@@ -64,9 +64,7 @@ def least_squares(
     _check.data("args", args)
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
-    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
-    if len(sizes) != 1 or () in sizes:
-        raise ValueError(f"params must have leaves with one leading axis of members, got {sizes}")
+    _check.members("params", params)
     layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], params))
     flat = jax.vmap(layout.flat)(params)
     values = _all(residuals, layout, max_steps, flat, args, tol)

@@ -9,6 +9,7 @@ over them (`triples`); higher orders extend the best ones of the order below by 
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
@@ -112,6 +113,12 @@ class Scores:
         self.raw = self.norms
         self.q = np.zeros((len(x), 0))
         self.add(columns if columns.shape[1] <= PROJECTED else columns[:, :1])
+
+    def again(self, rng: np.random.Generator) -> Scores:
+        """The same for other residuals: norms are shared, what a pass has kept is not."""
+        other = copy.copy(self)
+        other.pool = None if self.pool is None else _Pool(self.pool.x, rng)
+        return other
 
     def add(self, columns: np.ndarray) -> None:
         """Project out further columns, `(n, k)`."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.networks import least_squares
+from nsjax.networks import alternating
 from nsjax.networks.patches import explicit_padding, pair
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Compressed(NamedTuple):
     @property
     def kernel(self) -> Float[Array, "kh kw c c_out"]:
         """The kernel written out."""
-        return least_squares.expand(self.core, self.factors)
+        return alternating.expand(self.core, self.factors)
 
     @property
     def parameters(self) -> int:
@@ -114,14 +114,13 @@ def compress(
     ranks = _ranks(rank, method, kernel.shape)
     _check.positive_integer("max_sweeps", max_sweeps)
     tol = _check.non_negative("tol", tol)
-    if starts != 0:
-        _check.positive_integer("starts", starts)
+    starts = _check.non_negative_integer("starts", starts)
     weight = _weight(covariance, kernel, ridge)
     begun = _starts(key, kernel, ranks, method, starts, given)
     # Modes of full rank are no unknowns: the core holds them.
     modes = tuple(n for n in range(4) if method == "cp" or ranks[n] < kernel.shape[n])
     fits = [
-        least_squares.alternate(
+        alternating.alternate(
             kernel,
             weight,
             core,
@@ -259,13 +258,10 @@ def _weight(covariance: Any, kernel: jax.Array, ridge: float) -> jax.Array:
     trace = float(jnp.trace(weight))
     if not trace > 0:
         raise ValueError(f"covariance must have a positive trace, got {trace:g}")
-    skew = float(jnp.max(jnp.abs(weight - weight.T)))
-    if skew > 100 * float(jnp.finfo(weight.dtype).eps) * trace:
-        raise ValueError(f"covariance must be symmetric, got entries that differ by {skew:g}")
+    weight = _check.symmetric("covariance", weight)
     least = float(np.linalg.eigvalsh(np.asarray(weight))[0])
     if least < -max(INDEFINITE, 100 * float(jnp.finfo(weight.dtype).eps)) * trace:
         raise ValueError(f"covariance must have no negative eigenvalue, got {least:g}")
-    weight = (weight + weight.T) / 2
     return weight + ridge * trace / m * jnp.eye(m, dtype=weight.dtype)
 
 
@@ -314,4 +310,4 @@ def _with_core(kernel: jax.Array, factors: list[jax.Array], method: str) -> Any:
         return None, tuple(factors)
     # A factor of full rank is the identity, whatever its vectors are.
     factors = [jnp.eye(len(u), dtype=u.dtype) if u.shape[0] == u.shape[1] else u for u in factors]
-    return least_squares.expand(kernel, [u.T for u in factors]), tuple(factors)
+    return alternating.expand(kernel, [u.T for u in factors]), tuple(factors)

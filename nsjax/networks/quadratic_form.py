@@ -15,11 +15,9 @@ triangle inequality in the first case and Rotfel'd's, `|A + B|_p^p <= |A|_p^p + 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nsjax import _check
 
@@ -69,7 +67,7 @@ def first_layer_factors(
     >>> round(float(jnp.sum(incoming**2)), 4), output.tolist()
     (13.0, [-1.0, 1.0])
     """
-    values, vectors = jnp.linalg.eigh(symmetric("matrix", matrix))
+    values, vectors = jnp.linalg.eigh(_check.symmetric("matrix", _check.matrix("matrix", matrix)))
     return jnp.sqrt(jnp.abs(values))[:, None] * vectors.T, jnp.where(values < 0, -1.0, 1.0)
 
 
@@ -92,7 +90,7 @@ def both_layers_factors(
     >>> round(float(cost), 4), round(BOTH_LAYERS * 2 ** (2 / 3), 4)
     (3.0, 3.0)
     """
-    values, vectors = jnp.linalg.eigh(symmetric("matrix", matrix))
+    values, vectors = jnp.linalg.eigh(_check.symmetric("matrix", _check.matrix("matrix", matrix)))
     output = jnp.sign(values) * (jnp.abs(values) / 2) ** (1 / 3)
     return jnp.sqrt(2.0) * jnp.abs(output)[:, None] * vectors.T, output
 
@@ -111,7 +109,7 @@ def schatten(matrix: Float[Array, "d d"], power: float = 1.0) -> Float[Array, ""
     7.0
     """
     power = _check.positive("power", power)
-    values = jnp.linalg.eigvalsh(symmetric("matrix", matrix))
+    values = jnp.linalg.eigvalsh(_check.symmetric("matrix", _check.matrix("matrix", matrix)))
     return jnp.sum(jnp.abs(values) ** power)
 
 
@@ -130,16 +128,3 @@ def gaussian_error(
     trace = jnp.trace(difference, axis1=-2, axis2=-1)
     squares = jnp.sum(difference**2, axis=(-2, -1))
     return (2 * squares + trace**2) / (2 * jnp.sum(jnp.asarray(target) ** 2))
-
-
-def symmetric(name: str, value: Any) -> jax.Array:
-    """`value` if it is a finite matrix, symmetric up to rounding; the argument's name is said."""
-    matrix = _check.matrix(name, value)
-    if matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"{name} must be square, got shape {matrix.shape}")
-    if not isinstance(matrix, jax.core.Tracer):
-        array = np.asarray(matrix)
-        off = float(np.max(np.abs(array - array.T)))
-        if off > 1e3 * float(np.finfo(array.dtype).eps) * float(np.max(np.abs(array))):
-            raise ValueError(f"{name} must be symmetric, got entries that differ by {off:.3g}")
-    return 0.5 * (matrix + matrix.T)

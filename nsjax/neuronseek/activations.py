@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nsjax import _check
+from nsjax.networks.smooth import gompertz
 
 
 def golu(x: jax.Array) -> jax.Array:
@@ -21,9 +21,7 @@ def golu(x: jax.Array) -> jax.Array:
     >>> round(float(golu(jnp.array(1.0))), 4)
     0.6922
     """
-    # Far below zero the inner exponential overflows, and the product would be 0 times infinity.
-    furthest = 0.9 * math.log(float(jnp.finfo(x.dtype).max))
-    return x * jnp.exp(-jnp.exp(-jnp.maximum(x, -furthest)))
+    return x * gompertz(x)
 
 
 class Cauchy(nn.Module):

@@ -138,10 +138,9 @@ class Config:
             _check.positive_integer(name, getattr(self, name))
         for name in ("max_cosine", "search_tol", "delta", "learning_rate", "tol", "max_share"):
             _check.positive(name, getattr(self, name))
-        for name in ("spread", "rescue", "ncf_tol", "margin", "shuffles"):
+        for name in ("spread", "rescue", "ncf_tol", "margin"):
             _check.non_negative(name, getattr(self, name))
-        if isinstance(self.shuffles, bool) or not isinstance(self.shuffles, int):
-            raise TypeError(f"shuffles must be an integer, got {self.shuffles!r}")
+        _check.non_negative_integer("shuffles", self.shuffles)
         for name in ("spectral", "normalise", "balance", "prune"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")

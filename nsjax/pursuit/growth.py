@@ -257,11 +257,10 @@ def _noise(
     if on_axes:
         pulls, x = np.asarray(_residuals(method, params, problem)), np.asarray(problem.x)
         orders = [plan.factors for plan, _, _ in on_axes]
-        for rows, pull, source in zip(noise, pulls, sources, strict=True):
-            found = axes.points(orders, x, pull, config.starts, source)
-            for points, (_, start, stop) in zip(found, on_axes, strict=True):
-                rows[:, :, start:stop] = 0
-                rows[0, :, start:stop] = points
+        found = axes.points(orders, x, pulls, config.starts, sources)
+        for points, (_, start, stop) in zip(found, on_axes, strict=True):
+            noise[..., start:stop] = 0
+            noise[:, 0, :, start:stop] = points
     return noise, shuffles, gumbel
 
 

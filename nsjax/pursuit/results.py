@@ -113,8 +113,10 @@ def conclude(task: Task, state: State, history: list[Info], lanes: slice) -> Pur
         losses = mine.loss * task.method.handicap(mine.params, task.y.size)
         lane = int(ended[np.argmin(losses[ended])])
         weights, counts = mine.params, mine.counts
-        # Without what explains no more than by chance, as the last round has it.
-        most = float(mine.loss[lane]) / (1 - float(mine.chance[lane]))
+        # Without what explains no more than by chance, as the last round has it: of so few samples
+        # that chance may explain all of them, nothing is taken out.
+        chance = float(mine.chance[lane])
+        most = float(mine.loss[lane]) / (1 - chance if chance < 1 else 1)
     else:
         lane = int(np.argmin(mine.best_error))
         weights, counts = mine.best, mine.best_counts

@@ -130,7 +130,8 @@ class Info(NamedTuple):
         ncf: `(B, L)` the best NCF value of a chain and of every hidden layer, in working units,
             where the loss is relative.
         relative_ncf: `(B, L)` the same over what it would be if residual and responses lined up.
-        kkt_residual: `(B,)` of the neuron taken.
+        kkt_residual: `(B,)` of the neuron taken; 0 of one on the axes, where each monomial is a KKT
+            point.
         share: `(B,)` of the residual that it would explain by itself; 0 unless the settings ask.
         chance: `(B,)` what it had to be above, see `Config.shuffles`; where nothing was, and the
             lane ended, of the neuron that came closest.

@@ -34,7 +34,7 @@ def test_the_teacher_has_its_signs_and_unit_variance():
 @pytest.mark.parametrize(
     ("arguments", "options", "said"),
     [
-        ((5, 4, 5), {}, "positive \\+ negative must be between 1 and the dimension 4, got 5"),
+        ((5, 4, 5), {}, "positive \\+ negative must be between 1 and 4, got 5"),
         ((5, 4, 0), {}, "positive \\+ negative must be between"),
         ((5, 4, -1), {}, "positive must be an integer >= 0"),
         ((0, 4, 1), {}, "samples must be a positive integer"),

@@ -68,7 +68,7 @@ def test_a_large_mean_makes_the_norm_a_trace():
 @pytest.mark.parametrize(
     ("arguments", "options", "said"),
     [
-        ((4, 5), {}, "positive \\+ negative must be between 1 and the dimension 4"),
+        ((4, 5), {}, "positive \\+ negative must be between 1 and 4"),
         ((4, 1, 1), {"psd": True}, "negative must be 0 for psd, got 1"),
         ((4, 1), {"mean": -1.0}, "mean must be a finite number >= 0"),
         ((4, 1), {"draws": 1}, "draws must be between 2"),

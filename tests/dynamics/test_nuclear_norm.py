@@ -151,7 +151,7 @@ def test_bad_arguments_are_named(change, said):
 
 
 def test_starts_need_one_leading_axis():
-    with pytest.raises(ValueError, match="starts must have one leading axis"):
+    with pytest.raises(ValueError, match="starts must have leaves with one leading axis"):
         dynamics.minimize_starts(jnp.sum, (jnp.ones((2, 3)), jnp.ones((3, 3))))
 
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 
 from nsjax import networks
-from nsjax.networks import compress, least_squares
+from nsjax.networks import alternating, compress
 
 
 def weight_of(seed, m, condition=1e3):
@@ -84,7 +84,7 @@ def test_the_error_never_rises_and_ends_where_its_gradient_is_zero(method, rank,
     assert found.history[0] > 1.02 * found.error
 
     def error(unknowns):
-        change = (kernel - least_squares.expand(*unknowns)).reshape(36, 5)
+        change = (kernel - alternating.expand(*unknowns)).reshape(36, 5)
         return jnp.einsum("mt,mn,nt->", change, weight, change)
 
     def slope(unknowns):
@@ -106,7 +106,7 @@ def test_an_update_is_the_least_squares_one():
     factors = tuple(kernel_of(6 + n, d, 2) for n, d in enumerate(kernel.shape))
     root = np.linalg.cholesky(weight).T
     for n in range(4):
-        found = least_squares.alternate(
+        found = alternating.alternate(
             kernel, jnp.asarray(weight), None, factors, modes=(n,), max_sweeps=1, tol=0.0
         )
 
@@ -192,7 +192,7 @@ def test_costs_are_counted():
         ({"covariance": np.diag([-1.0] + [1.0] * 17)}, "covariance must have no negative eigen"),
         ({"covariance": np.diag([0.0] + [1.0] * 17), "ridge": 0}, "must be positive definite"),
         ({"ridge": -1}, "ridge must be a finite number >= 0"),
-        ({"starts": -1}, "starts must be a positive integer"),
+        ({"starts": -1}, "starts must be an integer >= 0"),
     ],
 )
 def test_bad_arguments_are_named(change, message):

@@ -22,8 +22,9 @@ SMALL = pursuit.Config(lanes=2, attempts=1, starts=16, search_steps=40, shuffles
 def test_points_are_the_monomials_that_go_best_with_the_residual():
     rng = np.random.default_rng(0)
     x, pull = rng.standard_normal((40, 3)), rng.standard_normal((40, 2))
-    found = axes.points([1, 3], x, pull, 12, rng)
+    found = axes.points([1, 3], x, pull[None], 12, [rng])
     for order, points in zip((1, 3), found, strict=True):
+        [points] = points
         factors = points.reshape(12, order, 3)
         monomials = list(itertools.combinations_with_replacement(range(3), order))
         columns = np.stack([np.prod(x[:, list(m)], axis=1) for m in monomials], axis=1)

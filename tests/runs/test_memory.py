@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from nsjax import runs
 from nsjax.runs import memory
@@ -11,8 +10,6 @@ from nsjax.runs import memory
 
 def test_peak_is_that_of_the_function_alone():
     """Of two arrays, the second after the first is gone: the larger one."""
-    if not memory._RESET.exists():
-        pytest.skip("this system does not keep the peak")
 
     def work():
         np.ones(2**22)
@@ -21,7 +18,10 @@ def test_peak_is_that_of_the_function_alone():
 
     result, peak = runs.peak_memory(work)
     assert result == 7
-    assert 100 < peak < 300  # MiB: 32, then 128
+    if memory._RESET.exists():
+        assert 100 < peak < 300  # MiB: 32, then 128
+    else:
+        assert np.isnan(peak)
 
 
 def test_peak_is_not_a_number_where_it_is_not_kept(monkeypatch, tmp_path):
