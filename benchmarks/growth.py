@@ -52,7 +52,7 @@ class Config:
     factors: tuple[int, ...] = (1, 2, 4, 8)
     """By which each size grows."""
     costly: tuple[int, ...] = (1, 2, 4)
-    """The same for rounds of pursuit, each size of which is compiled for many seconds."""
+    """The same for pursuit and candidates, each size of which is compiled for many seconds."""
     repeats: int = 5
     """Turns, of which the medians count."""
     seed: int = 0
@@ -144,7 +144,7 @@ def measure(config: Config) -> Iterator[rows.Row]:
     for core in config.cores:
         base = BASES[core]
         for name in base:
-            factors = config.costly if core == "pursuit" else config.factors
+            factors = config.costly if core in ("pursuit", "candidates") else config.factors
             sizes = [base[name] * factor for factor in factors]
             timed = [CORES[core](config, **{**base, name: size}) for size in sizes]
             calls = {str(size): call for size, (call, _) in zip(sizes, timed, strict=True)}
