@@ -17,6 +17,7 @@ import ast
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -272,5 +273,10 @@ def _wrong(
     return ""
 
 
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: the benchmark that runs ends, too
     sys.exit(main())

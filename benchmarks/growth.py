@@ -6,7 +6,8 @@ cost in proportion, with a tenth for caches. Below 1 a fixed share of the cost d
 
 The NCF is that of a new neuron, with its gradient, as the ascent takes it (of all starts at once).
 A step of the flow is that of the explicit method. A round of pursuit has a fixed budget of refits.
-The search for a task-driven neuron is `candidates.propose`: one new term of every order.
+The search for a task-driven neuron is `candidates.propose`: one new term of every order. The
+control is a product of square matrices, of exponent 3 in theory: it must come out "not met".
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Config:
 
     preset: Literal["quick", "full"] = "quick"
     """Which set of defaults the other settings start from."""
-    cores: tuple[Literal["ncf", "flow", "pursuit", "candidates"], ...] = (
+    cores: tuple[Literal["control", "ncf", "flow", "pursuit", "candidates"], ...] = (
+        "control",
         "ncf",
         "flow",
         "pursuit",
@@ -66,6 +68,7 @@ PRESETS = {
     "full": Config("full", factors=(1, 2, 4, 8, 16), costly=(1, 2, 4, 8), repeats=15),
 }
 BASES: dict[str, Sizes] = {
+    "control": {"side": 128},
     "ncf": {"n": 500, "d": 25, "starts": 256},
     "flow": {"n": 500, "d": 25, "neurons": 25},
     "pursuit": {"n": 500, "d": 20},
@@ -73,12 +76,19 @@ BASES: dict[str, Sizes] = {
 }
 """Where every size begins."""
 TITLES = {
+    "control": "control: square product",
     "ncf": "NCF and its gradient, all starts",
     "flow": "step of the flow",
     "pursuit": "round of pursuit",
     "candidates": "task-driven candidates",
 }
 Timed = tuple[Callable[[], Any], Callable[[Any], float]]
+
+
+def square_product(config: Config, side: int) -> Timed:
+    """A product of square matrices, eight times."""
+    a = jnp.asarray(np.random.default_rng(config.seed).standard_normal((side, side)) / side)
+    return partial(kkt_search.products, 4, a, a, [a]), lambda _: 8.0
 
 
 def ncf(config: Config, n: int, d: int, starts: int) -> Timed:
@@ -132,6 +142,7 @@ def propose(config: Config, n: int, d: int) -> Timed:
 
 
 CORES: dict[str, Callable[..., Timed]] = {
+    "control": square_product,
     "ncf": ncf,
     "flow": flow,
     "pursuit": round_of_pursuit,

@@ -3,7 +3,8 @@
 CPU-seconds of whole new processes, user and system time, in turn: `import jax, optax`, then each of
 ours, again and again. `import nsjax` is to take at most 1.1 times as long. It imports no subpackage
 before one is used, so the other rows say what using them costs; each of them imports jax, too. The
-first turn, which reads files and compiles bytecode, does not count.
+control is the reference beside itself: how far its ratio is from 1 is noise. The first turn, which
+reads files and compiles bytecode, does not count.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from nsjax.runs import Run, open_run, progress, script, setup
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "import jax, optax"
+CONTROL = "import optax, jax"
+"""The reference once more, in other words."""
 LEAST = 1 / 1.1
 """Least ratio of the reference to `import nsjax`."""
 PARTS = ("networks", "kkt", "diagnostics", "dynamics", "pursuit", "neuronseek", "plots")
@@ -70,17 +73,22 @@ def lines(config: Config) -> dict[str, float | None]:
 def measure(config: Config) -> list[rows.Row]:
     """All lines by turns."""
     wanted = lines(config)
-    codes = [REFERENCE, *wanted]
+    codes = [REFERENCE, *wanted, CONTROL]
     taken = [
         [child_seconds(code) for code in codes]
         for _ in progress(range(config.repeats + 1), description="turns")
     ]
     columns = dict(zip(codes, np.array(taken[1:]).T, strict=True))
-    return [
+    found = [
         rows.against(
             code, "a new process", REFERENCE, columns[code], columns[REFERENCE], least=least
         )
         for code, least in wanted.items()
+    ]
+    control = "control: the reference beside itself"
+    return [
+        *found,
+        rows.against(control, "a new process", REFERENCE, columns[CONTROL], columns[REFERENCE]),
     ]
 
 
