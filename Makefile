@@ -2,6 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 JOBS ?= auto
+PRESET ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -54,13 +55,9 @@ format: $(VENV)/.dev ## put the code into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run ## time flow, KKT search, pursuit and training side by side with plain references
-	$(BIN)/python benchmarks/flow.py
-	$(BIN)/python benchmarks/kkt_search.py
-	$(BIN)/python benchmarks/cascade.py
-	$(BIN)/python benchmarks/pursuit.py
-	$(BIN)/python benchmarks/cp_training.py
-	$(BIN)/python benchmarks/task_conv.py
+# PyTorch, a reference of some, is large: rows that want it say so unless `nsjax[bench]` is installed.
+bench: $(VENV)/.run ## all benchmarks beside plain references, one table (PRESET=full for larger ones)
+	$(BIN)/python -m benchmarks all --preset $(PRESET)
 
 clean: ## remove the environment and the caches, keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

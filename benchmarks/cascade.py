@@ -2,15 +2,14 @@
 
 In one run, from one start and at the same deltas: the cascade; the plain adaptive flow (Tsit5,
 relative tolerance 1e-8) to the cascade's last escape; and gradient descent with step
-`0.5 / lambda_max` as one compiled loop, timed over some steps and scaled to that escape. Seconds
-are CPU-seconds once warm, the least of some repeats; evaluations are those of the integrator.
+`0.5 / lambda_max` as one compiled loop, timed over some steps and scaled to that escape. All three
+run in turn, warm; notes count gradients of ours against theirs.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,20 +21,10 @@ import jax.numpy as jnp
 from jax import lax
 
 import nsjax
+from benchmarks import rows
 from nsjax import data, diagnostics, dynamics, networks
 from nsjax.objectives import NetworkLoss
-from nsjax.runs import Run, open_run, print_table, progress, script, setup
-
-COLUMNS = {
-    "delta": "delta",
-    "method": "method",
-    "status": "status",
-    "escapes": "escapes",
-    "steps": "steps",
-    "gradients": "gradients",
-    "cpu_seconds": "CPU s",
-    "against_cascade": "CPU / cascade",
-}
+from nsjax.runs import Run, open_run, progress, script, setup
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,8 @@ class Config:
     teacher: int = 3
     outputs: int = 1
     seed: int = 0
-    repeats: int = 2
+    repeats: int = 5
+    """Turns, of which the medians count."""
     plain_until: float = 1e-3
     """Smallest delta at which the plain flow is run to its end."""
     descent_steps: int = 20_000
@@ -61,7 +51,7 @@ class Config:
 
 PRESETS = {
     "quick": Config(),
-    "full": Config("full", deltas=(1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10), repeats=5),
+    "full": Config("full", deltas=(1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10), repeats=15),
 }
 
 
@@ -76,17 +66,6 @@ def problem(config: Config) -> tuple[Any, ...]:
     return start, x, y, activation
 
 
-def cpu_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """The least CPU time of some calls, after one that compiles."""
-    jax.block_until_ready(call())
-    times = []
-    for _ in range(repeats):
-        begun = time.process_time()
-        jax.block_until_ready(call())
-        times.append(time.process_time() - begun)
-    return min(times)
-
-
 @partial(jax.jit, static_argnums=(0, 4))
 def descend(
     loss: NetworkLoss, params: Any, args: tuple[Any, ...], step: jax.Array, steps: int
@@ -98,87 +77,62 @@ def descend(
     return lax.fori_loop(0, steps, body, params)
 
 
-def rows_for(config: Config, delta: float) -> list[dict[str, Any]]:
+def rows_for(config: Config, delta: float) -> list[rows.Row]:
     start, x, y, activation = problem(config)
     loss = NetworkLoss(activation)
-    found = dynamics.cascade(start, x, y, activation, delta=delta)
-    seconds = cpu_seconds(
-        lambda: dynamics.cascade(start, x, y, activation, delta=delta).params, config.repeats
-    )
-    row: dict[str, Any] = {
-        "delta": delta,
-        "method": "cascade",
-        "status": found.message.split(":")[0],
-        "escapes": len(found.escape_times),
-        "steps": found.stats.steps,
-        "gradients": found.stats.gradients,
-        "cpu_seconds": seconds,
-        "against_cascade": 1.0,
-    }
-    rows = [row]
+    whole = partial(dynamics.cascade, start, x, y, activation, delta=delta)
+    found = whole()
     norm = math.sqrt(sum(float(jnp.sum(weight**2)) for weight in start))
     small = tuple(delta / norm * weight for weight in start)
     until = float(found.escape_times[-1])
-    if delta >= config.plain_until:
-        saves = dynamics.Saves(200)
-
-        def plain() -> dynamics.Flow:
-            return dynamics.gradient_flow(
-                loss,
-                small,
-                args=(x, y),
-                t1=until,
-                rtol=1e-8,
-                saves=saves,
-                max_steps=10_000_000,
-                method="explicit",
-            )
-
-        flow = plain()
-        taken = cpu_seconds(lambda: plain().params, config.repeats)
-        rows.append(
-            row
-            | {
-                "method": "plain flow",
-                "status": flow.message,
-                "steps": flow.stats.steps,
-                "gradients": flow.stats.gradients,
-                "cpu_seconds": taken,
-                "against_cascade": taken / seconds,
-            }
-        )
     curvature = diagnostics.hessian_spectrum(loss, found.params, args=(x, y)).largest
     h = jnp.asarray(0.5 / curvature)
-    timed = cpu_seconds(
-        lambda: descend(loss, small, (x, y), h, config.descent_steps), config.repeats
-    )
+    calls: dict[str, Callable[[], Any]] = {
+        "ours": whole,
+        "descent": partial(descend, loss, small, (x, y), h, config.descent_steps),
+    }
+    if delta >= config.plain_until:
+        calls["plain"] = partial(
+            dynamics.gradient_flow,
+            loss,
+            small,
+            args=(x, y),
+            t1=until,
+            rtol=1e-8,
+            saves=dynamics.Saves(200),
+            max_steps=10_000_000,
+            method="explicit",
+        )
+    seconds, results = rows.turns(calls, config.repeats)
+    ours, size = found.stats.gradients, f"delta = {delta:g}, {len(found.escape_times)} escapes"
     needed = until / float(h)
-    taken = timed * needed / config.descent_steps
-    rows.append(
-        row
-        | {
-            "method": "gradient descent",
-            "status": f"extrapolated from {config.descent_steps} steps",
-            "steps": round(needed),
-            "gradients": round(needed),
-            "cpu_seconds": taken,
-            "against_cascade": taken / seconds,
-        }
-    )
-    return rows
+    compared = [
+        rows.against(
+            "cascade",
+            size,
+            "gradient descent",
+            seconds["ours"],
+            seconds["descent"] * (needed / config.descent_steps),
+            note=f"{ours} gradients against {needed:.3g}, extrapolated from {config.descent_steps}",
+        )
+    ]
+    if "plain" in calls:
+        flow = results["plain"]
+        note = f"{ours} gradients against {flow.stats.gradients}: {flow.message}"
+        plain = "plain flow, explicit"
+        compared.append(
+            rows.against("cascade", size, plain, seconds["ours"], seconds["plain"], note=note)
+        )
+    return compared
 
 
 def main(config: Config) -> Run:
     with open_run(config.root, "benchmark_cascade", config, seed=config.seed) as run:
-        rows: list[dict[str, Any]] = []
+        found: list[rows.Row] = []
         for delta in progress(config.deltas, description="deltas"):
-            rows += rows_for(config, delta)
-        print_table(
-            "Cost of a cascade",
-            list(COLUMNS.values()),
-            [[row[name] for name in COLUMNS] for row in rows],
-        )
-        run.save_results({}, {"rows": rows})
+            found += rows_for(config, delta)
+        rows.show("Cost of a cascade", found)
+        run.save_results({}, {"rows": rows.to_json(found)})
     return run
 
 

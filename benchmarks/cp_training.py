@@ -6,16 +6,14 @@ the records of every epoch, one seed. "PyTorch" is the style of public reference
 Python loop over ranks and factors, autograd, Adam, batches from a `DataLoader`; "without loader" is
 the same with batches cut from a shuffled tensor. "NumPy" is that loop with gradients by hand. All
 train the same model in single precision: a linear term, and R products of every order from 2 to N.
-"Growth" is how the cost and the memory of an epoch grow: slopes between logarithms.
+The exponents say how the cost of an epoch grows; memory is that of the largest program.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,9 +24,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import rows
 from nsjax.networks import cp
 from nsjax.neuronseek import epochs, penalties
-from nsjax.runs import Run, open_run, print_table, progress, script, setup
+from nsjax.runs import Run, open_run, progress, script, setup
 
 WANTED = {"speed": 20.0, "slope": 1.1}
 """The least ratio to the reference style, and the largest slope of the cost."""
@@ -156,9 +155,9 @@ def torch_epoch(size: Size, seed: int, *, loader: bool) -> Callable[[], None]:
             yield x[part], y[part]
 
     def run() -> None:
-        for rows, targets in batches if loader else cut():
+        for inputs, targets in batches if loader else cut():
             optimiser.zero_grad()
-            loss = ((forward(rows) - targets[:, 0]) ** 2).mean()
+            loss = ((forward(inputs) - targets[:, 0]) ** 2).mean()
             loss = loss + 1e-4 * sum(each.abs().sum() for each in c)
             loss = loss + 1e-4 * sum(
                 order**2 * each.abs().mean() for order, each in zip(orders, u, strict=True)
@@ -224,114 +223,81 @@ def numpy_epoch(size: Size, seed: int) -> Callable[[], None]:
 
 
 def references() -> dict[str, Callable[[Size, int], Callable[[], None]]]:
-    """Reference styles that can be run here."""
-    styles: dict[str, Callable[[Size, int], Callable[[], None]]] = {}
-    if importlib.util.find_spec("torch") is not None:
-        styles["PyTorch"] = partial(torch_epoch, loader=True)
-        styles["PyTorch, without loader"] = partial(torch_epoch, loader=False)
-    return styles | {"NumPy": numpy_epoch}
+    """Styles to compare with."""
+    return {
+        "PyTorch": partial(torch_epoch, loader=True),
+        "PyTorch, without loader": partial(torch_epoch, loader=False),
+        "NumPy": numpy_epoch,
+    }
 
 
-def cpu_seconds(run: Callable[[], None]) -> float:
-    begun = time.process_time()
-    run()
-    return time.process_time() - begun
+def words(size: Size) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in zip("ndRN", size, strict=False))
 
 
-def compare(config: Config) -> list[dict[str, Any]]:
-    """CPU-seconds of an epoch in every style, and ratios within interleaved pairs."""
-    rows = []
+def compare(config: Config) -> list[rows.Row]:
+    """An epoch in every style. Each is held against ours by itself, as PyTorch keeps memory."""
+    found, why = [], rows.absent("torch", "bench")
+    # Without PyTorch, which the aim is about, it is held against the loop in NumPy.
+    judged = "NumPy" if why else "PyTorch"
     for size in progress(config.sizes, description="sizes"):
-        mine = ours(size, config.epochs, config.seed)
+        mine, named = ours(size, config.epochs, config.seed), f"{words(size)}, batch {size.batch}"
         for name, make in references().items():
-            theirs = make(size, config.seed)
-            times = np.array(
-                [
-                    (cpu_seconds(mine) / config.epochs, cpu_seconds(theirs))
-                    for _ in range(config.pairs)
-                ]
+            if why and name.startswith("PyTorch"):
+                found.append(rows.skipped("epoch", named, name, why))
+                continue
+            calls = {"ours": mine, "theirs": make(size, config.seed)}
+            seconds = rows.turns(calls, config.pairs).seconds
+            found.append(
+                rows.against(
+                    "epoch",
+                    named,
+                    name,
+                    seconds["ours"] / config.epochs,
+                    seconds["theirs"],
+                    least=WANTED["speed"] if name == judged else None,
+                    note="float32",
+                )
             )
-            ratios = times[:, 1] / times[:, 0]
-            rows.append(
-                {
-                    "n, d, R, N, batch": ", ".join(map(str, size)),
-                    "reference": name,
-                    "ours, ms": float(np.median(times[:, 0]) * 1e3),
-                    "reference, ms": float(np.median(times[:, 1]) * 1e3),
-                    "ratio": float(np.median(ratios)),
-                    "quartiles": [float(q) for q in np.quantile(ratios, (0.25, 0.75))],
-                }
-            )
-    return rows
+    return found
 
 
-def grow(config: Config) -> list[dict[str, Any]]:
-    """Slopes of the CPU-seconds of an epoch and of the program's own memory."""
-    base, rows = config.base, []
+def grow(config: Config) -> list[rows.Row]:
+    """Exponents of the CPU-seconds of an epoch, with the memory of the largest program."""
+    base, found = config.base, []
     lines: dict[str, list[tuple[float, Size]]] = {
-        "n": [(k, base._replace(n=base.n * k)) for k in config.growth],
-        "d": [(k, base._replace(d=base.d * k)) for k in config.growth],
-        "R": [(k, base._replace(rank=base.rank * k)) for k in config.growth],
+        "n": [(k * base.n, base._replace(n=base.n * k)) for k in config.growth],
+        "d": [(k * base.d, base._replace(d=base.d * k)) for k in config.growth],
+        "R": [(k * base.rank, base._replace(rank=base.rank * k)) for k in config.growth],
         "sum of orders": [
             (base._replace(order=order).factors, base._replace(order=order))
             for order in config.orders
         ],
     }
     for name, line in progress(list(lines.items()), description="growth"):
-        runs = [ours(size, 2, config.seed) for _, size in line]
-        # Interleaved, so that a busy moment hits all of them.
-        times = [[cpu_seconds(run) / 2 for run in runs] for _ in range(config.pairs)]
-        seconds = np.median(times, axis=0)
-        memory = []
-        for _, size in line:
-            program, state, others = program_of(size, config.seed)
-            compiled = epochs.advance.lower(program, 2, state, *others).compile()
-            analysis: Any = compiled.memory_analysis()
-            memory.append(analysis.temp_size_in_bytes)
-        scales = np.log([scale for scale, _ in line])
-        rows.append(
-            {
-                "grows": name,
-                "from": ", ".join(map(str, line[0][1])),
-                "to": ", ".join(map(str, line[-1][1])),
-                "ms": [float(s * 1e3) for s in seconds],
-                "slope": float(np.polyfit(scales, np.log(seconds), 1)[0]),
-                "memory, MB": [m / 1e6 for m in memory],
-                "memory slope": float(np.polyfit(scales, np.log(memory), 1)[0]),
-            }
+        calls = {str(size): ours(size, 2, config.seed) for _, size in line}
+        seconds = np.stack(list(rows.turns(calls, config.pairs).seconds.values()), axis=1) / 2
+        program, state, others = program_of(line[-1][1], config.seed)
+        compiled = epochs.advance.lower(program, 2, state, *others).compile()
+        analysis: Any = compiled.memory_analysis()
+        found.append(
+            rows.exponent(
+                "epoch",
+                name,
+                [scale for scale, _ in line],
+                seconds,
+                most=WANTED["slope"],
+                memory=analysis.temp_size_in_bytes / 1e6,
+            )
         )
-    return rows
-
-
-def judge(compared: list[dict], growth: list[dict]) -> list[list[Any]]:
-    """What is wanted, what was measured, and whether it is met."""
-    rows: list[list[Any]] = []
-    style = "PyTorch" if any(row["reference"] == "PyTorch" for row in compared) else "NumPy"
-    for row in compared:
-        if row["reference"] == style:
-            met = "met" if row["ratio"] >= WANTED["speed"] else "not met"
-            what = f"times faster than {style}, {row['n, d, R, N, batch']}"
-            rows.append([what, row["ratio"], f"at least {WANTED['speed']:g}", met])
-    for row in growth:
-        met = "met" if row["slope"] <= WANTED["slope"] else "not met"
-        rows.append([f"slope in {row['grows']}", row["slope"], f"at most {WANTED['slope']}", met])
-    return rows
+    return found
 
 
 def main(config: Config) -> Run:
     with open_run(config.root, "benchmark_cp_training", config, seed=config.seed) as run:
-        compared, growth = compare(config), grow(config)
-        wanted = judge(compared, growth)
-        print_table(
-            f"An epoch: CPU milliseconds, medians of {config.pairs} interleaved pairs",
-            list(compared[0]),
-            [list(row.values()) for row in compared],
-        )
-        if importlib.util.find_spec("torch") is None:
-            print("PyTorch: skipped, as it is not installed: pip install 'nsjax[bench]'")
-        print_table("Growth of an epoch", list(growth[0]), [list(r.values()) for r in growth])
-        print_table("Wanted", ["", "measured", "", ""], wanted)
-        run.save_results({}, {"compared": compared, "growth": growth, "wanted": wanted})
+        found = [*compare(config), *grow(config)]
+        rows.show("An epoch of a CP-polynomial neuron", found)
+        run.save_results({}, {"rows": rows.to_json(found)})
         print(f"Results in {run.path}")
     return run
 

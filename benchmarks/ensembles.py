@@ -3,13 +3,13 @@
 Two-layer networks of squared ReLU on one set of data, from starts of several sizes. In one process,
 in turn: a loop over `nsjax.dynamics.gradient_flow` (the explicit method, and of some members only),
 a plain `jax.vmap` of the same integration over all members, and `flow_ensemble`. CPU-microseconds
-for each attempted step of a member, medians over repeats; ratios are medians of those of one turn.
-The aim is a step of the loop at 3.5 times the cost of one of the ensemble.
+for each attempted step of a member. The aim is a step of the loop at 3.5 times the cost of one of
+the ensemble.
 
 How much there is to gain depends on the sizes: a small network's step is mostly the fixed cost of
 its many operations, which a block shares; a larger one's is arithmetic, of which there is no less
-in a block. The last column is the cost of a member's gradients alone in a block of 16, six of them
-a step: below that no ensemble can come.
+in a block. "Gradients alone" is the cost of a member's gradients in a block of 16, six of them a
+step: below that no ensemble can come.
 
 In a process of its own, whose CPU counts as two devices, the same ensemble on one of them and on
 both: the aim is less than 10 % more CPU time.
@@ -21,7 +21,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -34,6 +33,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 import nsjax
+from benchmarks import rows
 from nsjax import data, networks, objectives, runs
 from nsjax.dynamics import FlowEnsemble, Saves, flow_ensemble, gradient_flow
 from nsjax.dynamics.integrate import integrate
@@ -187,23 +187,14 @@ def gradients_alone(problem: Problem, steps: int = 50) -> int:
     return steps * jax.tree.leaves(block)[0].shape[0]
 
 
-def microseconds(call: Callable[[], int]) -> float:
-    """CPU-microseconds of a call for each of the steps that it counts."""
-    begun = time.process_time()
-    steps = call()
-    return 1e6 * (time.process_time() - begun) / steps
-
-
 def turns(ways: Mapping[str, Callable[[], int]], repeats: int) -> dict[str, np.ndarray]:
-    """Every way in turn, some times; all are compiled before the first."""
-    for call in ways.values():
-        call()
-    rows = [[microseconds(call) for call in ways.values()] for _ in range(repeats)]
-    return dict(zip(ways, np.array(rows).T, strict=True))
+    """CPU-seconds of every way in turn, for each of the steps that it counts."""
+    taken = rows.turns(ways, repeats)
+    return {name: seconds / taken.results[name] for name, seconds in taken.seconds.items()}
 
 
 def measure_devices(config: Config) -> dict[str, list[list[float]]]:
-    """The ensemble on one device and on all: CPU-microseconds a step, for each size."""
+    """The ensemble on one device and on all: CPU-seconds a step, for each size."""
     mesh = jax.make_mesh((len(jax.devices()),), ("members",))
     found = {}
     for size in config.sizes:
@@ -237,81 +228,57 @@ def name_of(size: tuple[int, int, int]) -> str:
     return " x ".join(map(str, size))
 
 
+def compare(config: Config, size: tuple[int, int, int], dtype: str) -> list[rows.Row]:
+    """The ensemble beside each other way, of one problem."""
+    problem = make_problem(config, size, dtype)
+    ways = {
+        "one member after the other": partial(one_by_one, problem, config.few),
+        "jax.vmap of the integration": partial(by_vmap, problem),
+        "gradients alone": partial(gradients_alone, problem),
+    }
+    taken = turns(ways | {"ours": partial(together, problem)}, config.repeats)
+    found = ensemble(problem)
+    idle = 100 * (1 - float(found.steps.sum() / found.lanes))
+    named = f"{config.members} flows, {name_of(size)}"
+    return [
+        rows.against(
+            "member's step in an ensemble",
+            named,
+            name,
+            taken["ours"],
+            taken[name],
+            scale=1e6,
+            unit="CPU µs",
+            least=GAIN if i == 0 else None,
+            note=f"{dtype}, {idle:.0f} % of lanes idle",
+        )
+        for i, name in enumerate(ways)
+    ]
+
+
 def main(config: Config) -> Path:
     """Run the benchmark; returns the run's folder."""
     with runs.open_run(config.root, "benchmark_ensembles", config, seed=config.seed) as run:
-        results: dict[str, Any] = {}
-        rows: list[tuple] = []
+        found = []
         for dtype in config.dtypes:
             for size in config.sizes:
-                problem = make_problem(config, size, dtype)
-                ways = {
-                    "loop": partial(one_by_one, problem, config.few),
-                    "vmap": partial(by_vmap, problem),
-                    "ensemble": partial(together, problem),
-                    "gradients": partial(gradients_alone, problem),
-                }
-                taken = turns(ways, config.repeats)
-                found = ensemble(problem)
-                idle = 1 - float(found.steps.sum() / found.lanes)
-                gain = float(np.median(taken["loop"] / taken["ensemble"]))
-                against_vmap = float(np.median(taken["vmap"] / taken["ensemble"]))
-                results[f"{dtype}, {name_of(size)}"] = {
-                    "microseconds": taken,
-                    "gain": gain,
-                    "against_vmap": against_vmap,
-                    "steps": found.steps,
-                    "idle": idle,
-                    "aim": GAIN,
-                    "held": gain >= GAIN,
-                }
-                medians = [f"{np.median(taken[way]):.1f}" for way in ways]
-                held = "yes" if gain >= GAIN else "no"
-                ratios = f"{gain:.2f}", held, f"{against_vmap:.2f}"
-                share = f"{100 * idle:.0f} %"
-                rows.append((dtype, name_of(size), *medians[:3], *ratios, share, medians[3]))
-        runs.print_table(
-            f"{config.members} flows, CPU-microseconds for a step of a member (medians of "
-            f"{config.repeats} turns)",
-            (
-                "dtype",
-                "samples x inputs x neurons",
-                "loop",
-                "vmap",
-                "ensemble",
-                "loop / ensemble",
-                f">= {GAIN}",
-                "vmap / ensemble",
-                "idle lanes",
-                "gradients alone",
-            ),
-            rows,
-        )
-        if config.devices:
-            rows = []
-            for name, (one, every) in on_devices(config).items():
-                overhead = float(np.median(np.array(every) / np.array(one))) - 1
-                results[f"devices, {name}"] = {
-                    "microseconds": {"one": one, "all": every},
-                    "overhead": overhead,
-                    "aim": OVERHEAD,
-                    "held": overhead < OVERHEAD,
-                }
-                rows.append(
-                    (
-                        name,
-                        f"{np.median(one):.1f}",
-                        f"{np.median(every):.1f}",
-                        f"{100 * overhead:.0f} %",
-                        "yes" if overhead < OVERHEAD else "no",
-                    )
+                found += compare(config, size, dtype)
+        for name, (one, every) in (on_devices(config) if config.devices else {}).items():
+            found.append(
+                rows.against(
+                    f"member's step on {config.devices} devices of one CPU",
+                    f"{config.members} flows, {name}",
+                    "the same on one device",
+                    every,
+                    one,
+                    scale=1e6,
+                    unit="CPU µs",
+                    least=1 / (1 + OVERHEAD),
+                    note=config.dtypes[0],
                 )
-            runs.print_table(
-                f"The same on one and on {config.devices} devices of one CPU, {config.dtypes[0]}",
-                ("size", "one", f"{config.devices}", "more CPU time", "< 10 %"),
-                rows,
             )
-        run.save_results({}, results)
+        rows.show("Ensembles of flows (samples x inputs x neurons)", found)
+        run.save_results({}, {"rows": rows.to_json(found)})
         print(f"results: {run.path}")
     return run.path
 

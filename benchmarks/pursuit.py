@@ -14,7 +14,6 @@ disturbed, to the same loss.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -30,12 +29,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import rows
 from nsjax import PolyLeakyReLU, data, pursuit
 from nsjax.pursuit import loop
 from nsjax.pursuit.minimisers import MINIMISERS, Fit, Objective
 from nsjax.pursuit.problem import Problem
 from nsjax.pursuit.state import pad
-from nsjax.runs import Run, open_run, print_table, progress, script, setup
+from nsjax.runs import Run, open_run, progress, script, setup
 
 DOUBLING, EXACT = "room doubles", "room for every width"
 WANTED = {"programs": 6, "cost": 0.3, "compilation": 10}
@@ -187,20 +187,20 @@ def timed_parts() -> Iterator[dict[str, float]]:
             setattr(loop, function.__name__, function)
 
 
-def split_round(config: Config) -> dict[str, float]:
-    """Median CPU-seconds of a round of the default pursuit, and of its parts."""
+def split_round(config: Config) -> dict[str, list[float]]:
+    """CPU-seconds of a round of the default pursuit, and of its parts, some times."""
     task = task_of(config, pursuit.Config(tol=sys.float_info.min))
     state = pursuit.init(jax.random.key(config.seed), task)
     for _ in range(config.rounds):
         state, _ = pursuit.step(task, state)
     jax.block_until_ready(pursuit.step(task, state))
-    rows = []
+    taken = []
     for _ in range(config.repeats):
         begun = time.process_time()
         with timed_parts() as parts:
             jax.block_until_ready(pursuit.step(task, state))
-        rows.append({**parts, "round": time.process_time() - begun})
-    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+        taken.append({**parts, "round": time.process_time() - begun})
+    return {name: [each[name] for each in taken] for name in taken[0]}
 
 
 # From cold.
@@ -284,8 +284,8 @@ def descend(
     )
 
 
-def compare_minimisers(config: Config) -> list[dict[str, Any]]:
-    """Evaluations and CPU-seconds of every minimiser, medians over the starts that got there."""
+def compare_minimisers(config: Config) -> list[rows.Row]:
+    """The default minimiser beside every other, from the same starts."""
     task = task_of(config, pursuit.Config())
     found = pursuit.run(
         jax.random.key(config.seed),
@@ -301,86 +301,96 @@ def compare_minimisers(config: Config) -> list[dict[str, Any]]:
     keys = jax.random.split(jax.random.key(config.seed + 1), config.repeats)
     size = config.disturbance * jnp.linalg.norm(flat) / flat.size**0.5
     starts = [flat + size * jax.random.normal(key, flat.shape, flat.dtype) for key in keys]
-    goal, rows = jnp.asarray(config.goal, flat.dtype), []
+    goal = jnp.asarray(config.goal, flat.dtype)
+    seconds: dict[str, list[float]] = {name: [] for name in MINIMISERS}
+    fits: dict[str, list[Fit]] = {name: [] for name in MINIMISERS}
     for name in MINIMISERS:
-        call: Callable[[jax.Array], Fit] = partial(
-            lambda name, w: descend(name, objective, w, task.problem, goal, config.budget), name
+        jax.block_until_ready(
+            descend(name, objective, starts[0], task.problem, goal, config.budget)
         )
-        jax.block_until_ready(call(starts[0]))
-        seconds, fits = [], []
-        for w in starts:
+    for w in starts:
+        for name in MINIMISERS:
             begun = time.process_time()
-            fits.append(jax.block_until_ready(call(w)))
-            seconds.append(time.process_time() - begun)
-        there = [i for i, fit in enumerate(fits) if float(fit.loss) <= config.goal]
-        evaluations = [int(fits[i].evaluations) for i in there]
-        rows.append(
-            {
-                "minimiser": name,
-                "reached": f"{len(there)} of {len(starts)}",
-                "evaluations": float(np.median(evaluations)) if there else math.nan,
-                "cpu_seconds": float(np.median([seconds[i] for i in there])) if there else math.nan,
-                "weights": int(flat.size),
-            }
-        )
-    return rows
+            fit = descend(name, objective, w, task.problem, goal, config.budget)
+            fits[name].append(jax.block_until_ready(fit))
+            seconds[name].append(time.process_time() - begun)
+    there = {
+        name: np.array([float(fit.loss) <= config.goal for fit in some])
+        for name, some in fits.items()
+    }
+    return [
+        against_default(name, seconds, there, fits, f"{flat.size} weights, loss {config.goal:g}")
+        for name in MINIMISERS
+        if name != pursuit.Config().minimiser
+    ]
+
+
+def against_default(
+    name: str,
+    seconds: dict[str, list[float]],
+    there: dict[str, np.ndarray],
+    fits: dict[str, list[Fit]],
+    size: str,
+) -> rows.Row:
+    """The default minimiser beside another, over the starts from which both got there."""
+    ours = pursuit.Config().minimiser
+    both = there[ours] & there[name]
+    counts = ", ".join(
+        f"{each} {there[each].sum()} of {len(both)} in "
+        f"{np.median([int(fit.evaluations) for fit in fits[each]]):.0f}"
+        for each in (ours, name)
+    )
+    note = f"got there, evaluations: {counts}"
+    if not both.any():
+        return rows.skipped(f"minimiser {ours}", size, name, note)
+    taken = (np.array(seconds[each])[both] for each in (ours, name))
+    return rows.against(f"minimiser {ours}", size, name, *taken, note=note)
 
 
 # The report.
 
 
-def judge(growth: dict[str, dict], compile_seconds: float) -> list[tuple]:
-    """What is wanted: what was measured, the most that is wanted, and whether it is met."""
-    cost = growth[DOUBLING]["cpu_seconds"] / growth[EXACT]["cpu_seconds"]
-    neurons = growth[DOUBLING]["neurons"]
-    rows = (
-        (f"programs, {neurons} neurons", growth[DOUBLING]["programs"], WANTED["programs"]),
-        ("CPU time over that of compiling at every width", cost, WANTED["cost"]),
-        ("CPU-seconds of compilation from cold", compile_seconds, WANTED["compilation"]),
-    )
+def growth_rows(growth: dict[str, dict]) -> list[rows.Row]:
+    """Programs and costs of a growth with room that doubles, beside room for every width."""
+    ours, theirs = growth[DOUBLING], growth[EXACT]
+    size = f"{ours['neurons']} neurons, from an empty cache"
+    counted = ", ".join(f"{n} {program}" for program, n in sorted(ours["by_name"].items()))
     return [
-        (what, found, most, "met" if found <= most else "not met") for what, found, most in rows
+        rows.against(
+            "growth",
+            size,
+            "room for every width",
+            ours["cpu_seconds"],
+            theirs["cpu_seconds"],
+            least=1 / WANTED["cost"],
+            note=f"{ours['programs']} programs against {theirs['programs']}",
+        ),
+        rows.alone(
+            "growth", size, ours["programs"], "programs", most=WANTED["programs"], note=counted
+        ),
     ]
 
 
-def report(growth: dict, parts: dict, start: dict, minimisers: list, wanted: list) -> None:
-    print_table(
-        "Growth",
-        ["", "programs", "small ones", "CPU s", "rounds", "neurons", "of them"],
-        [
-            [
-                name,
-                row["programs"],
-                row["small"],
-                row["cpu_seconds"],
-                row["rounds"],
-                row["neurons"],
-                ", ".join(f"{n} {program}" for program, n in sorted(row["by_name"].items())),
-            ]
-            for name, row in growth.items()
-        ],
+def other_rows(config: Config, parts: dict[str, list[float]], start: dict) -> list[rows.Row]:
+    """A warm round with its parts, and the first run of a process."""
+    names = {"grow": "search and insertion", "refit": "minimisation", "round": "whole"}
+    size = f"n = {config.samples}, d = {config.dimension}, depth {config.depth}"
+    found = [
+        rows.alone(f"warm round: {names[name]}", size, 1e3 * np.array(taken), "CPU ms")
+        for name, taken in parts.items()
+    ]
+    slowest = ", ".join(f"{name} {s:.3g}" for name, s in start["wall_seconds"].items())
+    found.append(
+        rows.alone(
+            "compilation of a first run",
+            size,
+            start["compilation"],
+            "CPU s",
+            most=WANTED["compilation"],
+            note=f"of {start['first']:.3g}; compiler, wall s: {slowest}",
+        )
     )
-    names = {"grow": "search and insertion", "refit": "minimisation", "round": "whole round"}
-    print_table(
-        "A round, warm",
-        ["", "CPU s", "share"],
-        [[names[name], s, s / parts["round"]] for name, s in parts.items()],
-    )
-    print_table(
-        "From cold, default settings: a first run, the second, and seconds in the compiler",
-        ["", "s"],
-        [
-            ["first run, CPU", start["first"]],
-            ["second run, CPU", start["second"]],
-            *([f"compiler, {name}", s] for name, s in start["wall_seconds"].items()),
-        ],
-    )
-    print_table(
-        "Minimisers from the same weights to the same loss",
-        list(minimisers[0]),
-        [list(row.values()) for row in minimisers],
-    )
-    print_table("Wanted", ["", "measured", "at most", ""], wanted)
+    return found
 
 
 def main(config: Config) -> Run:
@@ -389,19 +399,10 @@ def main(config: Config) -> Run:
         for name in progress((DOUBLING, EXACT), description="growth"):
             growth[name] = grow_network(config, tight=name == EXACT)
         parts, start = split_round(config), from_cold(config)
-        minimisers = compare_minimisers(config)
-        wanted = judge(growth, start["compilation"])
-        report(growth, parts, start, minimisers, wanted)
-        run.save_results(
-            {},
-            {
-                "growth": growth,
-                "round": parts,
-                "cold": start,
-                "minimisers": minimisers,
-                "wanted": wanted,
-            },
-        )
+        found = [*growth_rows(growth), *other_rows(config, parts, start)]
+        found += compare_minimisers(config)
+        rows.show("What pursuit costs", found)
+        run.save_results({}, {"rows": rows.to_json(found), "growth": growth, "cold": start})
     return run
 
 

@@ -10,8 +10,9 @@ of JAX.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nsjax import _lazy
 
 if TYPE_CHECKING:
     from nsjax import (
@@ -30,19 +31,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
-    "data",
-    "diagnostics",
-    "dynamics",
-    "kkt",
-    "networks",
-    "neuronseek",
-    "objectives",
-    "plots",
-    "pursuit",
-    "runs",
-)
-
 __all__ = [
     "PolyLeakyReLU",
     "__version__",
@@ -58,16 +46,6 @@ __all__ = [
     "runs",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"nsjax.{name}")
-    if name == "PolyLeakyReLU":
-        from nsjax.networks import PolyLeakyReLU
-
-        return PolyLeakyReLU
-    raise AttributeError(f"module 'nsjax' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    _MODULES = {name: None for name in __all__ if name not in ("PolyLeakyReLU", "__version__")}
+    __getattr__, __dir__ = _lazy.attach(__name__, {"PolyLeakyReLU": "networks", **_MODULES})

@@ -1,6 +1,7 @@
 """Imports go one way, and no code runs from strings or pickles: read off the sources."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -183,17 +184,66 @@ def test_harmless_lines_pass():
     assert list(danger_faults(Path("nsjax/a.py"), source)) == []
 
 
+HEAVY = (
+    "jax",
+    "optax",
+    "diffrax",
+    "equinox",
+    "optimistix",
+    "lineax",
+    "flax",
+    "chex",
+    "matfree",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "rich",
+    "tyro",
+    "tqdm",
+    "sklearn",
+    "orbax",
+    "sympy",
+    "mpmath",
+)
+"""What `import nsjax` must not load: every dependency, and what the extras bring."""
+SELDOM = ("scipy", "flax", "matplotlib", "rich", "tyro", "tqdm", "sklearn", "orbax", "sympy")
+"""What no subpackage but the plots loads before it is needed."""
+
+
 def test_importing_the_library_is_light_and_changes_no_setting():
-    code = """
+    code = f"""
 import sys
 import nsjax
-assert "matplotlib" not in sys.modules, "matplotlib"
-assert "tyro" not in sys.modules and "tqdm" not in sys.modules
+early = [name for name in {HEAVY} if name in sys.modules]
+assert not early, f"import nsjax loads {{early}}"
+assert set(nsjax.__all__) == set(dir(nsjax))
 import jax
 before = dict(jax.config.values)
-from nsjax import data, dynamics, kkt, networks, objectives, runs
+from nsjax import data, diagnostics, dynamics, kkt, networks, neuronseek, objectives, pursuit, runs
 assert dict(jax.config.values) == before, "a setting of JAX was changed"
-assert "matplotlib" not in sys.modules, "matplotlib"
+early = [name for name in {SELDOM} if name in sys.modules]
+assert not early, f"the subpackages load {{early}}"
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized(), "an import computes"
+assert neuronseek.TaskDense is neuronseek.layers.TaskDense and "flax" in sys.modules
+assert nsjax.PolyLeakyReLU is networks.PolyLeakyReLU
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
+
+
+def test_lazy_names_are_those_that_are_typed():
+    """Names under TYPE_CHECKING are in `__all__`, and can be had."""
+    for package in ("nsjax", "nsjax.neuronseek"):
+        module = importlib.import_module(package)
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        (block,) = (
+            node
+            for node in tree.body
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+        typed = {alias.name for node in block.body for alias in node.names}
+        assert typed <= set(module.__all__)
+        assert all(getattr(module, name) is not None for name in typed)
+        with pytest.raises(AttributeError, match="no attribute 'misspelt'"):
+            module.misspelt  # noqa: B018

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import kkt_search
-from benchmarks.kkt_search import OURS, SQUARE, TORCH, TORCH_SQUARE, VMAP
+from benchmarks.kkt_search import BY_HAND, OURS, PRODUCTS, SQUARE, TORCH, TORCH_SQUARE, VMAP
 
 
 @pytest.fixture
@@ -44,25 +44,23 @@ def test_plain_steps_agree_with_numpy(config):
         np.testing.assert_allclose(end, u, rtol=1e-9, atol=1e-12)
 
 
-def test_turns(monkeypatch):
-    """Calls take turns, and the first turn, of which only the beginning is read, is left out."""
-    clock = iter([0.0, 1.0, 20.0, 23.0, 30.0, 34.0, 40.0, 41.0, 50.0, 55.0])
-    monkeypatch.setattr(kkt_search.time, "process_time", lambda: next(clock))
-    said = []
-    calls = {name: lambda name=name: said.append(name) or name for name in "ab"}
-    assert kkt_search.time_all(calls, 2) == ({"a": 1.0, "b": 4.0}, {"a": "a", "b": "b"})
-    assert "".join(said) == "ababab"
-
-
 @pytest.mark.parametrize(("square", "least"), [(40.0, 10), (95.0, 5)])
-def test_judge(square, least):
+def test_aims(config, square, least):
     """Ten times PyTorch, five where its product is as fast; not met is said plainly."""
     rates = {OURS: 60.0, SQUARE: 100.0, VMAP: 20.0, TORCH: 10.0, TORCH_SQUARE: square}
-    rows = kkt_search.judge({"float32": rates, "float64": rates}, {OURS: 1.0, TORCH: 11.0})
+    rates |= {PRODUCTS: 80.0, BY_HAND: 30.0}
+    steps = {"float64": {name: [1 / rate] for name, rate in rates.items()}}
+    search = {
+        "seconds": {OURS: [1.0], TORCH: [11.0], BY_HAND: [3.0]},
+        "ends": dict.fromkeys((OURS, TORCH, BY_HAND), ""),
+        "compile_seconds": 1.0,
+    }
+    found = kkt_search.compared(config, steps, search, None)
     by_torch = "met" if least == 5 else "not met"
-    assert [row[3] for row in rows] == ["met", "met", by_torch, "not met", "met", by_torch, "met"]
-    assert [row[2] for row in rows] == [0.5, 2, least, 0.7, 2, least, least]
-    assert [round(row[1], 9) for row in rows] == [0.6, 3, 6, 0.6, 3, 6, 11]
+    outcomes = ["not met", "", "met", by_torch, "", "met", "", ""]
+    assert [row.outcome for row in found] == outcomes
+    assert [row.ratio for row in found[:5]] == pytest.approx([0.6, 0.75, 3, 6, 2])
+    assert [row.least for row in found[:4]] == [0.7, None, 2, least]
 
 
 @pytest.mark.slow
@@ -71,8 +69,8 @@ def test_run_without_torch(config, capsys):
     folder = kkt_search.main(config)
     results = json.loads((folder / "results.json").read_text())["values"]
     for dtype in kkt_search.DTYPES:
-        assert list(results["rates"][dtype]) == [SQUARE, OURS, kkt_search.PRODUCTS, VMAP]
-    assert [row[3] for row in results["wanted"]].count(kkt_search.MISSING) == 3
+        assert set(results["steps"][dtype]) == {SQUARE, OURS, PRODUCTS, VMAP}
+    assert [row["outcome"] for row in results["rows"]].count("skipped") == 6
     assert len(results["costs"]) == 10
     assert (folder / "figures" / "cost.png").stat().st_size > 5000
-    assert kkt_search.MISSING in capsys.readouterr().out
+    assert "skipped" in capsys.readouterr().out

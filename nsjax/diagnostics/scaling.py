@@ -21,6 +21,19 @@ class PowerLaw(NamedTuple):
     error: float
     points: int
 
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Confidence interval of the exponent, by Student's t; NaN with two points.
+
+        >>> low, high = power_law([1.0, 2.0, 4.0], [1.0, 2.0, 4.4]).interval()
+        >>> low < 1 < high
+        True
+        """
+        # Here, as importing it takes longer than most fits.
+        from scipy import stats
+
+        reach = float(stats.t.ppf((1 + level) / 2, self.points - 2)) * self.error
+        return self.exponent - reach, self.exponent + reach
+
 
 def power_law(x: Any, y: Any) -> PowerLaw:
     """Fit a power law through points with positive, finite coordinates.

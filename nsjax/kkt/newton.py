@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.sparse.linalg import lobpcg_standard
 
 from nsjax.kkt.sphere import gradient_residual, unit
 
@@ -138,6 +137,9 @@ def _curvature_by_products(function: Function, point: jax.Array) -> jax.Array:
 
     def lowered(vectors: jax.Array) -> jax.Array:
         return restricted(vectors) - bound * jnp.outer(point, point @ vectors)
+
+    # Here, as it imports scipy.sparse, which nothing else of a search needs.
+    from jax.experimental.sparse.linalg import lobpcg_standard
 
     values, vectors, _ = lobpcg_standard(lowered, first, m=200, tol=1e-8)
     off = jnp.linalg.norm(lowered(vectors[:, :1]) - values[0] * vectors[:, :1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from nsjax.neuronseek.negligible import Negligible
 
@@ -77,6 +76,9 @@ def _products(
     left, right = form.factors[:, :, active]
     half = (form.coefficients[:, None] * left).T
     if len(active) <= _DENSE:
+        # Here, so that importing a formula imports no scipy.sparse.
+        from scipy.sparse.csgraph import connected_components
+
         matrix = half @ right
         matrix = (matrix + matrix.T) / 2 + np.diag(shift[active])
         matrix[np.abs(matrix) <= tol * size] = 0

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import chdtri
 
 from nsjax import _mesh
 from nsjax.networks.homogeneous import Params, apply
@@ -200,6 +199,9 @@ def _bounds(method: Method, chance: np.ndarray, problem: Problem) -> np.ndarray:
     if method.config.shuffles == 0:
         return np.zeros_like(chance)
     (_, d), (n, c) = problem.x.shape, problem.y.shape
+    # Here, as few pursuits need it: it takes a tenth of a second to import.
+    from scipy.special import chdtri
+
     bound = chance - 2 * np.log(LEVEL) / (n * c)
     # Points on the axes are for networks of two layers.
     for t, plan in enumerate(plans(method.activation, 2)):
