@@ -203,16 +203,21 @@ def _difference(first: Any, second: Any) -> str:
 
     >>> _difference(1.0, 1.5), _difference([1, 2], [1, 4]), _difference("a", "a")
     ('+0.5', 'up to 2', 'none')
+    >>> _difference(1.0, None), _difference([1, 2], [1, 2, 3]), _difference(True, False)
+    ('differ', 'differ', 'differ')
     """
+    if first == second:
+        return "none"
+    if None in (first, second) or isinstance(first, str | bool) or isinstance(second, str | bool):
+        return "differ"
     try:
         before, after = (np.asarray(each, dtype=float) for each in (first, second))
     except (TypeError, ValueError):
-        before, after = np.zeros(0), np.zeros(1)
-    numbers = first is not None and second is not None and not isinstance(first, str | bool)
-    if np.array_equal(before, after, equal_nan=True) or first == second:
+        return "differ"
+    if np.array_equal(before, after, equal_nan=True):
         return "none"
-    if not numbers or before.shape != after.shape:
+    if before.shape != after.shape or not np.all(np.isfinite(after - before)):
         return "differ"
     if before.ndim == 0:
         return f"{after - before:+.4g}"
-    return f"up to {np.nanmax(np.abs(after - before)):.4g}"
+    return f"up to {np.max(np.abs(after - before)):.4g}"

@@ -96,18 +96,19 @@ def render(folder: Path) -> str:
     }
     parts = {name: part for name, part in parts.items() if part}
     state = summary.state(folder, manifest)
+    cells = len(list(folder.glob("cells/[!.]*.json")))  # their sums are not taken again
     facts = {
         "State": _word(state),
         "Begun": escape(summary.moment(manifest["created"])),
         "Wall time": escape(summary.wall_time(manifest)),
-        "Cells": escape(summary.cells(folder)),
+        **({"Cells": str(cells)} if cells else {}),
         "Seed": escape(str(manifest["seed"])),
     }
     error = manifest.get("error")
     return _PAGE.substitute(
         title=escape(f"{manifest['experiment']}, {folder.name}: {state}"),
         style=resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
-        heading=escape(manifest["experiment"]),
+        heading=escape(f"{manifest['experiment']}, {manifest['label']}"),
         folder=escape(folder.name),
         facts=_list((f"{name}: <b>{fact}</b>" for name, fact in facts.items()), "facts")
         + (f'\n<p class="error failed"><span>{escape(error)}</span></p>' if error else ""),
@@ -142,7 +143,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) ->
     ]
 
     def cell(tag: str, text: str, place: int) -> str:
-        kind = ' class="number"' if right[place] else ""
+        kind = ' class="number"' if right[place] else ' class="short"' if len(text) < 16 else ""
         inner = _word(text) if text in WORDS else escape(text)
         return f"<{tag}{kind}>{inner}</{tag.partition(' ')[0]}>"
 

@@ -65,7 +65,7 @@ class Run:
 
     def __enter__(self) -> "Run":
         self._job = job.current()
-        self._job.keep = self.save_table
+        self._kept, self._job.keep = self._job.keep, self.save_table
         return self
 
     def __exit__(
@@ -74,7 +74,7 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._job.keep = None
+        self._job.keep = self._kept
         status, text = "finished", None
         if isinstance(error, KeyboardInterrupt):
             status = "interrupted"

@@ -2,7 +2,7 @@
 
 The page lies in two frames, 400 and 1280 pixels wide, of a page whose script looks into them:
 figures must be drawn, nothing may reach beyond its frame, the console must stay empty, and the
-keyboard must reach what scrolls. Screenshots, light and dark, are kept beside the report.
+keyboard must reach what scrolls. Screenshots are kept beside the report.
 """
 
 import html
@@ -15,11 +15,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
+from matplotlib.figure import Figure
 
 from nsjax import runs
-
-matplotlib.use("Agg")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """Programs that can open the report, the first that is there."""
@@ -36,7 +34,8 @@ HARNESS = """<!DOCTYPE html>
 const frames = [...document.querySelectorAll("iframe")];
 const look = frame => {
   const page = frame.contentDocument, width = frame.clientWidth;
-  const scrolls = node => node && (getComputedStyle(node).overflowX === "auto" || scrolls(node.parentElement));
+  const own = node => getComputedStyle(node).overflowX === "auto";
+  const scrolls = node => node && (own(node) || scrolls(node.parentElement));
   return {
     width, inner: frame.contentWindow.innerWidth,
     scroll: page.documentElement.scrollWidth,
@@ -46,8 +45,8 @@ const look = frame => {
     images: [...page.images].map(image => [image.alt, image.naturalWidth]),
     tables: page.querySelectorAll("table").length,
     unreachable: [...page.querySelectorAll("*")]
-      .filter(node => node.scrollWidth > node.clientWidth + 1 && scrolls(node) && node.tabIndex < 0)
-      .filter(node => getComputedStyle(node).overflowX === "auto").length,
+      .filter(node => own(node) && node.scrollWidth > node.clientWidth + 1 && node.tabIndex < 0)
+      .length,
     broken: [...page.querySelectorAll("a[href^='#']")]
       .filter(link => !page.getElementById(link.hash.slice(1))).map(link => link.hash),
     ids: page.querySelectorAll("[id]").length
@@ -90,8 +89,6 @@ def browser() -> str:
 
 def small_run(root: Path) -> Path:
     """A run with tables, figures, values, a text and a log."""
-    from matplotlib.figure import Figure
-
     with runs.open_run(root, "report", Config(), seed=0) as run:
         for number in range(3):
             run.cell(f"point{number}").save({}, {"number": number})
@@ -114,6 +111,7 @@ def look(program: str, page: Path, *options: str) -> tuple[str, list[str]]:
     """Opens a page; its document, and what it wrote to the console."""
     with tempfile.TemporaryDirectory() as profile:
         words = [
+            # The page is our own, and root has no sandbox.
             *(program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *("--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={profile}"),
             *("--enable-logging=stderr", "--virtual-time-budget=5000"),
@@ -153,23 +151,27 @@ def main(folders: list[str]) -> int:
         report = folder / "report.html"
         page = html.escape(report.read_text(encoding="utf-8"))
         frames = "".join(
-            f'<iframe style="border:0;width:{w}px;height:900px" srcdoc="{page}"></iframe>'
+            f'<iframe style="border:0;width:{w}px;height:2000px" srcdoc="{page}"></iframe>'
             for w in WIDTHS
         )
         harness = folder / "check_report.html"
         harness.write_text(HARNESS.replace("FRAMES", frames), encoding="utf-8")
         document, console = look(program, harness, "--window-size=1400,2000", "--dump-dom")
         console += look(program, report, "--dump-dom")[1]
-        harness.unlink()
         [text] = re.findall(r'<pre id="found">(.+?)</pre>', document, re.DOTALL)
         images = len(list(folder.glob("figures/*.png")))
         problems = [f"console: {line}" for line in console]
         for found in json.loads(html.unescape(text)):
             problems += [f"at {found['width']} px: {line}" for line in faults(found, images)]
-        for name, scheme in (("light", 1), ("dark", 0)):
+        for name, shown, scheme in (
+            ("light", report, 1),
+            ("dark", report, 0),
+            ("frames", harness, 1),
+        ):
             shot = f"--screenshot={(folder / f'report-{name}.png').absolute()}"
-            scheme_option = f"--blink-settings=preferredColorScheme={scheme}"
-            look(program, report, shot, scheme_option, "--window-size=1280,2400")
+            colours = f"--blink-settings=preferredColorScheme={scheme}"
+            look(program, shown, shot, colours, f"--window-size={sum(WIDTHS) + 40},2400")
+        harness.unlink()
         print(f"{report}: " + ("; ".join(problems) or "as it should be"))
         code |= bool(problems)
     return code
