@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format bench clean
+.PHONY: help venv demo test check check-report lint format bench clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  PYTHON=/path/to/python picks the interpreter (3.11 or newer), JOBS=2 the number of test processes."
 
@@ -45,6 +45,9 @@ test: $(VENV)/.dev ## install and run the tests and the examples in the docstrin
 check: $(VENV)/.dev ## the slow tests and every theory check
 	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow tests
 	$(BIN)/python -m theory_checks all
+
+check-report: $(VENV)/.run ## open the report of a small run in headless Chromium and measure the page
+	$(BIN)/python tests/runs/check_report.py
 
 lint: $(VENV)/.dev ## style, format and types
 	$(BIN)/ruff check .

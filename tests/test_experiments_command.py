@@ -3,6 +3,7 @@ import sys
 import pytest
 
 from experiments import __main__ as command
+from nsjax.runs.command import first_line
 
 
 @pytest.fixture
@@ -33,10 +34,39 @@ def test_run_with_the_remaining_words(folder, capsys, name):
     assert sys.argv is before
 
 
-def test_unknown_name(folder, capsys):
-    assert command.main(["three"], folder) == 2
-    assert "no experiment 'three'; there is: one, two" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["three"], "no experiment 'three'; there is: one, two"),
+        (["ones"], "no experiment 'ones'; did you mean one?"),
+        (["list", "one"], "`list` takes no settings, got one"),
+        (["--one"], "unrecognized arguments: --one"),
+    ],
+)
+def test_bad_words(folder, capsys, words, said):
+    with pytest.raises(SystemExit) as leaving:
+        command.main(words, folder)
+    assert leaving.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_is_of_the_command_or_of_the_script(folder, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        command.main(["--help"], folder)
+    assert leaving.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: python -m experiments" in text
+    assert "Exit code: 0; 1 where" in text
+    assert command.main(["one", "--help"], folder) == 0
+    assert capsys.readouterr().out == "ran ['--help']\n"
+
+
+def test_the_exit_code_of_a_script_is_that_of_the_command(folder):
+    (folder / "one.py").write_text("import sys\n\nsys.exit(1)\n")
+    with pytest.raises(SystemExit) as leaving:
+        command.main(["one"], folder)
+    assert leaving.value.code == 1
 
 
 def test_every_experiment_says_what_it_shows():
-    assert all(command.first_line(path) for path in command.scripts().values())
+    assert all(first_line(path) for path in command.scripts().values())

@@ -3,11 +3,13 @@ import json
 import math
 import sys
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
 
+from nsjax import runs
+from nsjax.runs.summary import read_tables
 from theory_checks import __main__ as command
 from theory_checks.verdict import Row, Verdict, print_verdict, to_json
 
@@ -113,8 +115,8 @@ class Config:
 
 
 @pytest.fixture
-def checks(monkeypatch):
-    """Two checks made up for the test, and no change to the settings of JAX."""
+def checks(monkeypatch, tmp_path):
+    """Two checks made up for the test in an empty folder, and no change to the settings of JAX."""
 
     def check(config):
         """Lemma."""
@@ -127,6 +129,7 @@ def checks(monkeypatch):
         monkeypatch.setitem(sys.modules, f"theory_checks.{name}", module)
     monkeypatch.setattr(command, "statements", lambda: {"lemma_a": "A.", "lemma_b": "B."})
     monkeypatch.setattr(command.runs, "setup", lambda: None)
+    monkeypatch.chdir(tmp_path)
     return sys.modules["theory_checks.lemma_b"]
 
 
@@ -146,6 +149,36 @@ def test_one_check_with_its_settings(checks, tmp_path, capsys):
     assert "verdict: violated" in capsys.readouterr().out
 
 
+def test_a_check_leaves_a_run_folder_with_its_verdict(checks, tmp_path, capsys):
+    assert command.main(["lemma_a", "--root", str(tmp_path / "kept"), "--measured", "2.0"]) == 1
+    [folder] = (tmp_path / "kept" / "theory_checks").iterdir()
+    assert folder.name.startswith("lemma_a-")
+    assert str(folder) in capsys.readouterr().out
+    past = runs.load(folder)
+    assert past.manifest["command"] == "python -m theory_checks lemma_a --measured 2.0"
+    assert past.manifest["config"] == {"measured": 2.0}
+    assert past.values["verdict"] == "violated"
+    assert past.values["rows"][0]["measured"] == 2.0
+    titles = [table.title for table in read_tables(folder)]
+    assert titles == ["Claims", "Control, to be violated"]
+    page = (folder / "report.html").read_text()
+    assert 'class="verdict violated"' in page
+    assert "Hypothesis: h" in page
+
+
+def test_seeds_of_checks():
+    """The manifest names the first one."""
+    made = {"seed": 7}, {"seeds": (3, 4)}, {"seeds": 12}, {}
+    assert [command._seed(SimpleNamespace(**each)) for each in made] == [7, 3, 0, 0]
+
+
+def test_a_folder_that_cannot_be_used_is_an_error(checks, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for name in ("lemma_a", "all"):
+        assert command.main([name, "--root", "file"]) == 1
+        assert "error: cannot write to file" in capsys.readouterr().err
+
+
 def test_all_leaves_with_1_unless_all_hold(checks, monkeypatch, capsys):
     assert command.main(["all"]) == 0
     monkeypatch.setattr(checks, "Config", lambda: Config(measured=2.0))
@@ -162,6 +195,7 @@ def test_all_goes_on_after_an_error(checks, monkeypatch, capsys):
     assert command.main(["all"]) == 1
     out, err = capsys.readouterr()
     assert "stopped by an error" in out
+    assert "1 of 1" in out
     assert "verdict: holds" in out
     assert "RuntimeError: lost" in err
 
@@ -169,14 +203,27 @@ def test_all_goes_on_after_an_error(checks, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing"], "no theory check 'nothing'"),
+        (["nothing"], "no theory check 'nothing'; there is: all, lemma_a, lemma_b"),
+        (["lemma"], "no theory check 'lemma'; did you mean"),
         (["all", "--measured", "1"], "`all` takes no settings"),
-        (["all", "--json"], "--json wants a file name"),
+        (["list", "all"], "`list` takes no settings"),
+        (["all", "--json"], "--json: expected one argument"),
+        (["lemma_a", "--measure", "1"], "--measure"),
     ],
 )
 def test_bad_words(checks, capsys, words, said):
-    assert command.main(words) == 2
+    with pytest.raises(SystemExit) as leaving:
+        command.main(words)
+    assert leaving.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_help_is_of_the_command_or_of_the_check(checks, capsys):
+    for words, said in ((["--help"], "--root FOLDER"), (["lemma_a", "--help"], "--measured")):
+        with pytest.raises(SystemExit) as leaving:
+            command.main(words)
+        assert leaving.value.code == 0
+        assert said in capsys.readouterr().out
 
 
 def test_every_check_says_what_it_checks():

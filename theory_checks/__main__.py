@@ -1,20 +1,23 @@
-"""Lists or runs the theory checks: `python -m theory_checks [list|NAME|all] [--json FILE] ...`.
+"""Lists or runs the theory checks: `python -m theory_checks [list | NAME ... | all]`."""
 
-After NAME, every field of the check's Config is an option. The exit code is 0 if every verdict
-is `holds`, 1 if not, 2 for a bad command line.
-"""
-
+import argparse
 import ast
 import importlib
+import shlex
 import sys
+import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from nsjax import runs
+from nsjax.runs import command
 from theory_checks.verdict import Verdict, print_verdict, to_json
 
 FOLDER = Path(__file__).resolve().parent
+PROG = "python -m theory_checks"
 
 
 def statements() -> dict[str, str]:
@@ -27,68 +30,116 @@ def statements() -> dict[str, str]:
     return found
 
 
-def run(name: str, words: Sequence[str] = ()) -> Verdict:
-    """Runs one check with its default Config, changed by the words of a command line."""
+def run(name: str, words: Sequence[str], root: Path) -> tuple[Verdict, Path]:
+    """Runs one check with its default Config, changed by the words of a command line.
+
+    Returns:
+        The verdict, and the run folder that holds it and its tables.
+    """
     module = importlib.import_module(f"theory_checks.{name}")
     config = module.Config()
     if words:
         import tyro
 
-        config = tyro.cli(module.Config, args=list(words), prog=f"python -m theory_checks {name}")
-    return module.check(config)
+        config = tyro.cli(
+            module.Config, args=list(words), prog=f"{PROG} {name}", description=module.__doc__
+        )
+    opened = runs.open_run(
+        root,
+        "theory_checks",
+        config,
+        seed=_seed(config),
+        command=shlex.join(["python", "-m", "theory_checks", name, *words]),
+        label=name,
+    )
+    with opened as folder:
+        verdict = module.check(config)
+        print_verdict(verdict)
+        folder.save_results({}, asdict(verdict))
+    return verdict, folder.path
+
+
+def _seed(config: Any) -> int:
+    """The first seed; checks that count their seeds begin with 0."""
+    seeds = getattr(config, "seeds", 0)
+    first = seeds[0] if isinstance(seeds, tuple) and seeds else 0
+    return int(getattr(config, "seed", first))
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The words that stand beside a name and its settings, anywhere on the command line."""
+    options = argparse.ArgumentParser(prog=PROG, add_help=False, allow_abbrev=False)
+    options.add_argument("--json", type=Path, metavar="FILE", help="where the verdicts go as JSON")
+    options.add_argument(
+        "--root",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="where run folders go (default: runs)",
+    )
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    target = None
-    if "--json" in words:
-        place = words.index("--json")
-        if place + 1 == len(words):
-            print("error: --json wants a file name", file=sys.stderr)
-            return 2
-        target = words[place + 1]
-        del words[place : place + 2]
-    known = statements()
-    if words[:1] in (["-h"], ["--help"]):
-        print(__doc__)
+    options = _parser()
+    parser = command.parser(
+        PROG,
+        "Lists the theory checks, or runs one or all of them.",
+        "a check, `all` of them, or `list` for a table of them",
+        parents=[options],
+    )
+    said, words = options.parse_known_args(arguments)
+    given = parser.parse_args(words)
+    name, known = given.name.removesuffix(".py"), statements()
+    if name not in ("all", "list", *known):
+        parser.error(command.unknown("theory check", name, ["all", *known]))
+    if name in ("all", "list") and given.words:
+        parser.error(f"`{name}` takes no settings, got {' '.join(given.words)}")
+    if name == "list":
+        command.print_list("Theory checks", "statement", known)
         return 0
-    if not words or words[0] == "list":
-        runs.print_table("Theory checks", ["name", "statement"], known.items())
-        return 0
-    name = words[0].removesuffix(".py")
-    if name != "all" and name not in known:
-        choices = ", ".join(["all", *known])
-        print(f"error: no theory check {name!r}; there is: {choices}", file=sys.stderr)
-        return 2
-    if name == "all" and len(words) > 1:
-        print(f"error: `all` takes no settings, got {' '.join(words[1:])}", file=sys.stderr)
-        return 2
 
     import jax  # here, so that the list need not wait for it
 
     runs.setup()
-    verdicts, broken = {}, []
+    verdicts: dict[str, Verdict] = {}
+    rows: list[tuple[str, ...]] = []
     for each in known if name == "all" else [name]:
+        begun = time.perf_counter()
         try:
-            verdicts[each] = run(each, words[1:])
+            verdicts[each], folder = run(each, given.words, said.root)
+        except (runs.RunError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            rows.append((each, f"not run: {error}", "", "", "", ""))
         except Exception:  # the other checks are still worth running
             if name != "all":
                 raise
             traceback.print_exc()
-            broken.append(each)
+            rows.append((each, "stopped by an error", "", "", "", ""))
         else:
-            print_verdict(verdicts[each])
+            rows.append((each, *_summary(verdicts[each], time.perf_counter() - begun, folder)))
         # Programs of one check are of no use to the next, and a process may have 65,000 maps of
         # memory: all checks together would end with LLVM out of memory.
         jax.clear_caches()
-    if name == "all":
-        rows: list[tuple[str, str]] = [(key, value.verdict) for key, value in verdicts.items()]
-        rows += [(key, "stopped by an error") for key in broken]
-        runs.print_table("Theory checks", ["name", "verdict"], rows)
-    if target is not None:
-        runs.write_json(target, {key: to_json(value) for key, value in verdicts.items()})
-    return int(bool(broken) or any(v.verdict != "holds" for v in verdicts.values()))
+    columns = ["name", "verdict", "claims that hold", "controls violated", "wall time", "run"]
+    if name == "all" or verdicts:
+        runs.print_table("Theory checks", columns, rows)
+    if said.json is not None:
+        runs.write_json(said.json, {key: to_json(value) for key, value in verdicts.items()})
+    return int(len(verdicts) < len(rows) or any(v.verdict != "holds" for v in verdicts.values()))
+
+
+def _summary(verdict: Verdict, seconds: float, folder: Path) -> tuple[str, ...]:
+    hold = sum(row.verdict == "holds" for row in verdict.rows)
+    violated = sum(row.verdict == "violated" for row in verdict.control)
+    return (
+        verdict.verdict,
+        f"{hold} of {len(verdict.rows)}",
+        f"{violated} of {len(verdict.control)}",
+        f"{seconds:.1f} s",
+        str(folder),
+    )
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def print_verdict(verdict: Verdict, *, file: IO[str] | None = None) -> None:
     for hypothesis in verdict.hypotheses:
         print(f"  hypothesis: {hypothesis}", file=file)
     columns = ["claim", "hypothesis", "measured", "predicted", "tolerance", "verdict"]
-    for title, rows in (("", verdict.rows), ("Control, to be violated", verdict.control)):
+    for title, rows in (("Claims", verdict.rows), ("Control, to be violated", verdict.control)):
         if rows:
             cells = [
                 (r.claim, r.hypothesis, r.measured, r.predicted, r.tolerance, r.verdict)

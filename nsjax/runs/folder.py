@@ -74,6 +74,7 @@ def open_run(
         "error": None,
         "command": words if isinstance(words, str) else list(words),
         "versions": provenance.versions(),
+        "machine": provenance.machine(),
         "device": provenance.device(),
         **provenance.precision(),
         "git": provenance.commit(),

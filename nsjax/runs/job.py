@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -16,12 +18,15 @@ class Job:
         resume: folder of a run to be resumed.
         mix_versions: whether a run may go on under other versions than it was begun with.
         opened: folder of the run that was opened last.
+        keep: takes title, columns and rows of every table that is printed; `Run.save_table` within
+            the `with` block of a run, else None.
     """
 
     words: list[str] = field(default_factory=lambda: list(sys.argv))
     resume: Path | None = None
     mix_versions: bool = False
     opened: Path | None = None
+    keep: Callable[[str, Sequence[str], Sequence[Sequence[Any]]], None] | None = None
 
 
 _job = Job()

@@ -51,3 +51,26 @@ class Lock:
 
     def __del__(self) -> None:
         self.release()
+
+
+def held(path: Path) -> bool:
+    """Whether a process on this machine, or on another that sees its locks, holds a lock.
+
+    Args:
+        path: of a file that `Lock` locks; it need not be there.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

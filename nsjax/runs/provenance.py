@@ -1,6 +1,7 @@
-"""What a number depends on besides its config: versions, device, dtype and commit."""
+"""What a number depends on besides its config: versions, machine, device, dtype and commit."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -30,6 +31,20 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     return found
+
+
+def machine() -> dict[str, Any]:
+    """System, processor and number of cores of this machine."""
+    return {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def device() -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nsjax.runs import job
 from nsjax.runs.cells import Cell
 from nsjax.runs.checkpoints import Checkpoints, discard
 from nsjax.runs.locking import Lock
 from nsjax.runs.memory import spare_maps
 from nsjax.runs.processes import Company, Processes
 from nsjax.runs.reading import SCHEMA, read_results
-from nsjax.runs.storage import RunError, check_name, save_pair, write_atomic, write_json
-from nsjax.runs.terminal import counter, progress
+from nsjax.runs.report import write_report
+from nsjax.runs.storage import RunError, check_name, save_pair, to_json, write_atomic, write_json
+from nsjax.runs.terminal import counter, format_cell, progress
 
 Point = TypeVar("Point")
 
@@ -30,10 +32,11 @@ class Run:
     """An open run folder; made by `open_run`.
 
     As a context manager it writes how the run ended into the manifest: `finished`, `failed` with
-    the text of the exception, or `interrupted`. A run that was killed is left as `running`.
+    the text of the exception, or `interrupted`. A run that was killed is left as `running`. Then it
+    writes `report.html`, see `write_report`. Tables printed meanwhile by `print_table` are kept.
 
-    Of several processes the first writes manifest, results, texts and figures; the others write
-    cells, checkpoints and lines of the log alone.
+    Of several processes the first writes manifest, results, tables, texts, figures and report; the
+    others write cells, checkpoints and lines of the log alone.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Run:
         self._lock = lock
         self._computing = False
         self._company: Company | None = None
+        self._tables: list[dict[str, Any]] = []
 
     def accompany(self) -> None:
         """Begin to watch the other processes, see `Company`."""
@@ -60,6 +64,8 @@ class Run:
         self._company = Company(self.path / "processes", self.processes, lost)
 
     def __enter__(self) -> "Run":
+        self._job = job.current()
+        self._kept, self._job.keep = self._job.keep, self.save_table
         return self
 
     def __exit__(
@@ -68,6 +74,7 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._job.keep = self._kept
         status, text = "finished", None
         if isinstance(error, KeyboardInterrupt):
             status = "interrupted"
@@ -230,6 +237,26 @@ class Run:
             write_atomic(pdf, partial(figure.savefig, format="pdf"))
         return png
 
+    def save_table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Adds a table to `tables.json`; the first of a sitting removes those of sittings before.
+
+        Args:
+            title: line above the table.
+            columns: headings.
+            rows: cells; what JSON cannot hold is kept as the text that `print_table` shows.
+        """
+
+        def plain(cell: Any) -> Any:
+            try:
+                return to_json(cell, words=True)
+            except (TypeError, ValueError):
+                return format_cell(cell)
+
+        if self.processes.leads:
+            kept = [[plain(cell) for cell in row] for row in rows]
+            self._tables.append({"title": title, "columns": list(columns), "rows": kept})
+            write_json(self.path / "tables.json", {"schema": SCHEMA, "tables": self._tables})
+
     def save_text(self, text: str, name: str) -> Path:
         """Writes a text as `texts/NAME`, in UTF-8.
 
@@ -286,6 +313,11 @@ class Run:
         self.manifest["history"][-1]["ended"] = now()
         self._touch()
         self._record(status if error is None else f"{status}: {error}", status=status)
+        if self.processes.leads:
+            try:
+                write_report(self.path)
+            except Exception as problem:  # no reason to lose a run: it can be written later
+                self._tell(f"no report.html: {problem}")
 
     def _touch(self) -> None:
         self.manifest["updated"] = now()

@@ -7,6 +7,8 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
+from nsjax.runs import job
+
 Item = TypeVar("Item")
 
 
@@ -83,13 +85,13 @@ def print_table(
     *,
     file: IO[str] | None = None,
 ) -> None:
-    """Prints a table.
+    """Prints a table; within the `with` block of a run, its folder keeps it as well.
 
     Args:
         title: line above the table.
         columns: headings.
         rows: cells, one sequence per row, as many as columns; floats are shown with 4 digits.
-        file: where to; stdout by default.
+        file: where to; stdout by default. Of what goes elsewhere a run keeps nothing.
 
     Raises:
         ValueError: if a row has not as many cells as there are columns.
@@ -98,6 +100,7 @@ def print_table(
     from rich.markup import escape
     from rich.table import Table
 
+    rows = [list(row) for row in rows]
     table = Table(title=escape(title) if title else None, title_justify="left")
     for column in columns:
         table.add_column(escape(column), overflow="fold")
@@ -109,6 +112,9 @@ def print_table(
     if not console.is_terminal:  # a pipe or a file has no width at which to fold lines
         console.width = max(console.width, 200)
     console.print(table)
+    keep = job.current().keep
+    if keep is not None and file is None:
+        keep(title, columns, rows)
 
 
 def format_cell(value: Any) -> str:

@@ -97,6 +97,7 @@ def test_a_run_leaves_a_whole_folder(tmp_path):
         "log.jsonl",
         "results.json",
         "results.npz",
+        "report.html",
         *(os.path.join("cells", f"p=2.{ending}") for ending in ("json", "npz")),
         *(os.path.join("figures", f"loss.{ending}") for ending in ("png", "pdf")),
     }
