@@ -12,6 +12,7 @@ from nsjax.networks.compression import (
     output_error,
 )
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
+from nsjax.networks.fan import fan
 from nsjax.networks.homogeneous import (
     activation_degree,
     append_neuron,
@@ -57,6 +58,7 @@ __all__ = [
     "convolve",
     "cp",
     "degree",
+    "fan",
     "features",
     "first_layer_factors",
     "gaussian_error",
