@@ -13,6 +13,7 @@ from nsjax.networks.compression import (
 )
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
 from nsjax.networks.fan import fan
+from nsjax.networks.homogeneity import Homogeneity, homogeneity
 from nsjax.networks.homogeneous import (
     activation_degree,
     append_neuron,
@@ -42,6 +43,7 @@ __all__ = [
     "SMOOTH",
     "Basis",
     "Compressed",
+    "Homogeneity",
     "HomogeneousNeurons",
     "NeuronFamily",
     "PatchMoments",
@@ -63,6 +65,7 @@ __all__ = [
     "first_layer_factors",
     "gaussian_error",
     "gompertz",
+    "homogeneity",
     "init",
     "multiplications",
     "output_error",

@@ -107,6 +107,8 @@ def plot_channels(
     times: Mapping[str, Sequence[tuple[Any, Any]]],
     falls: Mapping[str, Sequence[tuple[Any, Any]]],
     shares: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Four panels: gap against growth, growth against time, loss along the channel, shares.
 
@@ -115,8 +117,9 @@ def plot_channels(
         times: `(t, 1/eps / (16 k)^(1/4))` of each flow.
         falls: `(eps, L(eps) - L_inf)` of each channel.
         shares: as `plot_channel_shares`.
+        ax: where to draw, four axes; a new figure by default.
     """
-    figure, panels = grid(2, 2, panel=(3.5, 2.7))
+    figure, panels = grid(2, 2, panel=(3.5, 2.7), ax=ax)
     plot_channel_courses(
         gaps,
         slope=-1,

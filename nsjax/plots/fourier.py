@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsjax.plots.style import CATEGORIES, grid
 
 
-def plot_fourier(added: Any, final: Any) -> Figure:
+def plot_fourier(added: Any, final: Any, *, ax: Sequence[Axes] | None = None) -> Figure:
     """Neurons as they were added beside those of the finished network: spectra, purities, phases.
 
     Args:
         added, final: `diagnostics.FourierModes` of k neurons each; k may differ.
+        ax: where to draw, four axes; a new figure by default.
     """
-    figure, ((first, second, purity, phases),) = grid(1, 4, panel=(2.4, 2.6))
+    figure, ((first, second), (purity, phases)) = grid(2, 2, panel=(3.4, 2.6), ax=ax)
     for panel, modes, title in ((first, added, "as added"), (second, final, "finished network")):
         power = np.asarray(modes.power)
         order = np.lexsort((-np.asarray(modes.purity), np.asarray(modes.frequency)))
