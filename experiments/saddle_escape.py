@@ -62,7 +62,7 @@ class Config:
     dtype: Literal["float64", "float32"] = "float64"
     """Precision; float32 bears the slow manifold alone."""
     animate: bool = field(default=False, compare=False)
-    """Also write an animation of neurons that align, of the first degree and slope on two inputs."""
+    """Also animate neurons that align: two inputs, first degree and slope."""
     seed: int = 0
     """Seed of data, teacher, training and perturbation."""
     root: Path = field(default=Path("runs"), compare=False)
@@ -102,6 +102,8 @@ NEURONS = 24
 """Neurons of the animation."""
 START = 1e-4
 """Norm of its start."""
+FRAMES = 80
+"""Frames of the animation, at most."""
 
 
 def sweep(config: Config) -> Iterator[Network]:
@@ -260,7 +262,7 @@ def animate(run: runs.Run, config: Config) -> None:
     arrays, values = run.once(f"alignment-p{activation.p}-a{activation.slope:g}", compute)
     run.log(f"alignment: {values['message']}, escapes at {values['escapes']}")
     weights = (arrays["incoming"], arrays["outgoing"])
-    course = diagnostics.neuron_course(weights, x, y, activation, ts=arrays["ts"])
+    course = diagnostics.neuron_course(weights, x, y, activation, ts=arrays["ts"], frames=FRAMES)
     run.save_animation(plots.animate_alignment(course), "alignment")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -88,7 +89,7 @@ def _snapshots(params: Any) -> Params:
 @jax.jit
 def _length(weights: Params) -> jax.Array:
     turned, grown = [], []
-    for incoming, outgoing in zip(weights[:-1], weights[1:], strict=True):
+    for incoming, outgoing in pairwise(weights):
         unit, size = _units(incoming, outgoing)
         turned.append(jnp.sum(jnp.diff(unit, axis=0) ** 2, axis=-1))
         grown.append(jnp.diff(jnp.log(jnp.where(size > 0, size, 1)), axis=0) ** 2)
@@ -118,8 +119,8 @@ def neuron_course(
 ) -> NeuronCourse:
     r"""Frames of a trajectory, equally spaced in nonlinear time, for `plots.animate_alignment`.
 
-    Neurons are those of the first hidden layer. The landscape is that of the residual at each frame,
-    `phi(u) = B_2^T s(X u)` for unit u in the plane: where every neuron is small, what they climb.
+    Neurons are those of the first hidden layer. The landscape is that of the residual at each
+    frame, `phi(u) = B_2^T s(X u)` for unit u in the plane: what small neurons climb.
 
     Args:
         params: snapshots of L weight matrices, as `dynamics.cascade(..., snapshots=True)` gives.

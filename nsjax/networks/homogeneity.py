@@ -42,8 +42,8 @@ def homogeneity(
     r"""Measure the degree of a model in its parameters by Euler's identity `<w, grad H> = D H`.
 
     The NCF has KKT points on the sphere, and a flow has a saddle at the origin, for homogeneous
-    models alone. A bias or a normalisation in a flax module breaks that silently; here it shows as a
-    defect. One point of a model is looked at, at three sizes: with random `params` that is enough
+    models alone. A bias or a normalisation in a flax module breaks that silently; here it shows as
+    a defect. One point of a model is looked at, at three sizes: with random `params` that is enough
     but for accidents, as it is no proof.
 
     Args:

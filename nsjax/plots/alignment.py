@@ -18,6 +18,8 @@ INNER = 0.25
 """Radius of the smallest neuron: directions must be told apart there, too."""
 LABELS = -np.pi / 4
 """Angle at which radii are labelled."""
+LEAST = 1e-7
+"""Losses below this share of the largest are drawn there."""
 TRAIL = 12
 """Frames that a neuron's trail goes back."""
 
@@ -61,14 +63,18 @@ def animate_alignment(course: Any) -> FuncAnimation:
         left.clear()
         right.clear()
         _draw(left, course, frame)
-        right.plot(course.lengths, course.losses, color="0.6")
-        right.plot(course.lengths[frame], course.losses[frame], "o", color="black", markersize=5)
+        top = float(np.max(course.losses))
+        losses = np.maximum(course.losses, LEAST * top)
+        right.plot(course.lengths, losses, color="0.6")
+        right.plot(course.lengths[frame], losses[frame], "o", color="black", markersize=5)
         right.set(yscale="log", ylabel="loss $f$ (sum over samples)")
         right.set_xlabel("nonlinear time: length of the neurons' paths")
-        top = float(np.max(course.losses))
-        right.set_ylim(max(0.5 * float(np.min(course.losses)), 1e-7 * top), 2 * top)
+        right.set_ylim(0.5 * float(np.min(losses)), 2 * top)
         return []
 
+    draw(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # once is enough, or panels would move from frame to frame
     # `init_func` draws nothing: the first frame would be drawn twice.
     return FuncAnimation(figure, draw, frames=len(course.ts), init_func=list, repeat=False)
 
@@ -100,7 +106,7 @@ def _draw(ax: Axes, course: Any, frame: int) -> None:
         ax.add_patch(
             Circle((0, 0), radius(decade), fill=False, color="0.88", linewidth=0.6, zorder=0)
         )
-        if (decade - first) % 2 == 0:
+        if decade > first and (decade - first) % 2 == 0:
             ax.annotate(
                 power_of_ten(10.0**decade),
                 (radius(decade) * np.cos(LABELS), radius(decade) * np.sin(LABELS)),

@@ -338,7 +338,7 @@ def _shade(ax: Axes, cascade: Any) -> None:
 
 def _delta_legend(ax: Axes, cascades: Sequence[Any]) -> None:
     if len(cascades) > 1:
-        ax.legend(title=r"$\delta$", ncols=2, frameon=False)
+        ax.legend(title=r"$\delta$", ncols=2, frameon=False, fontsize=RC["legend.fontsize"])
 
 
 def _escape_color(order: int) -> Any:

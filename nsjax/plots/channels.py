@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, axes, grid
+from nsjax.plots.style import CATEGORIES, RC, axes, grid
 
 
 def plot_channel_courses(
@@ -57,7 +57,7 @@ def plot_channel_courses(
     line = at[1] * (ends / at[0]) ** slope
     panel.plot(ends, line, color="0.3", ls="--", lw=1, label=f"slope {slope:g}")
     panel.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 
@@ -98,7 +98,7 @@ def plot_channel_shares(
     panel.set_xticks(places, list(shares))
     panel.grid(axis="x", visible=False)
     panel.set(ylim=(0, 1), ylabel=quantity)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, RC, grid, plain_ticks
 
 STYLES = ("--", "-", ":", "-.")
 
@@ -82,5 +82,6 @@ def plot_compression(
         loc="outside lower center",
         ncols=1 + max(order.values()),
         frameon=False,
+        fontsize=RC["legend.fontsize"],
     )
     return figure

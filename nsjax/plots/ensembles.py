@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import COLUMN, axes, ordered_colors, power_of_ten
+from nsjax.plots.style import COLUMN, RC, axes, ordered_colors, power_of_ten
 
 
 def plot_loss_bands(
@@ -48,5 +48,5 @@ def plot_loss_bands(
         name = f"{value:g}" if value >= 1e-3 else power_of_ten(value)
         panel.plot(times, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log", xlabel="time $t$", ylabel=quantity)
-    panel.legend(title=title or None, ncols=2)
+    panel.legend(title=title or None, ncols=2, fontsize=RC["legend.fontsize"])
     return figure

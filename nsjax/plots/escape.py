@@ -76,7 +76,7 @@ def plot_series(
     ax.set_xlabel("time $t$")
     ax.set_ylabel(what.label)
     if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(title=r"$\delta$", ncols=2, frameon=False)
+        ax.legend(title=r"$\delta$", ncols=2, frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 

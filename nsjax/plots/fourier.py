@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, grid
+from nsjax.plots.style import CATEGORIES, RC, grid
 
 
 def plot_fourier(added: Any, final: Any, *, ax: Sequence[Axes] | None = None) -> Figure:
@@ -42,7 +42,7 @@ def plot_fourier(added: Any, final: Any, *, ax: Sequence[Axes] | None = None) ->
     ):
         purity.hist(np.asarray(modes.purity), bins, color=color, alpha=0.6, label=name)
     purity.set(xlabel="purity (share of the top frequency)", ylabel="neurons")
-    purity.legend(frameon=False, loc="upper left")
+    purity.legend(frameon=False, loc="upper left", fontsize=RC["legend.fontsize"])
     angles = np.asarray(final.phase)
     turned = np.angle(np.exp(1j * (angles[:, 0] + angles[:, 1])))
     phases.plot([-np.pi, np.pi], [-np.pi, np.pi], color="0.6", linewidth=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, COLUMN, axes, narrow_ticks
+from nsjax.plots.style import CATEGORIES, COLUMN, RC, axes, narrow_ticks
 
 
 def plot_learning_curves(
@@ -36,7 +36,7 @@ def plot_learning_curves(
         panel.plot(epochs, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log" if log else "linear", xlabel="epoch", ylabel=quantity)
     narrow_ticks(panel.yaxis)
-    panel.legend()
+    panel.legend(fontsize=RC["legend.fontsize"])
     return figure
 
 

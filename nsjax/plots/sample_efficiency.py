@@ -73,7 +73,7 @@ def plot_error_bands(
     panel.set_xlabel(label)
     panel.set_ylabel(quantity)
     if ax is None and panel.get_legend_handles_labels()[0]:
-        panel.legend(frameon=False)
+        panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, grid
+from nsjax.plots.style import CATEGORIES, RC, grid
 
 
 def plot_scaling(
@@ -47,5 +47,5 @@ def plot_scaling(
         panel.set_yscale("log")
         panel.set_xlabel("inputs $d$")
         panel.set_ylabel(label)
-    panels.reshape(-1)[0].legend(frameon=False)
+    panels.reshape(-1)[0].legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure

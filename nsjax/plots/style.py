@@ -29,7 +29,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "savefig.dpi": 200,
     "figure.constrained_layout.use": True,
-    # For those who save within `matplotlib.rc_context(plots.RC)`: letters stay letters.
+    # For those who save within `matplotlib.rc_context(plots.style.RC)`: letters stay letters.
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
 }
@@ -47,9 +47,12 @@ CATEGORIES = (
     "#E69F00",
     "#56B4E9",
     "#000000",
-    "#999999",
+    "#666666",
 )
-"""Colours of Okabe and Ito for unordered groups; viridis for ordered ones."""
+"""Colours of Okabe and Ito, and a grey, for unordered groups; viridis for ordered ones.
+
+A lighter grey would be the purple one to those who lack the cones for green.
+"""
 # An odd number of colours: zero has one of its own.
 SIGNED = LinearSegmentedColormap.from_list("signed", [CATEGORIES[0], "white", CATEGORIES[1]], N=257)
 """Colours of signed values, white at zero."""
