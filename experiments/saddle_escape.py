@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 import nsjax
-from nsjax import data, dynamics, networks, plots, runs
+from nsjax import data, diagnostics, dynamics, networks, plots, runs
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Config:
     """Initialisations to train a saddle from; the least stiff is kept."""
     dtype: Literal["float64", "float32"] = "float64"
     """Precision; float32 bears the slow manifold alone."""
+    animate: bool = field(default=False, compare=False)
+    """Also animate neurons that align: two inputs, first degree and slope."""
     seed: int = 0
     """Seed of data, teacher, training and perturbation."""
     root: Path = field(default=Path("runs"), compare=False)
@@ -94,6 +96,14 @@ class Network:
         slope = "" if self.activation.p == 1 else f", slope {self.activation.slope:g}"
         where = ", from the origin" if self.active == 0 else ""
         return f"{self.depth} layers, {kind}{slope}{where}"
+
+
+NEURONS = 24
+"""Neurons of the animation."""
+START = 1e-4
+"""Norm of its start."""
+FRAMES = 80
+"""Frames of the animation, at most."""
 
 
 def sweep(config: Config) -> Iterator[Network]:
@@ -227,7 +237,33 @@ def main(config: Config) -> Path:
                 raise SystemExit(f"{network.title}: {values['message']}")
             done.setdefault(network, []).append(SimpleNamespace(**arrays, **values))
         summarise(run, done)
+        if config.animate:
+            animate(run, config)
     return run.path
+
+
+def animate(run: runs.Run, config: Config) -> None:
+    """From the origin on two inputs, saddle to saddle, as `figures/alignment.gif`."""
+    activation = nsjax.PolyLeakyReLU(config.degrees[0], config.slopes[0])
+    keys = jax.random.split(jax.random.key(config.seed))
+    x = data.INPUTS[config.inputs](keys[0], config.samples, 2, dtype=config.dtype)
+    y = networks.teacher_targets(keys[1], x, activation, hidden=(config.teacher,))
+    # Centred, so that there is something to learn with either sign.
+    y = y - y.mean()
+
+    def compute() -> tuple[dict[str, Any], dict[str, Any]]:
+        start = networks.fan(NEURONS, activation)
+        found = dynamics.cascade(start, x, y, activation, delta=START, snapshots=True)
+        assert found.snapshots is not None
+        incoming, outgoing = found.snapshots
+        arrays = {"ts": found.ts, "incoming": incoming, "outgoing": outgoing}
+        return arrays, {"message": found.message, "escapes": found.escape_times.tolist()}
+
+    arrays, values = run.once(f"alignment-p{activation.p}-a{activation.slope:g}", compute)
+    run.log(f"alignment: {values['message']}, escapes at {values['escapes']}")
+    weights = (arrays["incoming"], arrays["outgoing"])
+    course = diagnostics.neuron_course(weights, x, y, activation, ts=arrays["ts"], frames=FRAMES)
+    run.save_animation(plots.animate_alignment(course), "alignment")
 
 
 def summarise(run: runs.Run, done: dict[Network, list[SimpleNamespace]]) -> None:

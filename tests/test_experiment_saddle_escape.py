@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import saddle_escape
 from nsjax import runs
@@ -39,13 +41,31 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert "L2-p2-a1" in text
     for name in ("L2-p2-a1", "escape_times"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
-        assert (folder / "figures" / f"{name}.pdf").exists()
+        pdf = (folder / "figures" / f"{name}.pdf").read_bytes()
+        assert b"/FontType 42" in pdf or b"/Type0" in pdf  # letters, no outlines
+        assert "<text" in (folder / "figures" / f"{name}.svg").read_text()
     assert "slope" in capsys.readouterr().out
 
     with runs.open_run(config.root, "saddle_escape", config, seed=config.seed) as run:
         arrays, values = run.cell("L2-p2-a1-delta1e-06").load()
     assert values["result"] == 0
     assert np.all(np.isfinite(arrays["losses"]))
+
+    # The cascade has tests of its own; here a made-up one, which is kept like a cell.
+    turn = np.linspace(0, 1, 9)
+    incoming = np.stack([np.cos(turn), np.sin(turn)], axis=1)[:, None]
+    made_up = SimpleNamespace(
+        ts=turn,
+        snapshots=(incoming, np.ones((9, 1, 1))),
+        message="a minimum",
+        escape_times=np.array([0.5]),
+    )
+    monkeypatch.setattr(saddle_escape, "FRAMES", 3)
+    monkeypatch.setattr(saddle_escape.dynamics, "cascade", lambda *_, **__: made_up)
+    assert saddle_escape.main(dataclasses.replace(config, animate=True)) == folder
+    with Image.open(folder / "figures" / "alignment.gif") as image:
+        assert image.n_frames == 3
+    assert not list((folder / "figures").glob(".*"))
 
     def fail(*_, **__):
         raise AssertionError("a finished cell was computed again")

@@ -26,6 +26,7 @@ from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
+from nsjax.diagnostics.neuron_course import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sparsity import (
@@ -50,6 +51,7 @@ __all__ = [
     "Lojasiewicz",
     "MorseBott",
     "NeuronActivity",
+    "NeuronCourse",
     "PathLength",
     "Pointwise",
     "PowerLaw",
@@ -62,6 +64,7 @@ __all__ = [
     "balance_ratio",
     "channel_limit",
     "channels",
+    "course_length",
     "dormant_ratio",
     "dormant_scores",
     "effective_directions",
@@ -74,6 +77,7 @@ __all__ = [
     "lojasiewicz",
     "morse_bott",
     "neuron_activity",
+    "neuron_course",
     "neuron_norms",
     "neuron_size",
     "path_length",

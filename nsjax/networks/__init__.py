@@ -12,6 +12,8 @@ from nsjax.networks.compression import (
     output_error,
 )
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
+from nsjax.networks.fan import fan
+from nsjax.networks.homogeneity import Homogeneity, homogeneity
 from nsjax.networks.homogeneous import (
     activation_degree,
     append_neuron,
@@ -41,6 +43,7 @@ __all__ = [
     "SMOOTH",
     "Basis",
     "Compressed",
+    "Homogeneity",
     "HomogeneousNeurons",
     "NeuronFamily",
     "PatchMoments",
@@ -57,10 +60,12 @@ __all__ = [
     "convolve",
     "cp",
     "degree",
+    "fan",
     "features",
     "first_layer_factors",
     "gaussian_error",
     "gompertz",
+    "homogeneity",
     "init",
     "multiplications",
     "output_error",

@@ -1,5 +1,6 @@
 """Figures: a result in, a matplotlib Figure out."""
 
+from nsjax.plots.alignment import animate_alignment, plot_alignment_frame
 from nsjax.plots.cascade import (
     escape_order,
     plot_cascade,
@@ -73,10 +74,12 @@ from nsjax.plots.style import power_of_ten
 __all__ = [
     "ErrorCurve",
     "Threshold",
+    "animate_alignment",
     "escape_order",
     "plot_active_neurons",
     "plot_activity",
     "plot_alignment",
+    "plot_alignment_frame",
     "plot_balance",
     "plot_balance_panels",
     "plot_balance_ratio",

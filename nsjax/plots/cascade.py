@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,7 +63,7 @@ def plot_cascade(cascades: Any, *, ax: Axes | None = None, floor: float = 1e-6) 
     return figure
 
 
-def plot_visits(cascade: Any, *, title: str = "") -> Figure:
+def plot_visits(cascade: Any, *, title: str = "", ax: Sequence[Axes] | None = None) -> Figure:
     """The weight matrices at each saddle: a column per visit, a row per layer, zero in white.
 
     Neurons are sorted by when they became active, rows of one matrix and columns of the next alike;
@@ -74,19 +73,19 @@ def plot_visits(cascade: Any, *, title: str = "") -> Figure:
     Args:
         cascade: a result of `nsjax.dynamics.cascade`, or anything with its `visits`.
         title: over the figure.
+        ax: where to draw, an axes for each layer and visit, row by row; a new figure by default.
     """
     visits = cascade.visits
     networks = [_sorted_weights(visit.params, escape_order(visits)) for visit in visits]
     rows = len(networks[0])
     heights = [max(weight.shape[0], 2) for weight in networks[0]]
-    with plt.rc_context(RC | {"axes.grid": False}):
-        figure, panels = plt.subplots(
-            rows,
-            len(visits),
-            figsize=(1.2 + 1.25 * len(visits), 0.9 + min(sum(heights) * 0.16, 2.2 * rows)),
-            squeeze=False,
-            gridspec_kw={"height_ratios": heights},
-        )
+    figure, panels = grid(
+        rows,
+        len(visits),
+        panel=(1.25 + 1.2 / len(visits), 0.9 / rows + min(sum(heights) * 0.16 / rows, 2.2)),
+        ax=ax,
+        height_ratios=heights,
+    )
     for layer in range(rows):
         scale = max(float(np.max(np.abs(network[layer]))) for network in networks) or 1.0
         for column, network in enumerate(networks):
@@ -100,6 +99,7 @@ def plot_visits(cascade: Any, *, title: str = "") -> Figure:
                 interpolation="nearest",
             )
             panel.set(xticks=[], yticks=[])
+            panel.grid(False)
             panel.spines[["top", "right"]].set_visible(True)
         last = rows > 1 and layer == rows - 1
         name = rf"$W_{{{layer + 1}}}^\top$" if last else f"$W_{{{layer + 1}}}$"
@@ -338,7 +338,7 @@ def _shade(ax: Axes, cascade: Any) -> None:
 
 def _delta_legend(ax: Axes, cascades: Sequence[Any]) -> None:
     if len(cascades) > 1:
-        ax.legend(title=r"$\delta$", ncols=2, frameon=False)
+        ax.legend(title=r"$\delta$", ncols=2, frameon=False, fontsize=RC["legend.fontsize"])
 
 
 def _escape_color(order: int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, axes, grid
+from nsjax.plots.style import CATEGORIES, RC, axes, grid
 
 
 def plot_channel_courses(
@@ -57,7 +57,7 @@ def plot_channel_courses(
     line = at[1] * (ends / at[0]) ** slope
     panel.plot(ends, line, color="0.3", ls="--", lw=1, label=f"slope {slope:g}")
     panel.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 
@@ -98,7 +98,7 @@ def plot_channel_shares(
     panel.set_xticks(places, list(shares))
     panel.grid(axis="x", visible=False)
     panel.set(ylim=(0, 1), ylabel=quantity)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 
@@ -107,6 +107,8 @@ def plot_channels(
     times: Mapping[str, Sequence[tuple[Any, Any]]],
     falls: Mapping[str, Sequence[tuple[Any, Any]]],
     shares: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Four panels: gap against growth, growth against time, loss along the channel, shares.
 
@@ -115,8 +117,9 @@ def plot_channels(
         times: `(t, 1/eps / (16 k)^(1/4))` of each flow.
         falls: `(eps, L(eps) - L_inf)` of each channel.
         shares: as `plot_channel_shares`.
+        ax: where to draw, four axes; a new figure by default.
     """
-    figure, panels = grid(2, 2, panel=(3.5, 2.7))
+    figure, panels = grid(2, 2, panel=(3.5, 2.7), ax=ax)
     plot_channel_courses(
         gaps,
         slope=-1,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsjax.plots.style import RC, grid
@@ -24,6 +25,7 @@ def plot_recovery(
     sparsities: Sequence[int],
     label: str = "sparsity $k$",
     columns: int = 4,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Phase diagrams: share of instances recovered against samples and sparsity, a panel a method.
 
@@ -34,13 +36,14 @@ def plot_recovery(
         sparsities: the K sparsities, or what else is along the vertical axis.
         label: of that axis.
         columns: panels side by side.
+        ax: where to draw, axes for full rows of panels; a new figure by default.
 
     Raises:
         ValueError: if shares do not fit.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure, places = grid(rows, columns, panel=(1.9, 2.0))
+    figure, places = grid(rows, columns, panel=(1.9, 2.0), ax=ax)
     for place in places.flat[len(panels) :]:
         place.set_visible(False)
     image = None

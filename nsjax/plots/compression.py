@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, RC, grid, plain_ticks
 
 STYLES = ("--", "-", ":", "-.")
 
 
 def plot_compression(
     panels: Mapping[str, tuple[float, Mapping[str, Mapping[str, tuple[Any, Any, Any, Any]]]]],
+    *,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Output error of a layer and accuracies of the network against the parameters that are left.
 
@@ -25,13 +28,14 @@ def plot_compression(
         panels: title to the accuracy of the whole network and curves: name of the decomposition to
             name of the norm to shares of parameters `(m,)`, output errors `(m, S)`, accuracies
             with one layer compressed `(m, S)` and with all of them `(m, S2)`.
+        ax: where to draw, three axes a column, row by row; a new figure by default.
 
     Raises:
         ValueError: if there are none.
     """
     if not panels:
         raise ValueError("panels must hold at least one kind of network")
-    figure, places = grid(3, len(panels), panel=(3.2, 2.0))
+    figure, places = grid(3, len(panels), panel=(3.2, 2.0), ax=ax)
     quantities = ("relative output error", "right, one layer (%)", "right, all layers (%)")
     curves = [norms for _, methods in panels.values() for norms in methods.values()]
     every = list(dict.fromkeys(norm for norms in curves for norm in norms))
@@ -78,5 +82,6 @@ def plot_compression(
         loc="outside lower center",
         ncols=1 + max(order.values()),
         frameon=False,
+        fontsize=RC["legend.fontsize"],
     )
     return figure

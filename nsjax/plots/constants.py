@@ -63,6 +63,7 @@ def plot_constants(
     mu_interval: Any,
     hessian_mu: Any,
     largest_alpha: float,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Alpha and mu at critical points of growing networks, with their intervals.
 
@@ -72,14 +73,15 @@ def plot_constants(
         alpha_interval, mu_interval: `(m, 2)`.
         hessian_mu: `sqrt(2 lambda)` of the Hessian, `(m,)`, NaN where inconclusive.
         largest_alpha: upper end of the interval of Assumption 2, a dashed line.
+        ax: where to draw, two axes; a new figure by default.
     """
-    figure, panels = grid(1, 2, panel=(3.2, 2.9))
+    figure, panels = grid(1, 2, panel=(3.2, 2.9), ax=ax)
     left, right = panels[0]
     x = np.asarray(neurons, float)
-    for ax, middle, interval in ((left, alpha, alpha_interval), (right, mu, mu_interval)):
+    for panel, middle, interval in ((left, alpha, alpha_interval), (right, mu, mu_interval)):
         middle, interval = np.asarray(middle, float), np.asarray(interval, float)
         bars = np.abs(interval.T - middle)
-        ax.errorbar(
+        panel.errorbar(
             x,
             middle,
             yerr=bars,
@@ -90,7 +92,7 @@ def plot_constants(
             linewidth=1,
             label="envelope, 90 % interval",
         )
-        ax.set_xlabel("neurons")
+        panel.set_xlabel("neurons")
     known = np.isfinite(np.asarray(hessian_mu, float))
     hollow: dict[str, Any] = {
         "linestyle": "none",
@@ -114,15 +116,19 @@ def plot_constants(
     right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     right.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylabel(r"constant $\mu$")
-    for ax in (left, right):
-        _counts(ax, np.unique(x[known | np.isfinite(np.asarray(mu, float))]))
+    for panel in (left, right):
+        _counts(panel, np.unique(x[known | np.isfinite(np.asarray(mu, float))]))
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure
 
 
 def plot_length_bounds(
-    neurons: Sequence[float], curves: Mapping[str, tuple[Any, Any]], *, quantity: str = "length"
+    neurons: Sequence[float],
+    curves: Mapping[str, tuple[Any, Any]],
+    *,
+    quantity: str = "length",
+    ax: Axes | None = None,
 ) -> Figure:
     """Measured lengths, filled, and their bounds, hollow, of the flows of growing networks.
 
@@ -130,8 +136,9 @@ def plot_length_bounds(
         neurons: of each flow, `(m,)`.
         curves: what part of the flow it is, to lengths and bounds, `(m,)` each; NaN for none.
         quantity: label of the vertical axis.
+        ax: where to draw; a new figure by default.
     """
-    figure, ax = axes(None, size=(4.6, 3.6))
+    figure, ax = axes(ax, size=(4.6, 3.6))
     x = np.asarray(neurons, float)
     places, counts = np.unique(x, return_counts=True)
     gap = float(np.min(np.diff(places), initial=2.0))

@@ -113,7 +113,11 @@ def plot_balance_ratio(ratios: Sequence[Any], *, ts: Any = None, ax: Axes | None
 
 
 def plot_balance_panels(
-    panels: Mapping[str, tuple[Any, Any]], *, label: str = "round", columns: int = 3
+    panels: Mapping[str, tuple[Any, Any]],
+    *,
+    label: str = "round",
+    columns: int = 3,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Balance ratios of one hidden layer along several trajectories, on one scale.
 
@@ -122,12 +126,13 @@ def plot_balance_panels(
             `diagnostics.balance_ratio`, NaN where a neuron is not there.
         label: of the horizontal axes.
         columns: panels side by side.
+        ax: where to draw, axes for full rows of panels; a new figure by default.
 
     Raises:
         ValueError: for arrays of other shapes.
     """
     columns = min(columns, len(panels))
-    figure, places = grid(-(-len(panels) // columns), columns, panel=(2.4, 2.1))
+    figure, places = grid(-(-len(panels) // columns), columns, panel=(2.4, 2.1), ax=ax)
     for place in places.flat[len(panels) :]:
         place.set_visible(False)
     for i, (place, (title, (ts, ratios))) in enumerate(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import axes, ordered_colors, power_of_ten
+from nsjax.plots.style import COLUMN, RC, axes, ordered_colors, power_of_ten
 
 
 def plot_loss_bands(
@@ -33,7 +33,7 @@ def plot_loss_bands(
     """
     if not flows:
         raise ValueError("flows must hold at least one ensemble, got none")
-    figure, panel = axes(ax, size=(4.6, 3.2))
+    figure, panel = axes(ax, size=(COLUMN, 2.8))
     ordered = sorted(flows.items())
     for (value, (ts, losses)), color in zip(ordered, ordered_colors(len(ordered)), strict=True):
         ts, losses = np.atleast_2d(np.asarray(ts, float)), np.atleast_2d(np.asarray(losses, float))
@@ -48,5 +48,5 @@ def plot_loss_bands(
         name = f"{value:g}" if value >= 1e-3 else power_of_ten(value)
         panel.plot(times, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log", xlabel="time $t$", ylabel=quantity)
-    panel.legend(title=title or None, ncols=2)
+    panel.legend(title=title or None, ncols=2, fontsize=RC["legend.fontsize"])
     return figure

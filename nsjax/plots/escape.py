@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nsjax.dynamics import time_scaling
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, grid, ordered_colors, power_of_ten
 
 
 class _Quantity(NamedTuple):
@@ -76,19 +76,22 @@ def plot_series(
     ax.set_xlabel("time $t$")
     ax.set_ylabel(what.label)
     if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(title=r"$\delta$", ncols=2, frameon=False)
+        ax.legend(title=r"$\delta$", ncols=2, frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 
-def plot_escape(escapes: Sequence[Any], *, title: str = "") -> Figure:
+def plot_escape(
+    escapes: Sequence[Any], *, title: str = "", ax: Sequence[Axes] | None = None
+) -> Figure:
     """Loss, size, direction, KKT residual and drift of several escapes, and their times.
 
     Args:
         escapes: `nsjax.dynamics.Escape` results of one network at several deltas, or anything with
             their attributes.
         title: over the figure.
+        ax: where to draw, six axes; a new figure by default.
     """
-    figure, panels = grid(2, 3)
+    figure, panels = grid(2, 3, ax=ax)
     names = ("loss", "norm_ratio", "cosine", "kkt_residual", "drift")
     for name, panel in zip(names, panels.flat, strict=False):
         plot_series(escapes, name, ax=panel, legend=False)
@@ -121,7 +124,7 @@ def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None 
         ax: where to draw; a new figure by default.
     """
     single = len(families) == 1
-    figure, panel = axes(ax, size=(3.4, 2.6) if single else (7.0, 2.8 + 0.1 * len(families)))
+    figure, panel = axes(ax, size=(3.4, 2.6) if single else (PAGE, 2.8 + 0.1 * len(families)))
     for index, (name, escapes) in enumerate(families.items()):
         color = CATEGORIES[index % len(CATEGORIES)]
         style = ("-", "--", ":", "-.")[index // len(CATEGORIES) % 4]

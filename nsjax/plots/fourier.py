@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, grid
+from nsjax.plots.style import CATEGORIES, RC, grid
 
 
-def plot_fourier(added: Any, final: Any) -> Figure:
+def plot_fourier(added: Any, final: Any, *, ax: Sequence[Axes] | None = None) -> Figure:
     """Neurons as they were added beside those of the finished network: spectra, purities, phases.
 
     Args:
         added, final: `diagnostics.FourierModes` of k neurons each; k may differ.
+        ax: where to draw, four axes; a new figure by default.
     """
-    figure, ((first, second, purity, phases),) = grid(1, 4, panel=(2.4, 2.6))
+    figure, ((first, second), (purity, phases)) = grid(2, 2, panel=(3.4, 2.6), ax=ax)
     for panel, modes, title in ((first, added, "as added"), (second, final, "finished network")):
         power = np.asarray(modes.power)
         order = np.lexsort((-np.asarray(modes.purity), np.asarray(modes.frequency)))
@@ -39,7 +42,7 @@ def plot_fourier(added: Any, final: Any) -> Figure:
     ):
         purity.hist(np.asarray(modes.purity), bins, color=color, alpha=0.6, label=name)
     purity.set(xlabel="purity (share of the top frequency)", ylabel="neurons")
-    purity.legend(frameon=False, loc="upper left")
+    purity.legend(frameon=False, loc="upper left", fontsize=RC["legend.fontsize"])
     angles = np.asarray(final.phase)
     turned = np.angle(np.exp(1j * (angles[:, 0] + angles[:, 1])))
     phases.plot([-np.pi, np.pi], [-np.pi, np.pi], color="0.6", linewidth=1)

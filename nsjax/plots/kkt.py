@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid
+from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, grid
 
 KINDS: dict[str, tuple[str, str, bool]] = {
     "maximum": ("o", CATEGORIES[0], True),
@@ -149,14 +149,15 @@ def plot_shares(levels: Any, *, most: int = 20, ax: Axes | None = None) -> Figur
     return figure
 
 
-def plot_landscape(levels: Any, *, title: str = "") -> Figure:
+def plot_landscape(levels: Any, *, title: str = "", ax: Sequence[Axes] | None = None) -> Figure:
     """Values over basin shares, with one axis of ranks.
 
     Args:
         levels: `nsjax.kkt.Levels`, or anything with its attributes.
         title: over the figure.
+        ax: where to draw, two axes; a new figure by default.
     """
-    figure, panels = grid(2, 1, panel=(3.6, 2.0))
+    figure, panels = grid(2, 1, panel=(3.6, 2.0), ax=ax)
     plot_kkt_points(levels, ax=panels[0, 0])
     plot_shares(levels, ax=panels[1, 0])
     panels[0, 0].set_xlabel("")
@@ -220,7 +221,7 @@ def plot_kkt_path(
             (ts, (ts > 0) & (ts <= ts[since]), "time $t$"),
             (ts - ts[since], ts > ts[since], f"$t - t_0$, $t_0 = ${ts[since]:.3g}"),
         ]
-    figure, panels = grid(2, len(spans), panel=(5.2 / len(spans), 2.0))
+    figure, panels = grid(2, len(spans), panel=(PAGE / len(spans), 2.0))
     panels[0, 0].get_gridspec().set_width_ratios((1, 2)[: len(spans)])
     for column, (times, shown, label) in zip(panels.T, spans, strict=True):
         above, below = column
@@ -294,7 +295,11 @@ def _plot_lines(path: Any, times: np.ndarray, shown: np.ndarray, ax: Axes) -> No
 
 
 def plot_alignment(
-    stages: Mapping[str, tuple[Any, Any]], *, values: Sequence[float], title: str = ""
+    stages: Mapping[str, tuple[Any, Any]],
+    *,
+    values: Sequence[float],
+    title: str = "",
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Cosines between the neurons of a network (rows) and KKT points (columns), a map per stage.
 
@@ -305,6 +310,7 @@ def plot_alignment(
         stages: name to cosines `(neurons, points)` and norms of the neurons `(neurons,)`.
         values: `(points,)`, the columns' names.
         title: over the figure.
+        ax: where to draw, as many axes as stages; a new figure by default.
     """
     tables = [np.asarray(cosines, float) for cosines, _ in stages.values()]
     guide = tables[max(len(tables) - 2, 0)]
@@ -312,12 +318,12 @@ def plot_alignment(
     signed = min(float(table.min()) for table in tables) < 0
     rows, columns = guide.shape
     panel = (max(0.36 * columns + 0.7, 1.6), 0.17 * rows + 0.9)
-    figure, panels = grid(1, len(stages), panel=panel)
-    for (name, (_, sizes)), table, ax in zip(stages.items(), tables, panels[0], strict=True):
-        _heat_map(table[order], ax, signed=signed)
-        ax.set_xticks(range(columns), [f"{value:.3g}" for value in values], rotation=60)
-        ax.set_yticks(range(rows), [f"{size:.1g}" for size in np.asarray(sizes)[order]])
-        ax.set_title(name, fontsize=RC["axes.titlesize"])
+    figure, panels = grid(1, len(stages), panel=panel, ax=ax)
+    for (name, (_, sizes)), table, place in zip(stages.items(), tables, panels[0], strict=True):
+        _heat_map(table[order], place, signed=signed)
+        place.set_xticks(range(columns), [f"{value:.3g}" for value in values], rotation=60)
+        place.set_yticks(range(rows), [f"{size:.1g}" for size in np.asarray(sizes)[order]])
+        place.set_title(name, fontsize=RC["axes.titlesize"])
     panels[0, 0].set_ylabel("neuron, by its norm")
     figure.supxlabel("KKT point at the origin, by its value $N$", fontsize=RC["axes.labelsize"])
     bar = figure.colorbar(panels[0, -1].images[0], ax=panels)
@@ -333,7 +339,9 @@ def _heat_map(table: np.ndarray, ax: Axes, *, signed: bool) -> None:
         table, cmap="PuOr" if signed else "viridis", vmin=-1 if signed else 0, vmax=1, aspect="auto"
     )
     ax.grid(False)
-    if table.size <= 200:
+    # Numbers only where they can be read: two digits take a third of an inch.
+    width = ax.get_window_extent().width / ax.figure.dpi / table.shape[1]
+    if width >= 0.33 and table.size <= 200:
         for (row, column), cosine in np.ndenumerate(table):
             white = abs(cosine) > 0.7 if signed else cosine < 0.7
             ax.text(
@@ -342,7 +350,7 @@ def _heat_map(table: np.ndarray, ax: Axes, *, signed: bool) -> None:
                 f"{cosine:.2f}",
                 ha="center",
                 va="center",
-                fontsize=5.5,
+                fontsize=7,
                 color="white" if white else "black",
             )
 
@@ -359,7 +367,7 @@ def plot_dominant(paths: Mapping[str, Any], *, title: str = "", ax: Axes | None 
         title: over the axes.
         ax: where to draw; a new figure by default.
     """
-    figure, panel = axes(ax, size=(4.2, 3.0 + 0.06 * len(paths)))
+    figure, panel = axes(ax, size=(PAGE, 3.0 + 0.06 * len(paths)))
     lowest = 1.0
     for i, (name, path) in enumerate(paths.items()):
         style = ("-", ":", "-.", "--")[i // len(CATEGORIES) % 4]

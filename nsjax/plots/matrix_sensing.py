@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +135,7 @@ def plot_sensing(
     *,
     dimension: int,
     dots: Mapping[str, ErrorCurve] | None = None,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Panels of test errors, the last with thresholds.
 
@@ -143,8 +144,9 @@ def plot_sensing(
         groups: see `plot_sensing_thresholds`.
         dimension: d.
         dots: crosses of the first panel.
+        ax: where to draw, an axes for each of the panels and one more; a new figure by default.
     """
-    figure, places = grid(1, len(panels) + 1, panel=(2.9, 3.8))
+    figure, places = grid(1, len(panels) + 1, panel=(2.9, 3.8), ax=ax)
     for i, (place, (title, curves)) in enumerate(zip(places.flat, panels.items(), strict=False)):
         plot_sensing_errors(curves, dimension=dimension, dots=None if i else dots, ax=place)
         place.set_title(title, fontsize=RC["axes.titlesize"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, axes, narrow_ticks
+from nsjax.plots.style import CATEGORIES, COLUMN, RC, axes, narrow_ticks
 
 
 def plot_learning_curves(
@@ -27,7 +27,7 @@ def plot_learning_curves(
     """
     if not 0 < len(curves) <= len(CATEGORIES):
         raise ValueError(f"curves must hold 1 to {len(CATEGORIES)} entries, got {len(curves)}")
-    figure, panel = axes(ax, size=(4.6, 3.0))
+    figure, panel = axes(ax, size=(COLUMN, 2.8))
     for (name, table), color in zip(curves.items(), CATEGORIES, strict=False):
         table = _carried(np.atleast_2d(np.asarray(table, float)))
         low, middle, high = np.nanquantile(table, (0.25, 0.5, 0.75), axis=0)
@@ -36,7 +36,7 @@ def plot_learning_curves(
         panel.plot(epochs, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log" if log else "linear", xlabel="epoch", ylabel=quantity)
     narrow_ticks(panel.yaxis)
-    panel.legend()
+    panel.legend(fontsize=RC["legend.fontsize"])
     return figure
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors
+from nsjax.plots.style import CATEGORIES, COLUMN, PAGE, RC, axes, grid, ordered_colors
 
 _LEAST = 1e-17
 _MOST_TERMS = 24
@@ -53,7 +53,7 @@ def plot_terms(search: Any, *, ax: Axes | None = None) -> Figure:
                 2,
                 1,
                 sharex=True,
-                figsize=(5.2, height + 1.7),
+                figsize=(PAGE, height + 1.7),
                 height_ratios=(height, 1.5),
             )
     else:
@@ -113,7 +113,7 @@ def plot_term_shares(result: Any, x: Any, *, ax: Axes | None = None) -> Figure:
         raise ValueError("result must have a formula with terms, got none")
     ordered = sorted(shares, key=lambda name: -shares[name])
     shown = ordered[:_MOST_TERMS]
-    figure, ax = axes(ax, size=(4.4, 1.0 + 0.21 * len(shown)))
+    figure, ax = axes(ax, size=(COLUMN, 1.0 + 0.21 * len(shown)))
     values = [shares[name] for name in shown]
     bars = ax.barh(range(len(shown)), values, color=CATEGORIES[0], height=0.7)
     ax.bar_label(bars, [_percent(value) for value in values], padding=3, fontsize=7)
@@ -225,7 +225,10 @@ def plot_confusion(
 
 
 def plot_stability(
-    searches: Mapping[str, Sequence[Any]] | Sequence[Any], *, quantity: str = "test error"
+    searches: Mapping[str, Sequence[Any]] | Sequence[Any],
+    *,
+    quantity: str = "test error",
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Over seeds: the test error of every search, and how often each structure was found.
 
@@ -233,6 +236,7 @@ def plot_stability(
         searches: searches that differ by their seed, with `formula` and `test_error`; by name of
             the method or data, or of one alone.
         quantity: label of the errors.
+        ax: where to draw, two axes; a new figure by default.
 
     Raises:
         ValueError: for no search.
@@ -241,8 +245,7 @@ def plot_stability(
     if not named or not all(len(each) for each in named.values()):
         raise ValueError("searches must hold at least one search for each name, got none")
     height = 1.4 + 0.42 * len(named)
-    with plt.rc_context(RC):
-        figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=(6.4, height))
+    figure, ((left, right),) = grid(1, 2, panel=(3.2, height), ax=ax, sharey=True)
     for row, each in enumerate(named.values()):
         errors = np.array([float(search.test_error) for search in each])
         errors = np.maximum(errors[np.isfinite(errors)], _LEAST)

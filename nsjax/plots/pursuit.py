@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -149,7 +148,7 @@ def plot_ncf(result: Any, *, relative: bool = False, ax: Axes | None = None) -> 
     return figure
 
 
-def plot_insertions(result: Any) -> Figure:
+def plot_insertions(result: Any, *, ax: Sequence[Axes] | None = None) -> Figure:
     """What insertions do to the loss: before, after, and after the refit; and Lemma 12.
 
     The second panel has, for every lane and round that added one neuron or one chain, the change of
@@ -158,12 +157,13 @@ def plot_insertions(result: Any) -> Figure:
 
     Args:
         result: as in `plot_growth`.
+        ax: where to draw, two axes; a new figure by default.
 
     Raises:
         ValueError: for a pursuit without rounds.
     """
     history = _history(result)
-    figure, panels = grid(1, 2, panel=(3.4, 2.8))
+    figure, panels = grid(1, 2, panel=(3.4, 2.8), ax=ax)
     first, second = panels[0]
     at = _attempts(history, result.lane)[-1]
     rounds = 1 + np.arange(len(at))
@@ -233,7 +233,12 @@ def plot_balance(params: Any, activation: Activation, *, ax: Axes | None = None)
 
 
 def plot_weights(
-    params: Any, *, inputs: Sequence[str] | None = None, constant: bool = False, title: str = ""
+    params: Any,
+    *,
+    inputs: Sequence[str] | None = None,
+    constant: bool = False,
+    title: str = "",
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """The weight matrices as images, zero in white, each with its own colour scale.
 
@@ -242,6 +247,7 @@ def plot_weights(
         inputs: names of the d inputs; their numbers from 1 by default.
         constant: whether the last input is a constant, which is then named "c".
         title: over the figure.
+        ax: where to draw, one axes a matrix; a new figure by default.
 
     Raises:
         ValueError: if there is not one name per input.
@@ -250,14 +256,13 @@ def plot_weights(
     labels = _labels(inputs, weights[0].shape[1], constant)
     sizes = [max(weight.shape[1], 3) for weight in weights]
     tallest = max(weight.shape[0] for weight in weights)
-    with plt.rc_context(RC | {"axes.grid": False}):
-        figure, panels = plt.subplots(
-            1,
-            len(weights),
-            figsize=(1.6 * len(weights) + 0.17 * sum(sizes), 1.5 + 0.17 * max(tallest, 4)),
-            squeeze=False,
-            gridspec_kw={"width_ratios": [size + 3 for size in sizes]},
-        )
+    figure, panels = grid(
+        1,
+        len(weights),
+        panel=(1.6 + 0.17 * sum(sizes) / len(sizes), 1.5 + 0.17 * max(tallest, 4)),
+        ax=ax,
+        width_ratios=[size + 3 for size in sizes],
+    )
     for i, (panel, weight) in enumerate(zip(panels[0], weights, strict=True)):
         scale = float(np.max(np.abs(weight), initial=0.0)) or 1.0
         image = panel.imshow(
@@ -268,6 +273,7 @@ def plot_weights(
             aspect="auto",
             interpolation="nearest",
         )
+        panel.grid(False)
         panel.spines[["top", "right"]].set_visible(True)
         panel.set_title(f"$W_{{{i + 1}}}$")
         last = i == len(weights) - 1
@@ -288,6 +294,7 @@ def plot_used(
     used: Sequence[int] | None = None,
     inputs: Sequence[str] | None = None,
     constant: bool = False,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Norms of the columns of `W_1`, one an input, and of every hidden neuron, on log axes.
 
@@ -296,6 +303,7 @@ def plot_used(
         used: the inputs that the target depends on, from 0, to be coloured.
         inputs: names of the inputs; their numbers from 1 by default.
         constant: whether the last input is a constant, which is then named "c" and coloured too.
+        ax: where to draw, two axes; a new figure by default.
 
     Raises:
         ValueError: if there is not one name per input.
@@ -303,10 +311,7 @@ def plot_used(
     weights = _params(params)
     columns = np.linalg.norm(np.asarray(weights[0]), axis=0)
     labels = _labels(inputs, len(columns), constant)
-    with plt.rc_context(RC):
-        figure, (first, second) = plt.subplots(
-            1, 2, figsize=(6.8, 2.7), gridspec_kw={"width_ratios": [3, 2]}
-        )
+    figure, ((first, second),) = grid(1, 2, panel=(3.4, 2.7), ax=ax, width_ratios=[3, 2])
     marked = np.zeros(len(columns), bool)
     marked[list(used or ())] = True
     marked[-1] |= constant and used is not None

@@ -73,7 +73,7 @@ def plot_error_bands(
     panel.set_xlabel(label)
     panel.set_ylabel(quantity)
     if ax is None and panel.get_legend_handles_labels()[0]:
-        panel.legend(frameon=False)
+        panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 
@@ -86,6 +86,7 @@ def plot_sample_efficiency(
     linear_below: float | None = None,
     columns: int = 3,
     title: str = "",
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Errors of several methods, one panel for each task, with one legend.
 
@@ -96,6 +97,7 @@ def plot_sample_efficiency(
         quantity, linear_below: of the vertical axes, see `plot_error_bands`.
         columns: panels side by side.
         title: over the figure.
+        ax: where to draw, axes for full rows of panels; a new figure by default.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -103,7 +105,7 @@ def plot_sample_efficiency(
     legend_columns = min(len(names), columns)
     lines = -(-len(names) // legend_columns)
     wide = max(2.9, 6.4 / columns)
-    figure, places = grid(rows, columns, panel=(wide, 2.5 + 0.2 * (lines + 1) / rows))
+    figure, places = grid(rows, columns, panel=(wide, 2.5 + 0.2 * (lines + 1) / rows), ax=ax)
     for place in places.flat[len(panels) :]:
         place.set_visible(False)
     handles: dict[str, Any] = {}

@@ -6,22 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, grid
+from nsjax.plots.style import CATEGORIES, RC, grid
 
 
-def plot_scaling(dimensions: Sequence[int], series: Mapping[str, Mapping[str, Any]]) -> Figure:
+def plot_scaling(
+    dimensions: Sequence[int],
+    series: Mapping[str, Mapping[str, Any]],
+    *,
+    ax: Sequence[Axes] | None = None,
+) -> Figure:
     """CPU time and largest memory against the number of inputs, on log axes.
 
     Args:
         dimensions: `(m,)`, ascending.
         series: name of a kind of data to its `"seconds"` and `"memory"` in GB, each `(m,)`.
+        ax: where to draw, two axes; a new figure by default.
 
     Raises:
         ValueError: if lengths do not fit.
     """
-    figure, panels = grid(1, 2, panel=(2.9, 2.4))
+    figure, panels = grid(1, 2, panel=(2.9, 2.4), ax=ax)
     for panel, what, label in zip(
         panels.reshape(-1),
         ("seconds", "memory"),
@@ -40,5 +47,5 @@ def plot_scaling(dimensions: Sequence[int], series: Mapping[str, Mapping[str, An
         panel.set_yscale("log")
         panel.set_xlabel("inputs $d$")
         panel.set_ylabel(label)
-    panels.reshape(-1)[0].legend(frameon=False)
+    panels.reshape(-1)[0].legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure

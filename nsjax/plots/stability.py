@@ -6,20 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nsjax.plots.style import CATEGORIES, axes, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, plain_ticks
 
 
 def plot_error_boxes(
-    errors: Mapping[str, Any], *, quantity: str = "test error (MSE / variance)"
+    errors: Mapping[str, Any],
+    *,
+    quantity: str = "test error (MSE / variance)",
+    ax: Axes | None = None,
 ) -> Figure:
     """Errors of all starts and splits, a box for each method, with every start as a dot.
 
     Args:
         errors: name of a method to its errors, `(S,)`. From the top down in this order.
         quantity: label of the axis.
+        ax: where to draw; a new figure by default.
 
     Raises:
         ValueError: if there are none.
@@ -27,7 +32,7 @@ def plot_error_boxes(
     if not errors:
         raise ValueError("errors must hold at least one method")
     names = list(errors)
-    figure, panel = axes(None, size=(4.6, 0.7 + 0.28 * len(names)))
+    figure, panel = axes(ax, size=(4.6, 0.7 + 0.28 * len(names)))
     values = [np.asarray(errors[name], float) for name in names]
     places = np.arange(len(names))[::-1]
     panel.boxplot(
@@ -53,15 +58,21 @@ def plot_error_boxes(
     return figure
 
 
-def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seconds") -> Figure:
+def plot_courses(
+    courses: Mapping[str, Sequence[Any]],
+    *,
+    label: str = "CPU seconds",
+    ax: Sequence[Axes] | None = None,
+) -> Figure:
     """Distinct structures, deviation and median of the test error against the work done.
 
     Args:
         courses: name of a method to one `neuronseek.stability.Course` for each split: each split
             is a faint line, the median of those that have begun a strong one.
         label: of the horizontal axis.
+        ax: where to draw, three axes; a new figure by default.
     """
-    figure, panels = grid(1, 3, panel=(2.6, 2.4))
+    figure, panels = grid(1, 3, panel=(2.6, 2.4), ax=ax)
     titles = ("distinct structures", "sd of the test error", "median test error")
     for color, (name, members) in zip(CATEGORIES, courses.items(), strict=False):
         low = max(float(member.work[0]) for member in members)
@@ -94,5 +105,12 @@ def plot_courses(courses: Mapping[str, Sequence[Any]], *, label: str = "CPU seco
             panel.set_ylim(max(low, 1e-3), min(high, 5.0))
             plain_ticks(panel.yaxis)
     handles, names = panels.reshape(-1)[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=len(names),
+        frameon=False,
+        fontsize=RC["legend.fontsize"],
+    )
     return figure

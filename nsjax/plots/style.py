@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,16 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "savefig.dpi": 200,
     "figure.constrained_layout.use": True,
+    # For those who save within `matplotlib.rc_context(plots.style.RC)`: letters stay letters.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
 }
+COLUMN = 3.4
+"""Width of a figure in one column of a two-column paper, inches."""
+PAGE = 6.9
+"""Width of a figure over both columns, inches."""
+LARGEST_COLUMN = 4.2
+"""Widths up to this one are drawn in one column, wider ones over both."""
 CATEGORIES = (
     "#0072B2",
     "#D55E00",
@@ -37,31 +47,65 @@ CATEGORIES = (
     "#E69F00",
     "#56B4E9",
     "#000000",
-    "#999999",
+    "#666666",
 )
-"""Colours of Okabe and Ito for unordered groups; viridis for ordered ones."""
+"""Colours of Okabe and Ito, and a grey, for unordered groups; viridis for ordered ones.
+
+A lighter grey would be the purple one to those who lack the cones for green.
+"""
 # An odd number of colours: zero has one of its own.
 SIGNED = LinearSegmentedColormap.from_list("signed", [CATEGORIES[0], "white", CATEGORIES[1]], N=257)
 """Colours of signed values, white at zero."""
 
 
+def fit(width: float) -> float:
+    """The width that a paper has: one column or two, so that no font shrinks in print."""
+    return COLUMN if width <= LARGEST_COLUMN else PAGE
+
+
 def axes(ax: Axes | None, *, size: tuple[float, float] = (3.4, 2.6)) -> tuple[Figure, Axes]:
-    """The given axes with their figure, or a new figure of one panel."""
+    """The given axes with their figure, or a new figure of one panel, its width by `fit`."""
     if ax is not None:
+        if not isinstance(ax, Axes):
+            raise TypeError(f"ax must be matplotlib Axes, got {type(ax).__name__}")
         figure = ax.get_figure(root=True)
         assert figure is not None
         return figure, ax
     with plt.rc_context(RC):
-        figure, ax = plt.subplots(figsize=size)
+        figure, ax = plt.subplots(figsize=(fit(size[0]), size[1]))
     return figure, ax
 
 
-def grid(rows: int, columns: int, *, panel: tuple[float, float] = (2.5, 2.1)) -> tuple[Figure, Any]:
-    """A figure of `rows` x `columns` panels, each of the given size in inches."""
+def grid(
+    rows: int,
+    columns: int,
+    *,
+    panel: tuple[float, float] = (2.5, 2.1),
+    ax: Sequence[Axes] | None = None,
+    **options: Any,
+) -> tuple[Figure, Any]:
+    """The given axes with their figure, or a new figure of `rows` x `columns` panels.
+
+    Args:
+        rows, columns: of the panels.
+        panel: wanted size of each in inches; the figure's width is brought to that of a paper.
+        ax: `rows * columns` axes, row by row, as any sequence or array.
+        options: of `matplotlib.pyplot.subplots`.
+
+    Returns:
+        The figure, and an array `(rows, columns)` of axes.
+
+    Raises:
+        TypeError, ValueError: if `ax` is not as many axes.
+    """
+    if ax is not None:
+        given = np.array([ax] if isinstance(ax, Axes) else ax, dtype=object).ravel()
+        if given.size != rows * columns:
+            raise ValueError(f"ax must be {rows * columns} axes, one a panel, got {given.size}")
+        return axes(given[0])[0], given.reshape(rows, columns)
+    size = (fit(panel[0] * columns), panel[1] * rows)
     with plt.rc_context(RC):
-        return plt.subplots(
-            rows, columns, figsize=(panel[0] * columns, panel[1] * rows), squeeze=False
-        )
+        return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -1,6 +1,7 @@
 """An open run folder: what a script writes there, and how it goes through its points."""
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -26,6 +27,9 @@ from nsjax.runs.storage import RunError, check_name, save_pair, to_json, write_a
 from nsjax.runs.terminal import counter, format_cell, progress
 
 Point = TypeVar("Point")
+
+_VECTOR: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "nsjax"}
+"""Fonts embedded as letters, no outlines; and the same identifiers each time."""
 
 
 class Run:
@@ -222,7 +226,9 @@ class Run:
         return read_results(self.path)
 
     def save_figure(self, figure: Any, name: str) -> Path:
-        """Writes a matplotlib figure as `figures/NAME.png` and `figures/NAME.pdf`.
+        """Writes a matplotlib figure as `figures/NAME.png`, `.pdf` and `.svg`.
+
+        Letters stay letters in both vector formats, so that they can be searched and set anew.
 
         Returns:
             The path of the PNG file.
@@ -231,11 +237,42 @@ class Run:
             ValueError: for a bad name.
         """
         check_name("figure", name)
-        png, pdf = (self.path / "figures" / f"{name}.{ending}" for ending in ("png", "pdf"))
+        paths = {end: self.path / "figures" / f"{name}.{end}" for end in ("png", "pdf", "svg")}
         if self.processes.leads:
-            write_atomic(png, partial(figure.savefig, format="png", dpi=150))
-            write_atomic(pdf, partial(figure.savefig, format="pdf"))
-        return png
+            from matplotlib import rc_context
+
+            with rc_context(_VECTOR):
+                for ending, path in paths.items():
+                    dpi = {"dpi": 150} if ending == "png" else {}
+                    write_atomic(path, partial(figure.savefig, format=ending, **dpi))
+        return paths["png"]
+
+    def save_animation(self, animation: Any, name: str, *, fps: int = 12, dpi: int = 80) -> Path:
+        """Writes a matplotlib animation as `figures/NAME.gif`, and `.mp4` where ffmpeg is there.
+
+        Returns:
+            The path of the GIF.
+
+        Raises:
+            ValueError: for a bad name.
+        """
+        check_name("figure", name)
+        paths = [self.path / "figures" / f"{name}.gif"]
+        if self.processes.leads:
+            from matplotlib.animation import writers
+
+            if writers.is_available("ffmpeg"):
+                paths.append(paths[0].with_suffix(".mp4"))
+            for path in paths:
+                # Matplotlib wants a name with the right ending, not an open file.
+                part = path.with_name(f".{name}.{os.getpid()}{path.suffix}")
+                writer = "pillow" if path.suffix == ".gif" else "ffmpeg"
+                try:
+                    animation.save(part, writer=writer, fps=fps, dpi=dpi)
+                    os.replace(part, path)
+                finally:
+                    part.unlink(missing_ok=True)
+        return paths[0]
 
     def save_table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Adds a table to `tables.json`; the first of a sitting removes those of sittings before.

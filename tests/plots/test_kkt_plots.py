@@ -171,3 +171,11 @@ def test_dominant_is_relative_to_the_start():
     guide = ax.lines[-1].get_xydata()
     np.testing.assert_allclose(guide[:, 1] ** 2, guide[:, 0])
     assert words(figure.legends[0]) == ["one", "two", "square root of the loss"]
+
+
+def test_shares_are_means_with_every_search():
+    """A bar for the mean over searches, a dot for each."""
+    figure = plots.plot_shares(SimpleNamespace(shares=[[0.5, 0.25], [0.3, 0.25]]))
+    [ax] = figure.axes
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], [0.4, 0.25])
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[0.5, 0.25], [0.3, 0.25]]
