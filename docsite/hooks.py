@@ -1,7 +1,8 @@
-"""Hooks of MkDocs: formulas become MathML when the site is built, so that no page loads a script.
+"""Hooks of MkDocs: formulas become MathML, and pages of the API their entries.
 
-`pymdownx.arithmatex` wraps `$...$` in `<span class="arithmatex">\\(...\\)</span>` and `$$...$$` in a
-`div` with `\\[...\\]`; what is between is escaped LaTeX.
+No page loads a script for its formulas: `pymdownx.arithmatex` wraps `$...$` in
+`<span class="arithmatex">\\(...\\)</span>` and `$$...$$` in a `div` with `\\[...\\]`, and what is
+between, escaped LaTeX, is converted here.
 """
 
 import html
@@ -10,9 +11,12 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
+from docsite import api
+
 _FORMULA = re.compile(
     r'<(span|div) class="arithmatex">\s*\\[(\[](.*?)\\[)\]]\s*</\1>', flags=re.DOTALL
 )
+_API = re.compile(r"^<!-- api (\S+) (\d) -->$", flags=re.MULTILINE)
 
 
 def formulas(page: str) -> str:
@@ -24,6 +28,11 @@ def _mathml(found: re.Match[str]) -> str:
     tag, latex = found[1], html.unescape(found[2]).strip()
     display = "block" if tag == "div" else "inline"
     return f'<{tag} class="formula">{convert(latex, display=display)}</{tag}>'
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by MkDocs with every page: `<!-- api PACKAGE LEVEL -->` becomes its entries."""
+    return _API.sub(lambda found: api.page(found[1], int(found[2])), markdown)
 
 
 def on_page_content(content: str, **_: Any) -> str:
