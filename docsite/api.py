@@ -68,7 +68,7 @@ def page(package: str, level: int = 2) -> str:
     """Markdown of a package: a table of its names, then one directive of mkdocstrings for each."""
     names = dict(sorted(exported(package).items(), key=lambda pair: pair[0].lower()))
     rows = [
-        f"| [`{name}`](#{path}) | {summary(path).replace('|', chr(92) + '|')} |"
+        f"| [`{name}`](#{path}) | {summary(path)} |"
         for name, path in names.items()
     ]
     directives = [

@@ -16,6 +16,7 @@ from docsite import api
 _FORMULA = re.compile(
     r'<(span|div) class="arithmatex">\s*\\[(\[](.*?)\\[)\]]\s*</\1>', flags=re.DOTALL
 )
+_ROW_CODE = re.compile(r"(?<=[| (])`[^`\n]+`")
 _API = re.compile(r"^<!-- api (\S+) (\d) -->$", flags=re.MULTILINE)
 
 
@@ -30,9 +31,18 @@ def _mathml(found: re.Match[str]) -> str:
     return f'<{tag} class="formula">{convert(latex, display=display)}</{tag}>'
 
 
+def plain_bars(markdown: str) -> str:
+    r"""Tables with `|` for the `\|` in their code, which GitHub needs and Python-Markdown shows."""
+    lines = markdown.split("\n")
+    for at, line in enumerate(lines):
+        if line.startswith("|"):
+            lines[at] = _ROW_CODE.sub(lambda found: found[0].replace(r"\|", "|"), line)
+    return "\n".join(lines)
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs with every page: `<!-- api PACKAGE LEVEL -->` becomes its entries."""
-    return _API.sub(lambda found: api.page(found[1], int(found[2])), markdown)
+    return _API.sub(lambda found: api.page(found[1], int(found[2])), plain_bars(markdown))
 
 
 def on_page_content(content: str, **_: Any) -> str:
