@@ -1,4 +1,4 @@
-"""Makes what the site stores: `python -m docsite figures [PAGE ...]`, `python -m docsite gallery`."""
+"""Makes what the site stores: `python -m docsite figures [PAGE ...]`, `... gallery`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Pages of the API: what `__all__` of a package names, read from its source without importing it."""
+"""Pages of the API: what `__all__` of a package names, read without importing it."""
 
 import ast
 from pathlib import Path
@@ -67,10 +67,7 @@ def _of_import(source: Path, name: str) -> str | None:
 def page(package: str, level: int = 2) -> str:
     """Markdown of a package: a table of its names, then one directive of mkdocstrings for each."""
     names = dict(sorted(exported(package).items(), key=lambda pair: pair[0].lower()))
-    rows = [
-        f"| [`{name}`](#{path}) | {summary(path)} |"
-        for name, path in names.items()
-    ]
+    rows = [f"| [`{name}`](#{path}) | {summary(path)} |" for name, path in names.items()]
     directives = [
         f"::: {path}\n    options:\n      heading_level: {level}\n" for path in names.values()
     ]

@@ -12,7 +12,7 @@ _SAVED = re.compile(r"""savefig\(["'](figures/[\w.-]+)["']""")
 
 
 def source(page: Path) -> str:
-    """The blocks as one script; other lines are left empty, so that errors name those of the page."""
+    """The blocks as one script; other lines are empty, so that errors name those of the page."""
     text = page.read_text("utf-8")
     lines = [""] * (text.count("\n") + 1)
     for found in _BLOCK.finditer(text):

@@ -1,7 +1,7 @@
-"""Hooks of MkDocs: formulas become MathML, and pages of the API their entries.
+r"""Hooks of MkDocs: formulas become MathML, and pages of the API their entries.
 
 No page loads a script for its formulas: `pymdownx.arithmatex` wraps `$...$` in
-`<span class="arithmatex">\\(...\\)</span>` and `$$...$$` in a `div` with `\\[...\\]`, and what is
+`<span class="arithmatex">\(...\)</span>` and `$$...$$` in a `div` with `\[...\]`, and what is
 between, escaped LaTeX, is converted here.
 """
 

@@ -38,7 +38,9 @@ def test_blocks_that_compile_more_run(name, tmp_path):
 
 def test_blocks_keep_their_lines(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# Title\n\n```python\na = 1\n```\n\ntext\n\n```python\nraise OSError(a)\n```\n")
+    page.write_text(
+        "# Title\n\n```python\na = 1\n```\n\ntext\n\n```python\nraise OSError(a)\n```\n"
+    )
     lines = blocks.source(page).splitlines()
     assert [at for at, line in enumerate(lines, 1) if line] == [4, 10]
     with pytest.raises(OSError, match="1") as caught:
@@ -119,4 +121,3 @@ def test_formulas_become_mathml():
     assert "<mo>&#x0003C;</mo>" in found
     assert "arithmatex" not in found
     assert hooks.plain_bars("| `a\\|b` | c \\| d |\n`e\\|f`") == "| `a|b` | c \\| d |\n`e\\|f`"
-
