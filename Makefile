@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check check-report lint format bench clean
+.PHONY: help venv demo test check check-report lint format bench docs docs-figures clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,6 +31,10 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[run,test,dev]'
 	@touch $(VENV)/.run $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[docs]'
+	@touch $@
 
 venv: $(VENV)/.dev ## create .venv with everything that tests and lint need
 
@@ -62,6 +66,14 @@ format: $(VENV)/.dev ## put the code into the house format
 bench: $(VENV)/.run ## all benchmarks beside plain references, one table (PRESET=full for larger ones)
 	$(BIN)/python -m benchmarks all --preset $(PRESET)
 
+docs: $(VENV)/.docs ## build the documentation into site/, warnings are errors; no network but for pip
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html"
+
+docs-figures: $(VENV)/.run ## run the code on the pages of ideas, which draws their figures; write the gallery
+	MPLBACKEND=Agg $(BIN)/python -m docsite figures
+	$(BIN)/python -m docsite gallery
+
 clean: ## remove the environment and the caches, keep runs/
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

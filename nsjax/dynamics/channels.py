@@ -49,6 +49,7 @@ CHANNEL_MESSAGES = {
     FINITE: "no channel: the loss rises somewhere on the way to infinity",
     UNFINISHED: "unclear: the refit did not reach a minimum on the way",
 }
+"""What the codes of `ChannelPath` mean."""
 
 
 class ChannelNetwork(NamedTuple):

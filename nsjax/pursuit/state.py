@@ -56,6 +56,7 @@ MESSAGES: dict[int, str] = {
         "what is left looks like noise: no new neuron explains more of it than by chance (shuffles)"
     ),
 }
+"""What the codes of `Stop` mean, in words."""
 
 
 Array = Any

@@ -154,7 +154,10 @@ def logistic(rate: float = 4.0) -> NeuronMap:
     return NeuronMap(((0.0, rate, -rate),), "relu", 0.5)
 
 
-TENT, LOGISTIC = tent(), logistic()
+TENT = tent()
+"""`1 - |2x - 1|`: exact orbits, uniform density."""
+LOGISTIC = logistic()
+"""`4x(1 - x)`: conjugate to the tent, exact orbits."""
 MAPS: dict[str, NeuronMap] = {
     "tent": TENT,
     "logistic": LOGISTIC,

@@ -1,0 +1,26 @@
+"""Makes what the site stores: `python -m docsite figures [PAGE ...]`, `... gallery`."""
+
+import sys
+
+from docsite import blocks, gallery
+
+
+def main(words: list[str]) -> int:
+    """Runs the command line and returns its exit code."""
+    if words[:1] == ["figures"]:
+        pages = {page.stem: page for page in blocks.with_figures()}
+        for name in words[1:] or pages:
+            print(f"{name}: {', '.join(blocks.figures(pages[name]))}", flush=True)
+            blocks.run(pages[name], blocks.DOCS)
+        return 0
+    if words == ["gallery"]:
+        gallery.PAGE.write_text(gallery.page(), "utf-8")
+        for each in gallery.missing():
+            print(f"warning: {each}", file=sys.stderr)
+        return 0
+    print(__doc__)
+    return 0 if words[:1] in ([], ["-h"], ["--help"]) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
