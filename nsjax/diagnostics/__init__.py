@@ -27,6 +27,7 @@ from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
+from nsjax.diagnostics.regularity import Regular, Regularity, ncf_share, regularity
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sparsity import (
     WeightSparsity,
@@ -53,6 +54,8 @@ __all__ = [
     "PathLength",
     "Pointwise",
     "PowerLaw",
+    "Regular",
+    "Regularity",
     "StatisticalDimension",
     "Trajectory",
     "Valley",
@@ -73,12 +76,14 @@ __all__ = [
     "limit_response",
     "lojasiewicz",
     "morse_bott",
+    "ncf_share",
     "neuron_activity",
     "neuron_norms",
     "neuron_size",
     "path_length",
     "pointwise",
     "power_law",
+    "regularity",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",
