@@ -42,8 +42,18 @@ class Config:
     """Degree p, and after a colon the slope, 1 by default."""
     kinds: tuple[str, ...] = ("teacher", "collinear")
     """Data of the trained networks, of `TRAINED`."""
+    fewer: tuple[str, ...] = ("2",)
+    """Degrees and slopes of the shapes after the first, and of modular addition."""
     degenerate: tuple[str, ...] = ("2:2:1:conflict", "2:4:1:conflict", "2:3:1:contact-2")
     """Degenerate saddles: layers, degree, slope, and a key of `MADE`."""
+    flows: tuple[str, ...] = ("2:4:1:conflict",)
+    """Degenerate saddles, written like that, on whose data flows of one neuron a layer start."""
+    flow_seeds: int = 2
+    """Flows for each of them."""
+    size: float = 0.3
+    """Norm of the weights that a flow starts from."""
+    time: float = 1e7
+    """Time of a flow."""
     modulus: int = 3
     """Of modular addition."""
     samples: int = 24
@@ -111,7 +121,10 @@ PRESETS = {
         shapes=("2x1", "3x1", "2x2"),
         activations=EVERY,
         kinds=tuple(TRAINED),
+        fewer=("1", "2", "2:0", "3"),
         degenerate=DEGENERATE,
+        flows=("2:4:1:conflict", "2:3:0:conflict", "2:2:0:zeros"),
+        flow_seeds=8,
     ),
 }
 LOSS = AnyPowerLoss()
@@ -151,19 +164,25 @@ class Point(NamedTuple):
         return f"{TRAINED[self.kind]}, {self.active} active"
 
 
+def degenerate(text: str, seed: int) -> Point:
+    """The degenerate saddle of a text of the settings."""
+    depth, p, slope, kind = text.split(":")
+    return Point(kind, int(depth), 1, int(p), float(slope), seed)
+
+
 def points(config: Config) -> Iterator[Point]:
     """The saddles of a config."""
     seeds = range(config.seed, config.seed + config.seeds)
     for text in config.degenerate:
-        layers, p, slope, kind = text.split(":")
         for seed in seeds:
-            yield Point(kind, int(layers), 1, int(p), float(slope), seed)
+            yield degenerate(text, seed)
     for shape in config.shapes:
         depth, active = (int(part) for part in shape.split("x"))
         for kind in config.kinds:
-            if (kind == "split" and shape != "2x2") or (kind == "modular" and depth != 2):
+            whole = shape == config.shapes[0] and kind != "modular"
+            if (kind == "split" and shape != "2x2") or (kind == "modular" and shape != "2x1"):
                 continue
-            for text in config.activations:
+            for text in config.activations if whole else config.fewer:
                 p, slope = (*text.split(":"), "1")[:2]
                 for seed in seeds:
                     yield Point(kind, depth, active, int(p), float(slope), seed)
@@ -219,21 +238,25 @@ def train(config: Config, point: Point, key: jax.Array, x: Any, y: Any) -> Any:
     return best[1]
 
 
+def special(config: Config, point: Point, key: jax.Array) -> data.DegenerateTask:
+    """Data of a degenerate saddle."""
+    power = point.p ** (point.depth - 1)
+    if point.kind == "valley":
+        return data.valley_task(key)
+    if point.kind.startswith("contact"):
+        contact = int(point.kind.removeprefix("contact-"))
+        return data.contact_task(key, config.samples, power, contact)
+    sizes = 0.0 if point.kind == "zeros" else 1.0
+    return data.conflict_task(key, config.dimension, power, conflicting=sizes)
+
+
 def made(config: Config, point: Point, key: jax.Array) -> tuple[Any, Any, Any, float]:
     """Data, weights and exponent of a degenerate saddle."""
-    power = point.p ** (point.depth - 1)
     d = config.dimension
     if point.kind == ORIGIN:
         x, y, incoming, alpha = jnp.eye(1, d), jnp.zeros((1, 1)), jnp.zeros(d), 5 / 6
     else:
-        if point.kind == "valley":
-            found = data.valley_task(key)
-        elif point.kind.startswith("contact"):
-            contact = int(point.kind.removeprefix("contact-"))
-            found = data.contact_task(key, config.samples, power, contact)
-        else:
-            sizes = 0.0 if point.kind == "zeros" else 1.0
-            found = data.conflict_task(key, d, power, conflicting=sizes)
+        found = special(config, point, key)
         (x, y, incoming), alpha = found[:3], found.alpha
     n = config.samples - x.shape[0]
     x = jnp.pad(x, ((0, n), (0, d - x.shape[1])))
@@ -305,6 +328,40 @@ def measure(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any
     return {f"w{i}": np.asarray(w) for i, w in enumerate(params)}, values
 
 
+def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Gradient flow of one neuron a layer from small weights, on data of a degenerate saddle."""
+    keys = jax.random.split(jax.random.key(point.seed), 2)
+    x, y, params, _ = made(config, point, keys[0])
+    args = (x, y, *powers(point))
+    start = networks.init(keys[1], (x.shape[1], *(1,) * (point.depth - 1), 1))
+    start = networks.balance(start, activation_of(point))
+    # The other sign would fit the other targets.
+    start = (start[0], *(jnp.abs(weight) for weight in start[1:]))
+    size = config.size / float(jnp.sqrt(sum(jnp.sum(weight**2) for weight in start)))
+    flow = dynamics.gradient_flow(
+        LOSS,
+        tuple(size * weight for weight in start),
+        args=args,
+        t1=config.time,
+        rtol=1e-8,
+        saves=dynamics.Saves(400, decades=10.0),
+        method="implicit",
+    )
+    limit = float(LOSS(params, *args))
+    ts, losses = np.asarray(flow.ts), np.asarray(flow.losses)
+    late = (ts > 1e-3 * config.time) & (losses - limit > 1e-13)
+    law = diagnostics.power_law(ts[late], losses[late] - limit)
+    values = {
+        "limit": limit,
+        "end": float(losses[-1]) - limit,
+        "arrived": abs(float(losses[-1]) - limit) < 1e-3 * limit,
+        "decay": -law.exponent,
+        "points": law.points,
+        "message": flow.message,
+    }
+    return {"ts": ts, "remaining": losses - limit}, values
+
+
 def verdict(values: dict[str, Any]) -> str:
     """What the interval of alpha says of Assumption 2, empty where it asks nothing."""
     if not values["minimum"] or values["regularity"] == "NOT_CRITICAL":
@@ -327,12 +384,23 @@ def main(config: Config) -> Path:
             description="saddles",
         ):
             done[point] = values
+        visits: dict[str, list[Any]] = {}
+        seeds = range(config.seed, config.seed + config.flow_seeds)
+        for (text, _), *cell in run.sweep(
+            [(text, seed) for text in config.flows for seed in seeds],
+            lambda each: f"flow-{degenerate(*each).name}",
+            lambda each: follow(config, degenerate(*each)),
+            description="flows",
+        ):
+            visits.setdefault(text, []).append(cell)
         show(done)
+        show_flows(config, visits)
         draw(run, done)
         results = {
             point.name: values | {"verdict": verdict(values)} for point, values in done.items()
         }
-        run.save_results({}, results)
+        flows = {text: [values for _, values in cells] for text, cells in visits.items()}
+        run.save_results({}, results | {"flows": flows})
         print(f"results and figures: {run.path}")
     return run.path
 
@@ -365,7 +433,7 @@ def show(done: dict[Point, dict[str, Any]]) -> None:
     """Every saddle, and how many of each kind have which verdict."""
     runs.print_table(
         "Minima over the active weights (NCF share: what one new neuron could take up of the "
-        "residual, at least; end: q / (2 (q - 1)); no verdict where f or its Hessian has no minimum)",
+        "residual, at least; end: q / (2 (q - 1)); no verdict where w_n is no minimum)",
         COLUMNS.split("|"),
         [row(*each) for each in done.items()],
     )
@@ -396,6 +464,25 @@ def show(done: dict[Point, dict[str, Any]]) -> None:
         )
     if exact:
         print(f"exact alpha known: {len(exact)} saddles, off by {max(exact):.4f} at most")
+
+
+def show_flows(config: Config, visits: dict[str, list[Any]]) -> None:
+    """How many flows come to the degenerate saddle, and how fast."""
+    rows = []
+    for text, cells in visits.items():
+        point = degenerate(text, config.seed)
+        task = special(config, point, jax.random.key(config.seed))
+        arrived = [values for _, values in cells if values["arrived"]]
+        decays = [values["decay"] for values in arrived]
+        shown = f"{min(decays):.3f} to {max(decays):.3f}" if decays else "-"
+        numbers = f"{len(arrived)} of {len(cells)}", shown, f"{task.decay:.3f}"
+        rows.append((MADE[point.kind], point.network, *numbers))
+    runs.print_table(
+        "Gradient flow from small random weights: ends at the degenerate saddle, and the decay of "
+        "f - f* as a power of 1 / t over the last three decades",
+        ("data", "network", "come to it", "decay", "by its order"),
+        rows,
+    )
 
 
 def row(point: Point, values: dict[str, Any]) -> list[Any]:

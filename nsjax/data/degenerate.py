@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 
+DRAWS = 50
+"""How often `contact_task` draws its inputs, at most."""
+
+
 class DegenerateTask(NamedTuple):
     """Data with a degenerate minimum of one chain of neurons.
 
@@ -41,6 +45,11 @@ class DegenerateTask(NamedTuple):
         """The Łojasiewicz exponent there, `1 - 1 / order`."""
         return 1 - 1 / self.order
 
+    @property
+    def decay(self) -> float:
+        """Gradient flow into the point has `f - f* ~ t^(-decay)`; infinite for order 2."""
+        return self.order / (self.order - 2) if self.order > 2 else math.inf
+
 
 def contact_task(key: jax.Array, samples: int, power: int, contact: int) -> DegenerateTask:
     r"""Targets for which the best direction of a neuron of `(u . x)^power` is flat to high order.
@@ -51,16 +60,17 @@ def contact_task(key: jax.Array, samples: int, power: int, contact: int) -> Dege
     ones whose moments make N agree with `sqrt(h h(0))` in the powers of t below `contact`, and no
     more. Then `u = e_1` is a minimum with `f - f* = k a^(2 contact)`, k > 0. With `contact` 1 it is
     a nondegenerate one. With 2 the Hessian vanishes along the turn of u: there the neuron is about
-    to split into two that are reflections of each other.
+    to split into two that are reflections of each other. Inputs that allow no such minimum are
+    drawn again.
 
     Args:
         key: PRNG key of the inputs.
-        samples: n, even, at least 4.
+        samples: n, even, at least `2 (power // 2 + 1)`.
         power: P, at least 2.
         contact: at least 1, at most `power // 2 + 1`.
 
     Raises:
-        TypeError, ValueError: for bad sizes, or inputs that allow no such minimum.
+        TypeError, ValueError: for bad sizes, or if no draw of inputs allows such a minimum.
 
     >>> task = contact_task(jax.random.key(0), 24, 3, 2)
     >>> task.x.shape, task.order
@@ -69,31 +79,27 @@ def contact_task(key: jax.Array, samples: int, power: int, contact: int) -> Dege
     samples = _check.positive_integer("samples", samples)
     power = _check.positive_integer("power", power)
     contact = _check.positive_integer("contact", contact)
-    if samples < 4 or samples % 2:
-        raise ValueError(f"samples must be even and at least 4, got {samples}")
     if power < 2:
         raise ValueError(f"power must be at least 2, got {power}")
     terms = power // 2
+    least = 2 * (terms + 1)
+    if samples < least or samples % 2:
+        raise ValueError(f"samples must be even and at least {least}, got {samples}")
     if contact > terms + 1:
         raise ValueError(f"contact must be at most power // 2 + 1 = {terms + 1}, got {contact}")
-    half = np.asarray(jax.random.laplace(key, (samples // 2, 2)), float)
-    # Inputs of one size keep powers of them within a few digits of each other.
-    half = half / np.sqrt(np.mean(half**2))
-    x = np.concatenate([half, half * np.array([1.0, -1.0])])
-    places = np.arange(power + 1)
-    choose = np.array([math.comb(2 * power, 2 * j) for j in places])
-    h = choose * np.array(
-        [np.sum(x[:, 0] ** (2 * (power - j)) * x[:, 1] ** (2 * j)) for j in places]
-    )
-    root = _square_root(h / h[0], max(contact, terms) + 1)
+    for each in jax.random.split(key, DRAWS):
+        x, h = _reflected(each, samples, power)
+        root = _square_root(h / h[0], max(contact, terms) + 1)
+        if contact <= terms or root[contact] > 0:
+            break
+    else:
+        raise ValueError(
+            f"samples must be such that the loss has a minimum of contact {contact}, which none of "
+            f"{DRAWS} draws of {samples} had; take another key or more of them"
+        )
     wanted = np.where(np.arange(terms + 1) < contact, root[: terms + 1], 0.0)
     if contact <= terms:
         wanted[contact] = root[contact] - 0.5 * max(1.0, abs(root[contact]))
-    elif not root[contact] > 0:
-        raise ValueError(
-            f"samples must be such that the loss has a minimum of contact {contact}, which those "
-            f"of this key do not have; take another key or more than {samples}"
-        )
     forms = np.stack([x[:, 0] ** (power - 2 * j) * x[:, 1] ** (2 * j) for j in range(terms + 1)])
     moments = h[0] * wanted / np.array([math.comb(power, 2 * j) for j in range(terms + 1)])
     y = np.linalg.lstsq(forms, moments, rcond=None)[0]
@@ -204,6 +210,18 @@ def valley_task(key: jax.Array, *, bend: float = 1.0) -> DegenerateTask:
     pairs = np.stack([x[:, i] * x[:, j] for i in range(3) for j in range(i + 1)])
     y = np.linalg.lstsq(pairs, np.array([4.0, 0, 4.0, 0, 0, 4.0]), rcond=None)[0]
     return _task(x, y, np.array([1.0, 0.0, 0.0]), 8)
+
+
+def _reflected(key: jax.Array, samples: int, power: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs `(n, 2)` in reflected pairs, and the coefficients of `h(t)`, `(power + 1,)`."""
+    half = np.asarray(jax.random.laplace(key, (samples // 2, 2)), float)
+    # Inputs of one size keep powers of them within a few digits of each other.
+    half = half / np.sqrt(np.mean(half**2))
+    x = np.concatenate([half, half * np.array([1.0, -1.0])])
+    places = np.arange(power + 1)
+    choose = np.array([math.comb(2 * power, 2 * j) for j in places])
+    first, second = x[:, :1] ** 2, x[:, 1:] ** 2
+    return x, choose * np.sum(first ** (power - places) * second**places, axis=0)
 
 
 def _square_root(series: np.ndarray, terms: int) -> np.ndarray:
