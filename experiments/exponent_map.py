@@ -68,7 +68,7 @@ class Config:
     """Starts of a training, of which the best minimum with every neuron alive is kept."""
     radius: float = 0.03
     """Radius of the envelope over the norm of w_n, where ranks say Morse-Bott."""
-    wide: float = 0.3
+    wide: float = 0.1
     """The same elsewhere: orders m show only while radius^m is above rounding."""
     levels: int = 12
     """Levels of an envelope."""
@@ -86,11 +86,21 @@ EVERY = ("1", "1:0", "2", "2:0.5", "2:0", "3", "3:0", "4")
 DEGENERATE = tuple(
     f"{depth}:{p}:{slope}:{kind}"
     for kind, cases in {
-        "conflict": ("2:2:1", "2:2:0", "2:3:0", "2:4:1", "2:4:0", "3:2:1", "3:2:0", "4:2:1"),
+        "conflict": (
+            "2:2:1",
+            "2:2:0",
+            "2:3:0",
+            "2:4:1",
+            "2:4:0",
+            "3:2:1",
+            "3:2:0",
+            "3:3:0",
+            "4:2:1",
+        ),
         "zeros": ("2:2:0", "2:3:0", "3:2:0"),
         "contact-1": ("2:2:1", "2:3:1", "2:4:1", "3:2:1"),
-        "contact-2": ("2:2:1", "2:3:1", "2:4:1", "3:2:1", "4:2:1"),
-        "contact-3": ("2:4:1", "3:2:1", "4:2:1"),
+        "contact-2": ("2:2:1", "2:3:1", "2:4:1", "3:2:1"),
+        "contact-3": ("2:4:1", "3:2:1"),
         "valley": ("2:2:1",),
         "origin": ("3:2:1",),
     }.items()

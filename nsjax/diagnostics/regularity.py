@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 BAND = 1e-8
 """Eigenvalues below this share of the largest one count as zero; singular values below its root."""
-SPREAD = 0.05
+FAINT = 1e-11
+"""The same for singular values near by: those of a flat direction grow with a high power."""
+SPREAD = 0.1
 """Size of the steps to weights near by, over the norm of the weights."""
 DRAWS = 8
 """Weights near by at which the rank is taken."""
@@ -95,8 +97,9 @@ def regularity(
     """Whether `1/2 ||outputs(point, *args) - y||^2` is Morse-Bott at a critical point.
 
     Ranks of polynomial networks are the same at almost all weights, so a few random steps show the
-    generic one. With kinks they are those of the linear pieces around the point: a neuron whose
-    pre-activation is zero on a sample has pieces of several ranks.
+    generic one; what is faint at the point and there alike counts as a rank that drops. With kinks
+    they are those of the pieces around the point: a neuron whose pre-activation is zero on a sample
+    has pieces of several ranks.
 
     Args:
         outputs: pure function `(point, *args) -> array`, hashable.
@@ -133,7 +136,8 @@ def regularity(
     near = jnp.concatenate([flat[None], flat + steps])
     found = _local(outputs, layout, near, y, args)
     value, gradient, eigenvalues, singular = (np.asarray(each) for each in found)
-    ranks = np.sum(singular > BAND**0.5 * singular.max(), axis=1)
+    shares = singular / np.maximum(singular.max(axis=1, keepdims=True), np.finfo(float).tiny)
+    rank, generic = int(np.sum(shares[0] > BAND**0.5)), int(np.max(np.sum(shares > FAINT, axis=1)))
     sizes = np.abs(eigenvalues)
     curved = sizes > BAND * sizes.max()
     smallest = float(np.min(sizes[curved])) if sizes.max() > 0 else np.nan
@@ -142,17 +146,17 @@ def regularity(
         int(np.sum(~curved)),
         int(np.sum(curved & (eigenvalues > 0))),
     )
-    grad_norm, generic = float(np.linalg.norm(gradient)), int(max(ranks))
+    grad_norm = float(np.linalg.norm(gradient))
     # Where nothing is curved, the largest singular value sets the scale.
     scale = smallest if smallest > 0 else float(singular.max()) ** 2
     if not grad_norm <= CLOSE * size * scale:
         result = Regular.NOT_CRITICAL
-    elif ranks[0] < generic:
+    elif rank < generic:
         result = Regular.SINGULAR
     else:
-        result = Regular.MORSE_BOTT if inertia[1] == flat.size - ranks[0] else Regular.FOCAL
+        result = Regular.MORSE_BOTT if inertia[1] == flat.size - rank else Regular.FOCAL
     return Regularity(
-        int(ranks[0]),
+        rank,
         generic,
         inertia,
         float(np.sqrt(2 * smallest)) if result == Regular.MORSE_BOTT else float("nan"),
