@@ -102,6 +102,51 @@ class NetworkLoss:
         return residual(apply(params, x, self.activation), y, loss=self.loss)
 
 
+@dataclass(frozen=True)
+class AnyPowerLoss:
+    """Square loss of networks whose slope and degree are data, `(params, x, y, slope, powers)`.
+
+    The activation is `sum_j powers[j] max(t, slope t)^(j + 1)`: with a row of the identity that of
+    `PolyLeakyReLU`. One compiled program serves every degree and slope, where a map over many of
+    them would spend its time on compiling.
+
+    >>> loss = AnyPowerLoss()
+    >>> params = (jnp.array([[2.0]]), jnp.array([[1.0]]))
+    >>> x, y, square = jnp.ones((1, 1)), jnp.zeros((1, 1)), jnp.array([0.0, 1.0])
+    >>> float(loss(params, x, y, jnp.array(1.0), square))
+    8.0
+    """
+
+    def outputs(
+        self,
+        params: Params,
+        x: Float[Array, "n d"],
+        slope: Float[Array, ""],
+        powers: Float[Array, " m"],
+    ) -> Float[Array, "n c"]:
+        """Outputs of the network."""
+
+        def activation(t: jax.Array) -> jax.Array:
+            base = jnp.maximum(t, slope * t)
+            total = jnp.zeros_like(base)
+            for weight in powers[::-1]:
+                total = base * (weight + total)
+            return total
+
+        return apply(params, x, activation)
+
+    def __call__(
+        self,
+        params: Params,
+        x: Float[Array, "n d"],
+        y: Float[Array, "n c"],
+        slope: Float[Array, ""],
+        powers: Float[Array, " m"],
+    ) -> Float[Array, ""]:
+        """Loss, summed over samples."""
+        return square(self.outputs(params, x, slope, powers), y)
+
+
 def ncf(
     model: Callable[[Any, jax.Array], jax.Array], params: Any, x: jax.Array, z: jax.Array
 ) -> Float[Array, ""]:

@@ -197,3 +197,19 @@ def test_neuron_ncf_refuses_what_does_not_fit():
         objectives.neuron_ncf(params, 1, np.ones((3, 2)), np.ones((4, 2)), act)
     with pytest.raises(ValueError, match="layer must be a hidden layer, 1 to 1, got 2"):
         objectives.neuron_ncf(params, 2, np.ones((3, 2)), np.ones((3, 2)), act)
+
+
+@pytest.mark.parametrize(("p", "slope"), [(1, 0.0), (2, 1.0), (3, 0.5), (4, -1.0)])
+def test_any_power_loss_is_that_of_its_activation(p, slope):
+    """Degree and slope as data give the loss and the gradient of the network with that degree."""
+    keys = jax.random.split(jax.random.key(p), 3)
+    params = networks.init(keys[0], (3, 4, 2, 1))
+    x, y = jax.random.normal(keys[1], (9, 3)), jax.random.normal(keys[2], (9, 1))
+    known = objectives.NetworkLoss(PolyLeakyReLU(p, slope))
+    loss = objectives.AnyPowerLoss()
+    args = (x, y, jnp.asarray(slope), jnp.eye(4)[p - 1])
+    assert float(loss(params, *args)) == pytest.approx(float(known(params, x, y)), rel=1e-12)
+    pairs = zip(jax.grad(loss)(params, *args), jax.grad(known)(params, x, y), strict=True)
+    for gradient, wanted in pairs:
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-12)
+    assert objectives.AnyPowerLoss() == loss

@@ -1,5 +1,12 @@
 """Data sets, generated, measured or bundled."""
 
+from nsjax.data.degenerate import (
+    DegenerateTask,
+    collinear_inputs,
+    conflict_task,
+    contact_task,
+    valley_task,
+)
 from nsjax.data.images import Images, cifar10, digits
 from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.modular import modular_addition
@@ -43,6 +50,7 @@ __all__ = [
     "POLYNOMIALS",
     "SMOOTH_TASKS",
     "SPARSE",
+    "DegenerateTask",
     "Images",
     "Polynomial",
     "PolynomialData",
@@ -52,9 +60,12 @@ __all__ = [
     "Target",
     "bundled",
     "cifar10",
+    "collinear_inputs",
     "column_names",
     "composed_task",
     "compressed_sensing",
+    "conflict_task",
+    "contact_task",
     "digits",
     "gaussian",
     "hypercube",
@@ -76,4 +87,5 @@ __all__ = [
     "standardised",
     "two_order_task",
     "uniform",
+    "valley_task",
 ]

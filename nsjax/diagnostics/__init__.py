@@ -28,6 +28,7 @@ from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
 from nsjax.diagnostics.neuron_course import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
+from nsjax.diagnostics.regularity import Regular, Regularity, ncf_share, regularity
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sparsity import (
     WeightSparsity,
@@ -55,6 +56,8 @@ __all__ = [
     "PathLength",
     "Pointwise",
     "PowerLaw",
+    "Regular",
+    "Regularity",
     "StatisticalDimension",
     "Trajectory",
     "Valley",
@@ -76,6 +79,7 @@ __all__ = [
     "limit_response",
     "lojasiewicz",
     "morse_bott",
+    "ncf_share",
     "neuron_activity",
     "neuron_course",
     "neuron_norms",
@@ -83,6 +87,7 @@ __all__ = [
     "path_length",
     "pointwise",
     "power_law",
+    "regularity",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",

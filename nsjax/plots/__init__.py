@@ -23,6 +23,7 @@ from nsjax.plots.diagnostics import (
 )
 from nsjax.plots.ensembles import plot_loss_bands
 from nsjax.plots.escape import plot_escape, plot_escape_times, plot_series
+from nsjax.plots.exponents import VERDICTS, plot_exponent_map, plot_exponents
 from nsjax.plots.fourier import plot_fourier
 from nsjax.plots.kkt import (
     plot_alignment,
@@ -72,6 +73,7 @@ from nsjax.plots.stability import plot_courses, plot_error_boxes
 from nsjax.plots.style import power_of_ten
 
 __all__ = [
+    "VERDICTS",
     "ErrorCurve",
     "Threshold",
     "animate_alignment",
@@ -101,6 +103,8 @@ __all__ = [
     "plot_escape",
     "plot_escape_times",
     "plot_exactness",
+    "plot_exponent_map",
+    "plot_exponents",
     "plot_fourier",
     "plot_growth",
     "plot_imbalance",
