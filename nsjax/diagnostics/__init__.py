@@ -19,6 +19,17 @@ from nsjax.diagnostics.channels import (
     limit_response,
     watch_channels,
 )
+from nsjax.diagnostics.departures import (
+    KEPT,
+    REASONS,
+    Departures,
+    break_reasons,
+    critical_rate,
+    departures,
+    predicted_breaks,
+    rescaled_rates,
+    rival_growth,
+)
 from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
@@ -38,11 +49,14 @@ from nsjax.diagnostics.spectrum import HessianSpectrum, hessian_spectrum
 from nsjax.diagnostics.statistical_dimension import StatisticalDimension, statistical_dimension
 
 __all__ = [
+    "KEPT",
+    "REASONS",
     "Alignment",
     "ChannelLimit",
     "ChannelRule",
     "ChannelWatch",
     "Channels",
+    "Departures",
     "Fitted",
     "FourierModes",
     "HessianSpectrum",
@@ -60,8 +74,11 @@ __all__ = [
     "active_neurons",
     "alignment",
     "balance_ratio",
+    "break_reasons",
     "channel_limit",
     "channels",
+    "critical_rate",
+    "departures",
     "dormant_ratio",
     "dormant_scores",
     "effective_directions",
@@ -79,6 +96,9 @@ __all__ = [
     "path_length",
     "pointwise",
     "power_law",
+    "predicted_breaks",
+    "rescaled_rates",
+    "rival_growth",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",
