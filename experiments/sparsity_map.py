@@ -128,6 +128,9 @@ PRESETS = {
     ),
 }
 COLUMNS = diagnostics.Departures._fields
+RULES = "below", "above", "found", "bounded"
+SLACK = 1.01
+"""Factor on the bound of growth, for what the flow is not resolved to."""
 
 
 class Point(NamedTuple):
@@ -263,7 +266,7 @@ def kept(cells: Sequence[Any]) -> list[bool]:
 
 def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[Any]]) -> None:
     """Tables, results and figures."""
-    rows, results, curves = [], {}, {}
+    rows, why, results, curves = [], [], {}, {}
     for (name, delta), cells in done.items():
         found, reasons = joined(cells)
         whole = kept(cells)
@@ -286,34 +289,38 @@ def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[
             "rates": quantiles(found.rates),
         }
         if name in FAMILIES:
-            curves.setdefault(name, []).append((delta, *share, expected))
+            curves.setdefault(name, []).append((delta, *share[:3], expected))
+        head = name, f"{delta:g}"
         rows.append(
             (
-                name,
-                f"{delta:g}",
+                *head,
                 f"{len(whole)} of {len(cells)}",
                 len(hold),
                 shown(share),
-                shown(runs_kept),
                 f"{expected:.2f}",
-                *(counts[reason] or "" for reason in diagnostics.REASONS),
+                shown(runs_kept),
+                " ".join(f"{value:.3g}" for value in quantiles(found.growth)),
             )
         )
+        if any(counts.values()):
+            why.append((*head, *(counts[reason] or "" for reason in diagnostics.REASONS)))
     runs.print_table(
         f"Sparsity kept (one new neuron, others grow at most {config.factor:g}-fold), with 95 % "
-        "intervals of Wilson; predicted from the smallest delta of the family",
+        "intervals of Wilson; predicted from the smallest delta of the family; growth: median, "
+        "nine tenths, largest",
         (
             "family",
             "delta",
             "resolved",
             "escapes",
             "kept",
-            "cascades kept",
             "predicted",
-            *diagnostics.REASONS,
+            "cascades kept",
+            "growth",
         ),
         rows,
     )
+    runs.print_table("Escapes that break", ("family", "delta", *diagnostics.REASONS), why)
     ruled = {
         part: rule(config, [cells for (name, _), cells in done.items() if name in names])
         for part, names in (("map", FAMILIES), ("controls", CONTROLS))
@@ -322,9 +329,16 @@ def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[
     runs.print_table(
         "The rule, known at departure: an escape breaks if the largest rate of another neuron over "
         "the winner's is above the critical one",
-        ("", "escapes", "below: kept", "above: broken", "broken that are above"),
+        (
+            "",
+            "escapes",
+            "below: kept",
+            "above: broken",
+            "broken that are above",
+            "growth within the bound of the fall",
+        ),
         [
-            (part, each["escapes"], *(shown(each[k]) for k in ("below", "above", "found")))
+            (part, each["escapes"], *(shown(each[key]) for key in RULES))
             for part, each in ruled.items()
         ],
     )
@@ -352,7 +366,17 @@ def rule(config: Config, groups: Sequence[Any]) -> dict[str, Any]:
         "below": interval(~broken[~above]),
         "above": interval(broken[above]),
         "found": interval(above[broken]),
+        "bounded": interval(bounded(found)),
     }
+
+
+def bounded(found: diagnostics.Departures) -> np.ndarray:
+    """Of the escapes with a rival, which keep the bound of a pull that does not rise."""
+    pairs = zip(found.own_rates, found.falls, found.degrees, strict=True)
+    bound = np.array([float(diagnostics.fall_growth(*each[:2], int(each[2]))) for each in pairs])
+    rivals = np.isfinite(found.growth)
+    # A rival that shrinks is bounded by its norm at departure.
+    return (found.growth <= SLACK * np.maximum(bound, 1))[rivals]
 
 
 def interval(hits: Any) -> tuple[float, float, float, int]:

@@ -258,6 +258,36 @@ def rival_growth(rate: Any, degree: int, ratio: float) -> np.ndarray:
     return np.asarray((1 - rate * (1 - ratio**power)) ** (-1 / power))
 
 
+def fall_growth(rate: Any, fall: Any, degree: int) -> np.ndarray:
+    """Growth of a rival whose pull stays what it was at departure, `rho' = q N rho^(q-1)`.
+
+    An upper bound where the fall does not raise the NCF of its direction.
+
+    Args:
+        rate: chi, at departure.
+        fall: time of the fall times the winner's rate at departure, like `rate`.
+        degree: q >= 2.
+
+    Returns:
+        `(1 - (q - 2) chi fall)^(-1/(q-2))`, for q = 2 `exp(chi fall)`; infinite where the rival
+        would escape within the fall.
+
+    Raises:
+        ValueError: for a degree below 2.
+
+    >>> fall_growth([0.1, 0.5], 2.0, 3).tolist()
+    [1.25, inf]
+    """
+    if _check.positive_integer("degree", degree) < 2:
+        raise ValueError(f"degree must be at least 2, got {degree!r}")
+    grown = np.asarray(rate, float) * np.asarray(fall, float)
+    if degree == 2:
+        return np.asarray(np.exp(grown))
+    left = 1 - (degree - 2) * grown
+    power = np.where(left > 0, left, 1) ** (-1 / (degree - 2))
+    return np.asarray(np.where(left > 0, power, np.inf))
+
+
 def critical_rate(factor: float, degree: int, ratio: float) -> float:
     """The chi at which a rival of the winner's direction grows by `factor`: `rival_growth` solved.
 
