@@ -75,6 +75,8 @@ CONTROLS = {
 """Families that must break."""
 WIDTHS = {2: 8, 3: 6}
 """Hidden neurons that networks of a depth are filled up to, with zeros, to share one program."""
+MAX_STEPS = {2: 200_000, 3: 20_000}
+"""Bound on the steps of the plain flow by depth: a flat valley of three layers may keep one."""
 INPUTS, SAMPLES, OUTPUTS = 6, 64, 1
 """Inputs they are filled up to; samples; outputs."""
 TEACHER, TERMS = 3, 2
@@ -124,7 +126,7 @@ PRESETS = {
         p2=(3e-2, 1e-2, 1e-3, 1e-4, 1e-6),
         p3=(5e-2, 2e-2, 1e-2, 1e-3),
         deep=(3e-2, 1e-2, 3e-3),
-        seeds=10,
+        seeds=8,
     ),
 }
 COLUMNS = diagnostics.Departures._fields
@@ -142,7 +144,10 @@ class Point(NamedTuple):
 
 
 def points(config: Config) -> list[Point]:
-    """Every cascade, seed by seed, so that what is done of an unfinished sweep is balanced."""
+    """Every cascade, seed by seed, so that what is done of an unfinished sweep is balanced.
+
+    Those of three layers come last: one takes as long as ten others.
+    """
     found = []
     for seed in range(config.seeds):
         for name in (*config.families, *config.controls):
@@ -152,7 +157,7 @@ def points(config: Config) -> list[Point]:
             deltas = (deltas,) if isinstance(deltas, float) else deltas
             if many or 2 * seed < config.seeds:
                 found += [Point(name, delta, config.seed + seed) for delta in deltas]
-    return found
+    return sorted(found, key=lambda point: family_of(point.family).depth)
 
 
 def family_of(name: str) -> Family:
@@ -193,7 +198,11 @@ def prepare(name: str, seed: int) -> tuple[Any, jax.Array, jax.Array, nsjax.Poly
 def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and values of one cascade, as stored."""
     start, x, y, activation = prepare(point.family, point.seed)
-    options = {"starts": config.starts, "key": jax.random.key(point.seed)}
+    options = {
+        "starts": config.starts,
+        "key": jax.random.key(point.seed),
+        "max_steps": MAX_STEPS[family_of(point.family).depth],
+    }
     delta = point.delta
     if family_of(point.family).start == "large":
         small = dynamics.cascade(start, x, y, activation, delta=1e-4, max_visits=1, **options)
