@@ -39,6 +39,7 @@ from nsjax.data.tabular import (
     read_npz,
     standardised,
 )
+from nsjax.data.tied import tied_task
 
 __all__ = [
     "AGGREGATES",
@@ -85,6 +86,7 @@ __all__ = [
     "sphere",
     "split",
     "standardised",
+    "tied_task",
     "two_order_task",
     "uniform",
     "valley_task",

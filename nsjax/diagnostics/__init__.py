@@ -19,6 +19,18 @@ from nsjax.diagnostics.channels import (
     limit_response,
     watch_channels,
 )
+from nsjax.diagnostics.departures import (
+    KEPT,
+    REASONS,
+    Departures,
+    break_reasons,
+    critical_rate,
+    departures,
+    fall_growth,
+    predicted_breaks,
+    rescaled_rates,
+    rival_growth,
+)
 from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
@@ -40,11 +52,14 @@ from nsjax.diagnostics.spectrum import HessianSpectrum, hessian_spectrum
 from nsjax.diagnostics.statistical_dimension import StatisticalDimension, statistical_dimension
 
 __all__ = [
+    "KEPT",
+    "REASONS",
     "Alignment",
     "ChannelLimit",
     "ChannelRule",
     "ChannelWatch",
     "Channels",
+    "Departures",
     "Fitted",
     "FourierModes",
     "HessianSpectrum",
@@ -65,12 +80,16 @@ __all__ = [
     "active_neurons",
     "alignment",
     "balance_ratio",
+    "break_reasons",
     "channel_limit",
     "channels",
     "course_length",
+    "critical_rate",
+    "departures",
     "dormant_ratio",
     "dormant_scores",
     "effective_directions",
+    "fall_growth",
     "fourier_modes",
     "gradient_scores",
     "hessian_spectrum",
@@ -87,7 +106,10 @@ __all__ = [
     "path_length",
     "pointwise",
     "power_law",
+    "predicted_breaks",
     "regularity",
+    "rescaled_rates",
+    "rival_growth",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",

@@ -60,9 +60,9 @@ def kept_sparsity(flow: Any, visits: Sequence[Any]) -> KeptSparsity:
 
     Source: neuron pursuit (arXiv 2509.12154), section 4; `docs/mathematics.md`, section 3.
     """
-    ts, losses, weights = _trajectory(flow)
+    ts, losses, weights = trajectory(flow)
     widths = [weight.shape[1] for weight in weights[:-1]]
-    layers = _active(visits, widths)
+    layers = active_flags(visits, widths)
     norms = np.concatenate([np.asarray(norm) for norm in neuron_norms(weights)], axis=1)
     active = [np.concatenate(each) for each in layers]
     new, lost, sizes = [], [], []
@@ -70,7 +70,7 @@ def kept_sparsity(flow: Any, visits: Sequence[Any]) -> KeptSparsity:
     for i, (visit, after) in enumerate(pairwise(visits)):
         new.append([int(np.sum(b & ~a)) for a, b in zip(layers[i], layers[i + 1], strict=True)])
         lost.append(int(np.sum(active[i] & ~active[i + 1])))
-        left, landed = _between(ts, losses, visit, after)
+        left, landed = between(ts, losses, visit, after)
         others = ~active[i] & ~active[i + 1]
         begin, leave, land = (norms[at, others] for at in (arrived, left, landed))
         growth = land / np.where(leave > 0, leave, np.inf)
@@ -87,7 +87,7 @@ def kept_sparsity(flow: Any, visits: Sequence[Any]) -> KeptSparsity:
     )
 
 
-def _trajectory(flow: Any) -> tuple[np.ndarray, np.ndarray, Params]:
+def trajectory(flow: Any) -> tuple[np.ndarray, np.ndarray, Params]:
     """Times, losses and weights, each with a leading axis of the saves."""
     for name in ("ts", "losses", "snapshots"):
         if not hasattr(flow, name):
@@ -110,7 +110,7 @@ def _trajectory(flow: Any) -> tuple[np.ndarray, np.ndarray, Params]:
     return ts, losses, weights
 
 
-def _active(visits: Any, widths: list[int]) -> list[list[np.ndarray]]:
+def active_flags(visits: Any, widths: list[int]) -> list[list[np.ndarray]]:
     """Which neurons of every hidden layer are active at each visit."""
     if isinstance(visits, str) or not isinstance(visits, Sequence):
         raise TypeError(f"visits must be a sequence of saddle visits, got {type(visits).__name__}")
@@ -139,7 +139,7 @@ def _active(visits: Any, widths: list[int]) -> list[list[np.ndarray]]:
     return layers
 
 
-def _between(ts: np.ndarray, losses: np.ndarray, visit: Any, after: Any) -> tuple[int, int]:
+def between(ts: np.ndarray, losses: np.ndarray, visit: Any, after: Any) -> tuple[int, int]:
     """The saves at which a visit ends and the next one has been reached."""
     # The save at the escape itself may differ from its time by rounding.
     escape = visit.start + visit.duration

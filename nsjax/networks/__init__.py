@@ -23,6 +23,7 @@ from nsjax.networks.homogeneous import (
     init,
     pullback,
 )
+from nsjax.networks.padding import pad
 from nsjax.networks.patches import PatchMoments, patch_moments
 from nsjax.networks.products import ProductNeurons, Products
 from nsjax.networks.quadratic_form import (
@@ -69,6 +70,7 @@ __all__ = [
     "init",
     "multiplications",
     "output_error",
+    "pad",
     "patch_moments",
     "pullback",
     "quadratic_form",

@@ -14,6 +14,7 @@ from nsjax.plots.channels import plot_channel_courses, plot_channel_shares, plot
 from nsjax.plots.compressed_sensing import plot_recovery
 from nsjax.plots.compression import plot_compression
 from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
+from nsjax.plots.departures import plot_break_curve, plot_kept_shares, plot_rival_growth
 from nsjax.plots.diagnostics import (
     plot_balance_panels,
     plot_balance_ratio,
@@ -85,6 +86,7 @@ __all__ = [
     "plot_balance",
     "plot_balance_panels",
     "plot_balance_ratio",
+    "plot_break_curve",
     "plot_cascade",
     "plot_channel_courses",
     "plot_channel_shares",
@@ -110,6 +112,7 @@ __all__ = [
     "plot_imbalance",
     "plot_insertions",
     "plot_invariant_density",
+    "plot_kept_shares",
     "plot_kept_sparsity",
     "plot_kkt_path",
     "plot_kkt_points",
@@ -126,6 +129,7 @@ __all__ = [
     "plot_pointwise",
     "plot_predictions",
     "plot_recovery",
+    "plot_rival_growth",
     "plot_rounding",
     "plot_same_depth",
     "plot_sample_efficiency",
