@@ -1,6 +1,7 @@
 """Data sets, generated, measured or bundled."""
 
 from nsjax.data.images import Images, cifar10, digits
+from nsjax.data.labels import Labelled, coordinate_classes, quadric_classes
 from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.modular import modular_addition
 from nsjax.data.monomials import monomial_task
@@ -44,6 +45,7 @@ __all__ = [
     "SMOOTH_TASKS",
     "SPARSE",
     "Images",
+    "Labelled",
     "Polynomial",
     "PolynomialData",
     "Recipe",
@@ -55,6 +57,7 @@ __all__ = [
     "column_names",
     "composed_task",
     "compressed_sensing",
+    "coordinate_classes",
     "digits",
     "gaussian",
     "hypercube",
@@ -68,6 +71,7 @@ __all__ = [
     "pointer_value_retrieval",
     "polynomial_classes",
     "polynomial_task",
+    "quadric_classes",
     "read_npz",
     "smooth_task",
     "sparse_task",

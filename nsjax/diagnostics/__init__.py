@@ -25,6 +25,7 @@ from nsjax.diagnostics.fourier import FourierModes, fourier_modes
 from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
+from nsjax.diagnostics.margin import MarginPoint, best_margin, margin_point
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.scaling import PowerLaw, power_law
@@ -48,6 +49,7 @@ __all__ = [
     "HessianSpectrum",
     "KeptSparsity",
     "Lojasiewicz",
+    "MarginPoint",
     "MorseBott",
     "NeuronActivity",
     "PathLength",
@@ -60,6 +62,7 @@ __all__ = [
     "active_neurons",
     "alignment",
     "balance_ratio",
+    "best_margin",
     "channel_limit",
     "channels",
     "dormant_ratio",
@@ -72,6 +75,7 @@ __all__ = [
     "kept_sparsity",
     "limit_response",
     "lojasiewicz",
+    "margin_point",
     "morse_bott",
     "neuron_activity",
     "neuron_norms",

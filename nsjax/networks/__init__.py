@@ -34,6 +34,7 @@ from nsjax.networks.quadratic_form import (
 from nsjax.networks.smooth import SMOOTH, gompertz
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
+from nsjax.networks.units import DiagonalUnits, SignedSquares, TwoLayerUnits, Units
 
 __all__ = [
     "BASES",
@@ -41,12 +42,16 @@ __all__ = [
     "SMOOTH",
     "Basis",
     "Compressed",
+    "DiagonalUnits",
     "HomogeneousNeurons",
     "NeuronFamily",
     "PatchMoments",
     "PolyLeakyReLU",
     "ProductNeurons",
     "Products",
+    "SignedSquares",
+    "TwoLayerUnits",
+    "Units",
     "activation_degree",
     "append_neuron",
     "apply",
