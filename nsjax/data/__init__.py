@@ -8,6 +8,7 @@ from nsjax.data.degenerate import (
     valley_task,
 )
 from nsjax.data.images import Images, cifar10, digits
+from nsjax.data.labels import Labelled, coordinate_classes, quadric_classes
 from nsjax.data.matrix_sensing import DESIGNS, matrix_sensing, measurement_matrices
 from nsjax.data.modular import modular_addition
 from nsjax.data.monomials import monomial_task
@@ -53,6 +54,7 @@ __all__ = [
     "SPARSE",
     "DegenerateTask",
     "Images",
+    "Labelled",
     "Polynomial",
     "PolynomialData",
     "Recipe",
@@ -67,6 +69,7 @@ __all__ = [
     "compressed_sensing",
     "conflict_task",
     "contact_task",
+    "coordinate_classes",
     "digits",
     "gaussian",
     "hypercube",
@@ -80,6 +83,7 @@ __all__ = [
     "pointer_value_retrieval",
     "polynomial_classes",
     "polynomial_task",
+    "quadric_classes",
     "read_npz",
     "smooth_task",
     "sparse_task",

@@ -37,6 +37,7 @@ from nsjax.diagnostics.fourier import FourierModes, fourier_modes
 from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
+from nsjax.diagnostics.margin import MarginPoint, best_margin, margin_point
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
 from nsjax.diagnostics.neuron_course import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
@@ -65,6 +66,7 @@ __all__ = [
     "HessianSpectrum",
     "KeptSparsity",
     "Lojasiewicz",
+    "MarginPoint",
     "MorseBott",
     "NeuronActivity",
     "NeuronCourse",
@@ -80,6 +82,7 @@ __all__ = [
     "active_neurons",
     "alignment",
     "balance_ratio",
+    "best_margin",
     "break_reasons",
     "channel_limit",
     "channels",
@@ -97,6 +100,7 @@ __all__ = [
     "kept_sparsity",
     "limit_response",
     "lojasiewicz",
+    "margin_point",
     "morse_bott",
     "ncf_share",
     "neuron_activity",

@@ -16,6 +16,13 @@ from nsjax.dynamics.escape import escape
 from nsjax.dynamics.events import Event, Saves
 from nsjax.dynamics.flow import Flow, gradient_flow
 from nsjax.dynamics.gradient_steps import Descent, gradient_descent
+from nsjax.dynamics.infinity import (
+    critical_size,
+    escape_depth_exponent,
+    pull_left,
+    ray_size,
+    tail_log_time,
+)
 from nsjax.dynamics.least_nuclear_norm import LeastNuclearNorm, least_nuclear_norm
 from nsjax.dynamics.least_squares import LeastSquares, least_squares
 from nsjax.dynamics.nuclear_norm import (
@@ -25,6 +32,7 @@ from nsjax.dynamics.nuclear_norm import (
     nuclear_norm_fit,
 )
 from nsjax.dynamics.outcome import Escape, Phase
+from nsjax.dynamics.rescaled import RescaledFlow, log_logistic, rescaled_flow
 from nsjax.dynamics.results import MESSAGES, Stats, Stop
 from nsjax.dynamics.saddles import Saddle, embed, inspect
 from nsjax.dynamics.scaling import time_scaling
@@ -51,6 +59,7 @@ __all__ = [
     "Minimum",
     "NuclearNormFit",
     "Phase",
+    "RescaledFlow",
     "Saddle",
     "Saves",
     "Stats",
@@ -60,8 +69,10 @@ __all__ = [
     "both_layers_loss",
     "cascade",
     "channel_apply",
+    "critical_size",
     "embed",
     "escape",
+    "escape_depth_exponent",
     "first_layer_loss",
     "flow_ensemble",
     "follow_channel",
@@ -71,12 +82,17 @@ __all__ = [
     "join_channel",
     "least_nuclear_norm",
     "least_squares",
+    "log_logistic",
     "minimize",
     "minimize_starts",
     "nuclear_norm_fit",
+    "pull_left",
+    "ray_size",
     "ray_time",
+    "rescaled_flow",
     "saddle_visits",
     "split_channel",
+    "tail_log_time",
     "time_scaling",
     "train_saddle",
 ]

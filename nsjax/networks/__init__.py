@@ -37,6 +37,7 @@ from nsjax.networks.quadratic_form import (
 from nsjax.networks.smooth import SMOOTH, gompertz
 from nsjax.networks.symmetries import symmetry_directions
 from nsjax.networks.teacher import teacher_targets
+from nsjax.networks.units import DiagonalUnits, SignedSquares, TwoLayerUnits, Units
 
 __all__ = [
     "BASES",
@@ -44,6 +45,7 @@ __all__ = [
     "SMOOTH",
     "Basis",
     "Compressed",
+    "DiagonalUnits",
     "Homogeneity",
     "HomogeneousNeurons",
     "NeuronFamily",
@@ -51,6 +53,9 @@ __all__ = [
     "PolyLeakyReLU",
     "ProductNeurons",
     "Products",
+    "SignedSquares",
+    "TwoLayerUnits",
+    "Units",
     "activation_degree",
     "append_neuron",
     "apply",
