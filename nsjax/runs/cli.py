@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     submitting.add_argument("--gpus", type=int, default=0, help="of a job (default: 0)")
     submitting.add_argument("--partition", help="of SLURM")
     submitting.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of their logs")
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["list"]
     place = words.index("--") if "--" in words else len(words)
     options = made.parse_args(words[:place])
     try:

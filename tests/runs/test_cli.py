@@ -58,6 +58,14 @@ def test_list_tells_a_run_at_work_from_one_that_was_killed(folders, capsys):
         assert "running" in capsys.readouterr().out
 
 
+def test_without_words_it_lists(folders, capsys, monkeypatch):
+    root, first, _ = folders
+    monkeypatch.chdir(root.parent)
+    root.rename("runs")
+    assert main([]) == 0
+    assert first.name in capsys.readouterr().out
+
+
 def test_list_shows_an_unreadable_run_among_the_others(folders, capsys):
     root, first, second = folders
     (first / "manifest.json").write_text("{")
