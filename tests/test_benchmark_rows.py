@@ -66,6 +66,7 @@ def test_a_missing_reference_says_what_installs_it():
 def test_the_table_and_its_way_through_json():
     found = [
         rows.against("step", "n = 5", "plain", [1.0, 1.0], [3.0, 5.0], least=20),
+        rows.alone("step", "n = 5", 1234.5, "CPU ms"),
         rows.skipped("step", "n = 5", "PyTorch", "torch is not there"),
     ]
     assert rows.from_json(rows.to_json(found)) == found
@@ -73,7 +74,7 @@ def test_the_table_and_its_way_through_json():
     with redirect_stdout(text):
         rows.show("Title", found)
     shown = text.getvalue()
-    for words in ("3.5 .. 4.5", ">= 20", "not met", "skipped", "torch is not there"):
+    for words in ("3.5 .. 4.5", "1,234", ">= 20", "not met", "skipped", "torch is not there"):
         assert words in shown
     assert "MB" not in shown  # a column that says nothing
 
