@@ -101,9 +101,8 @@ def test_growth_of_a_core(monkeypatch):
         growth.CORES, "ncf", lambda config, **sizes: growth.ncf(config, starts=4, **sizes)
     )
     config = growth.Config(cores=("ncf",), factors=(1, 2), repeats=1)
-    first, second = growth.measure(config)
-    assert first.size == "n = 8, 16"
-    assert second.size == "d = 2, 4"
+    assert growth.measure(config, "ncf", "n").size == "n = 8, 16"
+    assert growth.measure(config, "ncf", "d").size == "d = 2, 4"
     _, count = growth.ncf(config, 8, 2, 4)
     climb, _ = growth.ncf(config, 8, 2, 4)
     assert count(climb()) == 8
