@@ -40,7 +40,7 @@ class Config:
     teacher: int = 3
     outputs: int = 1
     seed: int = 0
-    repeats: int = 5
+    repeats: int = 3
     """Turns, of which the medians count."""
     plain_until: float = 1e-3
     """Smallest delta at which the plain flow is run to its end."""

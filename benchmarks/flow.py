@@ -62,7 +62,7 @@ _ROUNDING = 1e-2
 @dataclass(frozen=True)
 class Config:
     preset: Literal["quick", "full"] = "quick"
-    orders: tuple[int, ...] = (3, 4)
+    orders: tuple[int, ...] = (3,)
     """Orders q = p + 1 of the NCF, two-layer networks."""
     deltas: tuple[float, ...] = (1e-2, 1e-3, 1e-4, 1e-6, 1e-8)
     samples: int = 100
@@ -102,6 +102,7 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
+        orders=(3, 4),
         repeats=5,
         patience=5.0,
         explicit_budget=2_000_000,

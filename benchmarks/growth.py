@@ -13,7 +13,7 @@ control is a product of square matrices, of exponent 3 in theory: it must come o
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -150,28 +150,30 @@ CORES: dict[str, Callable[..., Timed]] = {
 }
 
 
-def measure(config: Config) -> Iterator[rows.Row]:
-    """A row for each size of each core."""
-    for core in config.cores:
-        base = BASES[core]
-        for name in base:
-            factors = config.costly if core in ("pursuit", "candidates") else config.factors
-            sizes = [base[name] * factor for factor in factors]
-            timed = [CORES[core](config, **{**base, name: size}) for size in sizes]
-            calls = {str(size): call for size, (call, _) in zip(sizes, timed, strict=True)}
-            taken = rows.turns(calls, config.repeats)
-            counts = [
-                count(result)
-                for (_, count), result in zip(timed, taken.results.values(), strict=True)
-            ]
-            each = np.stack(list(taken.seconds.values()), axis=1) / counts
-            yield rows.exponent(TITLES[core], name, sizes, each, most=MOST)
+def measure(config: Config, core: str, name: str) -> rows.Row:
+    """The row of one core and one size that grows."""
+    base = BASES[core]
+    factors = config.costly if core in ("pursuit", "candidates") else config.factors
+    sizes = [base[name] * factor for factor in factors]
+    timed = [CORES[core](config, **{**base, name: size}) for size in sizes]
+    calls = {str(size): call for size, (call, _) in zip(sizes, timed, strict=True)}
+    taken = rows.turns(calls, config.repeats)
+    counts = [
+        count(result) for (_, count), result in zip(timed, taken.results.values(), strict=True)
+    ]
+    each = np.stack(list(taken.seconds.values()), axis=1) / counts
+    return rows.exponent(TITLES[core], name, sizes, each, most=MOST)
 
 
 def main(config: Config) -> Run:
     with open_run(config.root, "benchmark_growth", config, seed=config.seed) as run:
-        total = sum(len(BASES[core]) for core in config.cores)
-        found = list(progress(measure(config), total=total, description="sizes"))
+        found: list[rows.Row] = []
+        grown = [(core, name) for core in config.cores for name in BASES[core]]
+        for core, name in progress(grown, description="sizes"):
+            cell = run.cell(f"{core}_{name}")
+            if not cell.finished:
+                cell.save({}, rows.to_json([measure(config, core, name)])[0])
+            found += rows.from_json([cell.load()[1]])
         rows.show("Growth of costs", found)
         run.save_results({}, {"rows": rows.to_json(found)})
     return run

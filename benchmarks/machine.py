@@ -49,7 +49,8 @@ def describe() -> dict[str, Any]:
     from nsjax import runs
     from nsjax.runs import provenance
 
-    default = provenance.precision()["default_dtype"]
+    default, versions = provenance.precision()["default_dtype"], provenance.versions()
+    xla = backend.get_backend().platform_version.strip()
     runs.setup()
     return {
         "processor": processor(),
@@ -58,10 +59,11 @@ def describe() -> dict[str, Any]:
         "load": load(),
         "system": platform.platform(),
         "device": provenance.device(),
-        "xla": backend.get_backend().platform_version.strip(),
+        # On a CPU it only says so.
+        "xla": xla if " " in xla else f"that of jaxlib {versions['jaxlib']}",
         "dtype_of_jax": default,
         "dtype_of_scripts": provenance.precision()["default_dtype"],
-        "versions": provenance.versions(),
+        "versions": versions,
     }
 
 

@@ -219,7 +219,7 @@ def _cells(row: Row) -> list[Any]:
     wanted = f">= {row.least:.3g}" if row.least is not None else ""
     if row.most is not None:
         wanted = f"<= {row.most:.3g}"
-    spread = "" if row.spread is None else "{:.3g} .. {:.3g}".format(*row.spread)
+    spread = "" if row.spread is None else " .. ".join(map(_number, row.spread))
     numbers = [_number(value) for value in (row.ours, row.theirs, row.ratio)]
     memory = _number(row.memory)
     reference = row.reference or ""
@@ -228,7 +228,9 @@ def _cells(row: Row) -> list[Any]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def to_json(found: Iterable[Row]) -> list[dict[str, Any]]:

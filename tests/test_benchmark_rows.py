@@ -66,6 +66,7 @@ def test_a_missing_reference_says_what_installs_it():
 def test_the_table_and_its_way_through_json():
     found = [
         rows.against("step", "n = 5", "plain", [1.0, 1.0], [3.0, 5.0], least=20),
+        rows.alone("step", "n = 5", 1234.5, "CPU ms"),
         rows.skipped("step", "n = 5", "PyTorch", "torch is not there"),
     ]
     assert rows.from_json(rows.to_json(found)) == found
@@ -73,7 +74,7 @@ def test_the_table_and_its_way_through_json():
     with redirect_stdout(text):
         rows.show("Title", found)
     shown = text.getvalue()
-    for words in ("3.5 .. 4.5", ">= 20", "not met", "skipped", "torch is not there"):
+    for words in ("3.5 .. 4.5", "1,234", ">= 20", "not met", "skipped", "torch is not there"):
         assert words in shown
     assert "MB" not in shown  # a column that says nothing
 
@@ -100,9 +101,8 @@ def test_growth_of_a_core(monkeypatch):
         growth.CORES, "ncf", lambda config, **sizes: growth.ncf(config, starts=4, **sizes)
     )
     config = growth.Config(cores=("ncf",), factors=(1, 2), repeats=1)
-    first, second = growth.measure(config)
-    assert first.size == "n = 8, 16"
-    assert second.size == "d = 2, 4"
+    assert growth.measure(config, "ncf", "n").size == "n = 8, 16"
+    assert growth.measure(config, "ncf", "d").size == "d = 2, 4"
     _, count = growth.ncf(config, 8, 2, 4)
     climb, _ = growth.ncf(config, 8, 2, 4)
     assert count(climb()) == 8
