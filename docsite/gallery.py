@@ -48,9 +48,9 @@ def page() -> str:
     parts = [
         "# Gallery",
         "",
-        "Every figure of `experiments/`, with the command that makes it and the page that has its",
-        "numbers. `python -m docsite gallery` writes this page. A run leaves its figures as PNG",
-        "and PDF in its folder; the commands take from seconds to some hours.",
+        "Figures of `experiments/`, one at least of each, with the command that makes it and the",
+        "page that has its numbers. `python -m docsite gallery` writes this page. A run leaves its",
+        "figures as PNG and PDF in its folder; the commands take from seconds to some hours.",
         "",
         "## Experiments",
         "",
