@@ -142,7 +142,17 @@ HIGHEST = 4
 """Largest degree p."""
 ALIVE = 1e-3
 """Least norm of a neuron that counts as active, over the largest."""
+LEFT, FELT = 1e-10, 1e-3
+"""Loss and NCF share above which a minimum over w_n counts as a saddle of the wider network."""
+LATE = (1e-12, 1e-6)
+"""Values of `f - f*`, over the loss of zero outputs, at which a flow's exponent is fitted."""
+KINK = 0.05
+"""Pre-activation, over the largest, up to which a sample counts as one turned away from."""
+REST = 1e-10
+"""Gradient norm up to which a training has come to rest."""
 ORIGIN = "origin"
+NOT_ASKED = "not asked"
+"""Verdict where w_n is no minimum, or not at rest, or its network is dead on the data."""
 NAN = float("nan")
 
 
@@ -338,6 +348,11 @@ def measure(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any
     return {f"w{i}": np.asarray(w) for i, w in enumerate(params)}, values
 
 
+def is_saddle(values: dict[str, Any]) -> bool:
+    """Whether something is left over, and a new neuron would feel it."""
+    return bool(values["loss"] > LEFT and values["ncf_share"] > FELT)
+
+
 def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
     """Gradient flow of one neuron a layer from small weights, on data of a degenerate saddle."""
     keys = jax.random.split(jax.random.key(point.seed), 2)
@@ -357,24 +372,30 @@ def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]
         saves=dynamics.Saves(400, decades=10.0),
         method="implicit",
     )
-    limit = float(LOSS(params, *args))
-    ts, losses = np.asarray(flow.ts), np.asarray(flow.losses)
-    late = (ts > 1e-3 * config.time) & (losses - limit > 1e-13)
-    law = diagnostics.power_law(ts[late], losses[late] - limit)
+    limit, whole = float(LOSS(params, *args)), 0.5 * float(jnp.sum(y**2))
+    ts, remaining = np.asarray(flow.ts), np.asarray(flow.losses) - limit
+    fitted = (remaining < LATE[1] * whole) & (remaining > LATE[0] * whole)
+    law = diagnostics.power_law(remaining[fitted], np.asarray(flow.grad_norms)[fitted])
+    # On the samples that conflict; those that fill up the others have responses of zero.
+    seen = np.any(np.asarray(x) != 0, axis=1)
+    pre = np.abs(np.asarray(x @ flow.params[0].T))[seen, 0]
     values = {
         "limit": limit,
-        "end": float(losses[-1]) - limit,
-        "arrived": abs(float(losses[-1]) - limit) < 1e-3 * limit,
-        "decay": -law.exponent,
+        "end": float(remaining[-1]),
+        "arrived": abs(float(remaining[-1])) < LATE[1] * whole,
+        "turn": float(np.max(pre[np.asarray(y)[seen, 0] <= 0]) / np.max(pre)),
+        "alpha": law.exponent,
         "points": law.points,
         "message": flow.message,
     }
-    return {"ts": ts, "remaining": losses - limit}, values
+    return {"ts": ts, "remaining": remaining}, values
 
 
 def verdict(values: dict[str, Any]) -> str:
     """What the interval of alpha says of Assumption 2, empty where it asks nothing."""
-    if not values["minimum"] or values["regularity"] == "NOT_CRITICAL":
+    dead = values["generic"] == 0
+    moving = values["regularity"] == "NOT_CRITICAL" or values["grad_norm"] > REST
+    if dead or moving or not values["minimum"]:
         return ""
     words = {True: "within", False: "outside", None: "cannot be told"}
     return words[values["in_assumption2"]]
@@ -443,7 +464,7 @@ def show(done: dict[Point, dict[str, Any]]) -> None:
     """Every saddle, and how many of each kind have which verdict."""
     runs.print_table(
         "Minima over the active weights (NCF share: what one new neuron could take up of the "
-        "residual, at least; end: q / (2 (q - 1)); no verdict where w_n is no minimum)",
+        "residual, at least; end: q / (2 (q - 1)); not asked: see the page)",
         COLUMNS.split("|"),
         [row(*each) for each in done.items()],
     )
@@ -451,8 +472,8 @@ def show(done: dict[Point, dict[str, Any]]) -> None:
     for point, values in done.items():
         kind = (TRAINED | MADE)[point.kind]
         for key in ((kind, point.network), ("all trained" if point.kind in TRAINED else "", "")):
-            counts.setdefault(key, Counter())[verdict(values) or "no minimum"] += 1
-    words = (*plots.VERDICTS, "no minimum")
+            counts.setdefault(key, Counter())[verdict(values) or NOT_ASKED] += 1
+    words = (*plots.VERDICTS, NOT_ASKED)
     runs.print_table(
         "Verdicts on Assumption 2",
         ("data", "network", *words),
@@ -462,10 +483,15 @@ def show(done: dict[Point, dict[str, Any]]) -> None:
             if key[0]
         ],
     )
+    judged = [v for point, v in done.items() if point.kind in TRAINED and verdict(v)]
     regular = [v for v in done.values() if v["regularity"] == "MORSE_BOTT" and v["alpha"] > 0]
     off = [abs(values["alpha"] - 0.5) for values in regular]
     ratio = [abs(values["mu"] / values["hessian_mu"] - 1) for values in regular]
     exact = [abs(v["alpha"] - v["exact"]) for v in done.values() if v["exact"] > 0 < v["alpha"]]
+    print(
+        f"trained: {len(judged)} minima, {sum(map(is_saddle, judged))} of them saddles (loss above "
+        f"{LEFT:g}, NCF share above {FELT:g})"
+    )
     if off:
         print(
             f"ranks say Morse-Bott and the envelope concludes: {len(off)} saddles, largest "
@@ -483,14 +509,15 @@ def show_flows(config: Config, visits: dict[str, list[Any]]) -> None:
         point = degenerate(text, config.seed)
         task = special(config, point, jax.random.key(config.seed))
         arrived = [values for _, values in cells if values["arrived"]]
-        decays = [values["decay"] for values in arrived]
-        shown = f"{min(decays):.3f} to {max(decays):.3f}" if decays else "-"
-        numbers = f"{len(arrived)} of {len(cells)}", shown, f"{task.decay:.3f}"
+        turned = [values["alpha"] for values in arrived if values["turn"] < KINK]
+        shown = f"{min(turned):.4f} to {max(turned):.4f}" if turned else "-"
+        numbers = f"{len(arrived)} of {len(cells)}", len(turned), shown, f"{task.alpha:.4f}"
         rows.append((MADE[point.kind], point.network, *numbers))
     runs.print_table(
-        "Gradient flow from small random weights: ends at the degenerate saddle, and the decay of "
-        "f - f* as a power of 1 / t over the last three decades",
-        ("data", "network", "come to it", "decay", "by its order"),
+        "Gradient flow from small random weights: to the loss of the degenerate saddle, with "
+        "pre-activations zero on the samples in conflict, and the exponent of ||grad f|| in f - f* "
+        "on the way there",
+        ("data", "network", "to its loss", "pre-activations zero", "alpha on the way", "exact"),
         rows,
     )
 
@@ -511,7 +538,7 @@ def row(point: Point, values: dict[str, Any]) -> list[Any]:
         shown,
         f"{values['exact']:.4f}" if values["exact"] > 0 else "-",
         f"{values['bound']:.4f}",
-        verdict(values) or "no minimum",
+        verdict(values) or NOT_ASKED,
         f"{ratio:.3f}" if ratio > 0 else "-",
     ]
 
@@ -527,9 +554,9 @@ def draw(run: runs.Run, done: dict[Point, dict[str, Any]]) -> None:
     columns = [each[3] for each in order]
     alphas = np.full((len(names), len(columns)), np.nan)
     words = [[""] * len(columns) for _ in names]
-    for point, values in shown.items():
+    for point, values in judged.items():
         i, j = names.index(point.row), columns.index(point.network)
-        if not values["alpha"] <= alphas[i, j]:
+        if not (values["alpha"] <= alphas[i, j] or (np.isnan(values["alpha"]) and words[i][j])):
             alphas[i, j], words[i][j] = values["alpha"], verdict(values)
     bounds = [each[-1] for each in order]
     figure = plots.plot_exponent_map(alphas, bounds, words, rows=names, columns=columns)

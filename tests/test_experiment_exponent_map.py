@@ -50,11 +50,17 @@ def test_all_three_verdicts_and_resume(config, capsys, monkeypatch):
     assert exponent_map.main(config) == folder
 
 
-def test_points_without_a_minimum_have_no_verdict():
-    values = {"minimum": True, "regularity": "FOCAL", "in_assumption2": False}
+def test_what_is_judged_and_what_is_a_saddle():
+    values = {"minimum": True, "regularity": "FOCAL", "in_assumption2": False, "generic": 2}
+    values["grad_norm"] = 1e-13
     assert exponent_map.verdict(values) == "outside"
     assert exponent_map.verdict(values | {"minimum": False}) == ""
     assert exponent_map.verdict(values | {"regularity": "NOT_CRITICAL"}) == ""
+    assert exponent_map.verdict(values | {"generic": 0}) == ""
+    assert exponent_map.verdict(values | {"grad_norm": 1e-7}) == ""
+    assert exponent_map.is_saddle({"loss": 1.0, "ncf_share": 0.5})
+    assert not exponent_map.is_saddle({"loss": 1e-20, "ncf_share": 0.5})
+    assert not exponent_map.is_saddle({"loss": 1.0, "ncf_share": 1e-15})
 
 
 def test_full_covers_what_it_says():
@@ -63,8 +69,10 @@ def test_full_covers_what_it_says():
     assert 60 <= len(full) <= 200
     assert {point.depth for point in full} == {2, 3, 4}
     assert {point.p for point in full} == {1, 2, 3, 4}
-    shapes = {(point.depth, point.active, point.kind == "modular") for point in full}
-    assert len(shapes) <= 6
+    # Modular addition has other sizes, and sparse targets a constant input: programs of their own.
+    own = ("modular", "sparse")
+    shapes = {(point.depth, point.active, point.kind in own and point.kind) for point in full}
+    assert len(shapes) <= 9
 
 
 @pytest.mark.parametrize(
@@ -90,11 +98,11 @@ def test_map_needs_a_bound_for_each_column():
 
 def test_map_marks_what_fails():
     figure = plots.plot_exponent_map(
-        [[0.5, 0.75], [np.nan, 2 / 3]],
+        [[0.5, 0.75], [np.nan, 2 / 3], [np.nan, np.nan]],
         [0.75, 0.625],
-        [["within", "outside"], ["", "cannot be told"]],
-        rows=["a", "b"],
+        [["within", "outside"], ["", "cannot be told"], ["", "cannot be told"]],
+        rows=["a", "b", "c"],
         columns=["p=2", "p=4"],
     )
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["0.50", "0.75×", "0.67?"]
+    assert texts == ["0.50", "0.75×", "", "0.67?", "", "?"]

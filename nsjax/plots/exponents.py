@@ -31,7 +31,8 @@ def plot_exponent_map(
     """A cell for every kind of data and network: the largest alpha, coloured by its distance.
 
     Blue is below the bound, white at it, red above. A cross marks cells whose interval lies above
-    the bound, a question mark those whose interval contains it. Cells without saddles are grey.
+    the bound, a question mark those whose interval contains it, or that have none. Cells without
+    saddles are grey.
 
     Args:
         alphas: `(rows, columns)`, NaN for none.
@@ -55,15 +56,15 @@ def plot_exponent_map(
     image = ax.imshow(off, cmap=colors, vmin=-_REACH, vmax=_REACH, aspect="auto")
     ax.grid(False)
     for (i, j), alpha in np.ndenumerate(table):
-        if np.isfinite(alpha):
-            mark = _MARKS[verdicts[i][j]]
-            color = "white" if abs(alpha - bounds[j]) > 0.2 else "black"
-            text = f"{alpha:.2f}{mark}"
-            ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color=color)
+        text = f"{alpha:.2f}" if np.isfinite(alpha) else ""
+        text += _MARKS.get(verdicts[i][j], "")
+        color = "white" if abs(alpha - bounds[j]) > 0.2 else "black"
+        ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color=color)
     ax.set_yticks(range(len(rows)), rows)
-    names = [f"{name}\n< {bound:.3g}" for name, bound in zip(columns, bounds, strict=True)]
+    pairs = zip(columns, bounds, strict=True)
+    names = [f"< {bound:.3g}\n" + name.replace(" ", "\n") for name, bound in pairs]
     ax.set_xticks(range(len(columns)), names, fontsize=6.5)
-    ax.set_xlabel("network, and the open upper end $q / (2(q-1))$ of Assumption 2")
+    ax.set_xlabel("open upper end $q / (2(q-1))$ of Assumption 2, and network")
     bar = figure.colorbar(image, ax=ax, extend="both", aspect=30, pad=0.01)
     bar.set_label(r"largest $\alpha$ minus the end")
     bar.ax.tick_params(labelsize=RC["ytick.labelsize"])
@@ -109,7 +110,9 @@ def plot_exponents(groups: Mapping[str, Mapping[str, Any]], *, ax: Axes | None =
         for name, shape in _SHAPES.items()
     ]
     if alone:
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=3, fontsize=7, frameon=False
+        )
     else:
-        ax.legend(handles=handles, fontsize=7)
+        ax.legend(handles=handles, fontsize=7, frameon=False)
     return figure
