@@ -207,17 +207,17 @@ def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]
     if family_of(point.family).start == "large":
         small = dynamics.cascade(start, x, y, activation, delta=1e-4, max_visits=1, **options)
         delta *= small.threshold
-    with runs.refusals():
+    try:
         found = dynamics.cascade(start, x, y, activation, delta=delta, snapshots=True, **options)
+    except ValueError as error:
+        # Of some data the threshold is so low that this delta is not small.
+        return {}, {"resolved": False, "skipped": 0, "message": str(error), "delta": delta}
     visits = [v for v in found.visits if v.saddle.stop is not dynamics.Stop.NOT_A_SADDLE]
     resolved = found.result == dynamics.Stop.MINIMUM
-    arrays, reasons = {}, []
+    arrays = {}
     if visits:
-        left = diagnostics.departures(found, visits, x, y, activation)
-        arrays = left._asdict()
-        reasons = diagnostics.break_reasons(left, factor=config.factor)
+        arrays = diagnostics.departures(found, visits, x, y, activation)._asdict()
     return arrays, {
-        "reasons": reasons,
         "resolved": bool(resolved),
         "skipped": len(found.visits) - len(visits),
         "message": found.message,
@@ -253,35 +253,40 @@ def main(config: Config) -> Path:
     return run.path
 
 
-def joined(cells: Sequence[Any]) -> tuple[diagnostics.Departures, list[str]]:
-    """All escapes of some cascades that were resolved, with their reasons."""
-    good = [(arrays, values) for arrays, values in cells if values["resolved"] and arrays]
-    columns = [
-        np.concatenate([np.asarray(arrays[name], float) for arrays, _ in good] or [np.zeros(0)])
-        for name in COLUMNS
-    ]
-    reasons = [reason for _, values in good for reason in values["reasons"]]
-    return diagnostics.Departures(*columns), reasons
+def joined(
+    config: Config, cells: Sequence[Any]
+) -> tuple[diagnostics.Departures, list[str], list[bool], int]:
+    """The escapes of small neurons in the cascades that were resolved, and their reasons.
 
-
-def kept(cells: Sequence[Any]) -> list[bool]:
-    """Whether each resolved cascade keeps sparsity at every escape."""
-    return [
-        all(reason == diagnostics.KEPT for reason in values["reasons"])
-        for _, values in cells
-        if values["resolved"]
-    ]
+    Then whether each of these cascades keeps sparsity at every one of them, and how many saddles
+    were left by active neurons alone.
+    """
+    columns = {name: [np.zeros(0)] for name in COLUMNS}
+    reasons, whole, others = [], [], 0
+    for arrays, values in cells:
+        if not (values["resolved"] and arrays):
+            continue
+        found = diagnostics.Departures(*(np.asarray(arrays[name]) for name in COLUMNS))
+        why = diagnostics.break_reasons(found, factor=config.factor)
+        escapes = np.array([reason != diagnostics.NOT_LEFT for reason in why], bool)
+        for name, column in found._asdict().items():
+            columns[name].append(column[escapes].astype(float))
+        own = [reason for reason in why if reason != diagnostics.NOT_LEFT]
+        reasons += own
+        whole.append(all(reason == diagnostics.KEPT for reason in own))
+        others += len(why) - len(own)
+    every = diagnostics.Departures(*(np.concatenate(columns[name]) for name in COLUMNS))
+    return every, reasons, whole, others
 
 
 def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[Any]]) -> None:
     """Tables, results and figures."""
     rows, why, results, curves = [], [], {}, {}
     for (name, delta), cells in done.items():
-        found, reasons = joined(cells)
-        whole = kept(cells)
+        found, reasons, whole, others = joined(config, cells)
         hold = [reason == diagnostics.KEPT for reason in reasons]
         smallest = min(d for n, d in done if n == name)
-        reference, _ = joined(done[name, smallest])
+        reference, *_ = joined(config, done[name, smallest])
         expected = predicted(config, reference, delta / smallest)
         share, runs_kept = interval(hold), interval(whole)
         counts = {reason: reasons.count(reason) for reason in diagnostics.REASONS}
@@ -290,6 +295,7 @@ def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[
             "unresolved": len(cells) - len(whole),
             "skipped": sum(values["skipped"] for _, values in cells),
             "escapes": len(hold),
+            "left_by_active": others,
             "kept": share,
             "cascades_kept": runs_kept,
             "predicted": expected,
@@ -367,7 +373,7 @@ def predicted(config: Config, reference: diagnostics.Departures, ratio: float) -
 
 def rule(config: Config, groups: Sequence[Any]) -> dict[str, Any]:
     """How the rule sorts the escapes of some cascades."""
-    found, reasons = joined([cell for cells in groups for cell in cells])
+    found, reasons, *_ = joined(config, [cell for cells in groups for cell in cells])
     broken = np.array([reason != diagnostics.KEPT for reason in reasons], bool)
     above = diagnostics.predicted_breaks(found.rates, found.degrees, factor=config.factor)
     return {
@@ -422,7 +428,7 @@ def draw(
     groups = {}
     for names in (FAMILIES, CONTROLS):
         cells = [cell for (name, _), each in done.items() if name in names for cell in each]
-        groups["map" if names is FAMILIES else "controls"] = joined(cells)
+        groups["map" if names is FAMILIES else "controls"] = joined(config, cells)[:2]
     found, reasons = groups["map"]
     if len(reasons):
         run.save_figure(plots.plot_rival_growth(found, reasons, factor=config.factor), "growth")

@@ -21,6 +21,7 @@ from nsjax.diagnostics.channels import (
 )
 from nsjax.diagnostics.departures import (
     KEPT,
+    NOT_LEFT,
     REASONS,
     Departures,
     break_reasons,
@@ -54,6 +55,7 @@ from nsjax.diagnostics.statistical_dimension import StatisticalDimension, statis
 
 __all__ = [
     "KEPT",
+    "NOT_LEFT",
     "REASONS",
     "Alignment",
     "ChannelLimit",

@@ -39,7 +39,9 @@ ALIVE = 1e-12
 KEPT = "kept"
 TWO_SAME, TWO_OTHER = "two at once, same point", "two at once, other points"
 GREW_SAME, GREW_OTHER = "other grew, same point", "other grew, other point"
-LONG_FALL, LOST = "long fall", "none new, or one lost"
+LONG_FALL, LOST = "long fall", "one lost"
+NOT_LEFT = "left by active neurons"
+"""Not an escape of a small neuron: none is new or lost, none grew."""
 REASONS = (TWO_SAME, TWO_OTHER, GREW_SAME, GREW_OTHER, LONG_FALL, LOST)
 """How an escape breaks sparsity, in the order in which `break_reasons` asks."""
 
@@ -336,11 +338,12 @@ def rescaled_rates(rates: Any, degrees: Any, ratio: float) -> np.ndarray:
 
 
 def break_reasons(found: Departures, *, factor: float, ratio: float = 0.1) -> list[str]:
-    """How every escape breaks sparsity, or that it keeps it: one of `REASONS`, or `KEPT`.
+    """How every escape breaks sparsity: one of `REASONS`, `KEPT`, or `NOT_LEFT`.
 
     Kept is an escape with the expected new neurons, none lost, and no rival that grew by more than
     `factor`. A break of growth whose chi lies below `critical_rate` is a long fall: the rival had
-    more time than the winner's growth takes.
+    more time than the winner's growth takes. Where no neuron is new or lost and none grew by more
+    than `factor`, the flow went from one saddle of the active neurons to another.
 
     Args:
         found: of a trajectory.
@@ -355,9 +358,11 @@ def break_reasons(found: Departures, *, factor: float, ratio: float = 0.1) -> li
     for row in zip(*found, strict=True):
         each = Departures(*row)
         same = bool(each.cosines >= SAME_POINT)
-        if each.new == 0 or each.lost > 0:
+        if each.lost > 0:
             reasons.append(LOST)
-        elif not each.expected:
+        elif each.new == 0 and not each.growth > factor:
+            reasons.append(NOT_LEFT)
+        elif each.new > 0 and not each.expected:
             reasons.append(TWO_SAME if same else TWO_OTHER)
         elif not each.growth > factor:
             reasons.append(KEPT)

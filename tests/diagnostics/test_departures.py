@@ -152,8 +152,9 @@ def departure(**changes):
         ({"growth": 1.2, "rates": 0.01}, "long fall"),
         ({"expected": False, "new": 2}, "two at once, other points"),
         ({"expected": False, "new": 2, "cosines": 0.99}, "two at once, same point"),
-        ({"expected": False, "new": 0}, "none new, or one lost"),
-        ({"lost": 1}, "none new, or one lost"),
+        ({"expected": False, "new": 0}, "left by active neurons"),
+        ({"expected": False, "new": 0, "growth": 3.0, "rates": 0.5}, "other grew, other point"),
+        ({"lost": 1}, "one lost"),
     ],
 )
 def test_reasons(changes, reason):
