@@ -92,7 +92,7 @@ def _finite(config: Config, seed: int) -> list[Row]:
         zero = (jnp.zeros((1, x.shape[1])), jnp.zeros((1, 1)))
         linear = np.linalg.norm(x.T @ y) / 2
         top = np.max(np.abs(np.linalg.eigvalsh((x * y).T @ x)))
-        value = (linear if p == 1 else 2 / math.sqrt(27) * top) / 2  # residual y / 2 at H = 0
+        value = float(linear if p == 1 else 2 / math.sqrt(27) * top) / 2  # residual y / 2 at H = 0
         times = [
             _escape(zero, (np.array([True]),), x, y, nsjax.PolyLeakyReLU(p), delta, "kkt")
             for delta in config.deltas
@@ -257,7 +257,7 @@ FROZEN = (1e-2, 1e-3, 1e-4)
 
 
 def _separating(config: Config, p: int) -> tuple[networks.TwoLayerUnits, jax.Array, data.Labelled]:
-    """Balanced neurons that separate, of size 3, and in the last row a unit one in a random direction."""
+    """Balanced neurons of size 3 that separate; in the last row one of size 1, at random."""
     units, d = networks.TwoLayerUnits(nsjax.PolyLeakyReLU(p)), config.dimension
     made = data.quadric_classes if p == 2 else data.coordinate_classes
     count = 2 if p == 2 else 1

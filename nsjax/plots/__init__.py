@@ -23,6 +23,7 @@ from nsjax.plots.diagnostics import (
 from nsjax.plots.ensembles import plot_loss_bands
 from nsjax.plots.escape import plot_escape, plot_escape_times, plot_series
 from nsjax.plots.fourier import plot_fourier
+from nsjax.plots.infinity import plot_exponents, plot_margins, plot_races
 from nsjax.plots.kkt import (
     plot_alignment,
     plot_circle,
@@ -98,6 +99,7 @@ __all__ = [
     "plot_escape",
     "plot_escape_times",
     "plot_exactness",
+    "plot_exponents",
     "plot_fourier",
     "plot_growth",
     "plot_imbalance",
@@ -111,6 +113,7 @@ __all__ = [
     "plot_length_bounds",
     "plot_lojasiewicz",
     "plot_loss_bands",
+    "plot_margins",
     "plot_ncf",
     "plot_neuron_alignment",
     "plot_neuron_norms",
@@ -118,6 +121,7 @@ __all__ = [
     "plot_path_length",
     "plot_pointwise",
     "plot_predictions",
+    "plot_races",
     "plot_recovery",
     "plot_rounding",
     "plot_same_depth",
