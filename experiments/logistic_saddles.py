@@ -110,15 +110,17 @@ def classes(config: Config, kind: str, seed: int) -> tuple[Any, data.Labelled, i
 
 
 def run_race(config: Config, case: str, delta: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The flow of a race, and when the tiny unit is a tenth of the others."""
+    """The flow of a race, and when the tiny unit adds a tenth of what the others do."""
     units, weights, x, y = race(config, case, delta)
     flow = dynamics.rescaled_flow(units, weights, x, y, depth=config.depth)
     sizes = flow.log_norms
-    ratio = sizes[:, -1] - np.max(sizes[:, :-1], axis=1)
+    # What a unit adds to the outputs goes as its norm to the power of its degree.
+    ratio = sizes[:, -1] * units.degrees(len(weights))[-1]
+    ratio -= np.max(sizes[:, :-1], axis=1) * units.degrees(len(weights))[0]
     turned = np.linalg.norm(flow.directions[-1, -1] - flow.directions[0, -1])
     values = {
         "log_time": flow.when(flow.log_time, ratio, math.log(0.1)),
-        "depth": flow.when(flow.depth, ratio, math.log(0.1)),
+        "depth": math.exp(flow.when(np.log(np.maximum(flow.depth, 1e-9)), ratio, math.log(0.1))),
         "growth": math.exp(sizes[-1, -1] - sizes[0, -1]),
         "turned": float(turned),
         "pull": float(flow.tau[-1]),
@@ -131,24 +133,25 @@ def run_race(config: Config, case: str, delta: float) -> tuple[dict[str, Any], d
 def run_exponent(config: Config, kind: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Exponent of the fastest tiny unit, `N* / gamma`, and the best margin."""
     units, (x, y), active = classes(config, kind, seed)
-    shape = (4, 2) if active == 1 else (4, config.dimension)
     if active == 1:
-        shape = (config.dimension, 2)
-        strong = jnp.ones((1, 2))
+        shape, strong = (config.dimension, 2), jnp.ones((1, 2))
     else:
-        strong = jnp.eye(2, config.dimension)
+        shape, strong = (4, config.dimension), jnp.eye(2, config.dimension)
     tiny = NOTHING * jax.random.normal(jax.random.key(seed), shape)
     weights = tiny.at[:active].set(strong)
     flow = dynamics.rescaled_flow(units, weights, x, y, depth=config.depth)
     unit = np.exp(flow.log_norms[-1] - flow.log_size[-1])[:, None] * flow.directions[-1]
     point = diagnostics.margin_point(units, unit, flow.dual[-1], x, y)
-    value = float(units.dominant(x, flow.dual[-1] * y[:, 0])[0])
-    late = flow.depth > math.sqrt(config.depth)
-    slopes = np.polyfit(flow.log_size[late], flow.log_norms[late], 1)[0][active:]
+    pull = flow.dual[-1] * y[:, 0]
+    value = float(units.dominant(x, pull)[0])
+    # A coordinate that is there cannot be learned once more; a square can.
+    tiny_value = float(units.dominant(x[:, active:], pull)[0]) if active == 1 else value
+    slopes = flow.growth_exponents(config.depth / 30)[active:]
     return {}, {
         "margin": point.margin,
         "residual": point.residual,
-        "predicted": value / point.margin,
+        "dominant": value / point.margin,
+        "predicted": tiny_value / point.margin,
         "measured": float(np.max(slopes)),
         "best": diagnostics.best_margin(units, x, y)[0] / point.margin,
         "steps": flow.steps,
@@ -159,7 +162,7 @@ def run_exponent(config: Config, kind: str, seed: int) -> tuple[dict[str, Any], 
 def run_stairs(config: Config, delta: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """Normalised margin of a diagonal network from a tiny start."""
     x, y = stairs_data()
-    weights = delta * jnp.full((x.shape[1], 2), math.sqrt(0.5))
+    weights = delta * jax.random.normal(jax.random.key(config.seed), (x.shape[1], 2))
     flow = dynamics.rescaled_flow(networks.DiagonalUnits(), weights, x, y, depth=config.depth)
     margin = flow.margin * np.exp(-2 * flow.log_size)
     values = {"margin": float(margin[-1]), "steps": flow.steps, "message": flow.message}
@@ -218,8 +221,8 @@ def summarise(
             numbers = [values[key] for key in ("depth", "growth", "turned", "pull")]
             rows.append((each.case, f"{each.number:g}", *(f"{v:.3g}" for v in numbers)))
     runs.print_table(
-        "races: -log loss where the tiny unit is a tenth of the others, and at the end its growth, "
-        "how far its direction turned, and the pull in all",
+        "races: -log loss where the tiny unit adds a tenth of the others, and at the end its "
+        "growth, how far its direction turned, and the pull in all",
         ("case", "delta", "escape", "growth", "turned", "pull"),
         rows,
     )
@@ -233,13 +236,14 @@ def summarise(
             (
                 kind,
                 f"{s:g}",
-                *(f"{v[k]:.4g}" for k in ("predicted", "measured", "best", "residual")),
+                *(f"{v[k]:.4g}" for k in ("dominant", "predicted", "measured", "best", "residual")),
             )
             for s, v in found
         ]
     runs.print_table(
-        "degree two: N* / gamma, exponent of the fastest tiny unit, best margin / gamma",
-        ("units", "seed", "N*/gamma", "exponent", "best/gamma", "KKT residual"),
+        "degree two: N* / gamma of all units and of those not there yet, exponent of the fastest "
+        "tiny unit, best margin / gamma",
+        ("units", "seed", "N*/gamma", "tiny", "exponent", "best/gamma", "KKT residual"),
         table,
     )
     x, y = stairs_data()

@@ -16,10 +16,10 @@ _SEEN = 1e-9
 
 
 def plot_races(panels: Mapping[str, Mapping[float, tuple[Any, Any]]]) -> Figure:
-    """Size of the tiny unit over that of the separating ones, against the loss, a panel a case.
+    """What the tiny unit adds over what the separating ones do, against the loss, a panel a case.
 
     Args:
-        panels: title to delta to `-log loss`, `(m,)`, and the ratio of sizes, `(m,)`.
+        panels: title to delta to `-log loss`, `(m,)`, and the ratio `||z||^q / ||w||^D`, `(m,)`.
 
     Raises:
         ValueError: if there is no panel.
@@ -45,7 +45,7 @@ def plot_races(panels: Mapping[str, Mapping[float, tuple[Any, Any]]]) -> Figure:
         panel.set_title(title)
         panel.set_xlabel(r"$-\log$ loss  ($\approx \log t$)")
         panel.legend()
-    cells[0, 0].set_ylabel("size of tiny / separating unit")
+    cells[0, 0].set_ylabel(r"tiny over separating unit, $\|z\|^q / \|w\|^D$")
     return figure
 
 

@@ -48,8 +48,8 @@ def test_kkt_conditions_hold_at_a_maximum_and_only_there():
     np.testing.assert_allclose([point.margin, point.gap, point.residual], [0.5, 0, 0], atol=1e-12)
     off = diagnostics.margin_point(units, jnp.array([[1.0, 0.5], [1.0, 1.0]]), dual, x, y)
     assert off.residual > 0.1
+    mixed = networks.TwoLayerUnits(PolyLeakyReLU(2), skip=True)
     with pytest.raises(ValueError, match="one degree, got several"):
-        mixed = networks.TwoLayerUnits(PolyLeakyReLU(2), skip=True)
         diagnostics.margin_point(mixed, jnp.ones((2, 3)), dual, x, y)
 
 
