@@ -1,6 +1,6 @@
 r"""Closed forms of a saddle at infinity: units that separate the data, beside one that is tiny.
 
-In the time `tau`, `d tau = ||r||_1 dt`, every unit on a KKT ray follows `rho' = q N rho^(q-1)`, with N
+In the time `tau`, `d tau = ||r||_1 dt`, every unit on a KKT ray follows `rho' = q N rho^(q-1)`, N
 its correlation with the dual: the separating units with their normalised margin gamma and degree
 D, the tiny one with N* and q. Real time does not enter. So what happens is a race.
 """

@@ -93,6 +93,13 @@ class RescaledFlow(NamedTuple):
         share = (level - values[i]) / (values[i + 1] - values[i])
         return float(series[i] + share * (series[i + 1] - series[i]))
 
+    def growth_exponents(self, since: float) -> np.ndarray:
+        """`(k,)`, `d log ||w_j|| / d log ||w||` from the step before that depth to the end."""
+        below = np.flatnonzero(self.depth < since)
+        first = min(int(below[-1]) if len(below) else 0, len(self.s) - 2)
+        grown = self.log_norms[-1] - self.log_norms[first]
+        return np.asarray(grown / (self.log_size[-1] - self.log_size[first]))
+
     @property
     def depth(self) -> np.ndarray:
         """`(m,)`, `M = -log loss`: how far down the loss is; about `log t` at the end."""
@@ -169,7 +176,10 @@ def rescaled_flow(
     if shape != wanted:
         raise ValueError(f"units must give responses of shape {wanted}, got {shape}")
     out, code, steps = _integrate(units, max_steps, weights, x, y[:, 0], depth, horizon, rtol)
-    kept = np.isfinite(np.asarray(out["s"]))
+    times = np.asarray(out["s"])
+    finite = int(np.sum(np.isfinite(times)))
+    # An event may save its own step twice.
+    kept = np.flatnonzero(np.diff(times[:finite], append=np.inf) > 0)
     arrays = {name: np.asarray(leaf)[kept] for name, leaf in out.items()}
     log_time = _log_time(arrays["s"], *arrays.pop("pace").T)
     return RescaledFlow(**arrays, log_time=log_time, steps=int(steps), result=int(code))

@@ -50,7 +50,7 @@ class TwoLayerUnits:
     skip: bool = False
 
     def degrees(self, count: int) -> tuple[int, ...]:
-        """P + 1, and 1 for the linear term."""
+        """One more than the activation's, and 1 for the linear term."""
         degree = activation_degree(self.activation) + 1
         return tuple(1 if self.skip and j == 0 else degree for j in range(count))
 

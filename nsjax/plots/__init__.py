@@ -26,6 +26,7 @@ from nsjax.plots.ensembles import plot_loss_bands
 from nsjax.plots.escape import plot_escape, plot_escape_times, plot_series
 from nsjax.plots.exponents import VERDICTS, plot_exponent_map, plot_exponents
 from nsjax.plots.fourier import plot_fourier
+from nsjax.plots.infinity import plot_escape_exponents, plot_margins, plot_races
 from nsjax.plots.kkt import (
     plot_alignment,
     plot_circle,
@@ -103,6 +104,7 @@ __all__ = [
     "plot_error_boxes",
     "plot_error_budget",
     "plot_escape",
+    "plot_escape_exponents",
     "plot_escape_times",
     "plot_exactness",
     "plot_exponent_map",
@@ -121,6 +123,7 @@ __all__ = [
     "plot_length_bounds",
     "plot_lojasiewicz",
     "plot_loss_bands",
+    "plot_margins",
     "plot_ncf",
     "plot_neuron_alignment",
     "plot_neuron_norms",
@@ -128,6 +131,7 @@ __all__ = [
     "plot_path_length",
     "plot_pointwise",
     "plot_predictions",
+    "plot_races",
     "plot_recovery",
     "plot_rival_growth",
     "plot_rounding",
