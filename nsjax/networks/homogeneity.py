@@ -47,8 +47,9 @@ def homogeneity(
 
     The NCF has KKT points on the sphere, and a flow has a saddle at the origin, for homogeneous
     models alone. A bias behind the first layer or a normalisation breaks that silently; here it
-    shows as a defect. (A bias of the first layer is a constant input and does not.) Noise is added to `params` first, for biases that start at zero would not be seen. One
-    point is looked at, at three sizes: that is enough but for accidents, and no proof.
+    shows as a defect. (A bias of the first layer is a constant input and does not.) Noise is added
+    to `params` first, for biases that start at zero would not be seen. One point is looked at, at
+    three sizes: that is enough but for accidents, and no proof.
 
     Args:
         key: PRNG key of the noise.
