@@ -54,8 +54,7 @@ def test_nnx_state_is_a_pytree_of_parameters():
     def sample(key):
         return jax.tree.map(lambda w: jax.random.normal(key, w.shape), state)
 
-    def ncf(state, x, z):
-        return objectives.ncf(apply, state, x, z)
-
-    found = kkt.search(jax.random.key(0), ncf, sample, args=(X, y), starts=4, tol=1e-8)
+    found = kkt.search(
+        jax.random.key(0), objectives.ModelNCF(apply), sample, args=(X, y), starts=4, tol=1e-8
+    )
     assert float(found.values[0]) == pytest.approx(np.linalg.norm(X.T @ y), rel=1e-7)
