@@ -170,6 +170,35 @@ def ncf(
 
 
 @dataclass(frozen=True)
+class ModelNCF:
+    """NCF of any model, `(params, x, z) -> <z, model(params, x)>`, for `kkt.search`.
+
+    Points whose outputs are parallel count as one there, so that symmetries of the weights, such as
+    the order of neurons, need not be known.
+
+    Args:
+        model: pure function `(params, x) -> outputs`, hashable; a flax module's `apply` fits.
+
+    >>> model = ModelNCF(lambda w, x: x @ w)
+    >>> model(jnp.ones((2, 1)), jnp.array([[1.0, 2.0]]), jnp.array([[10.0]])).item()
+    30.0
+    """
+
+    model: Callable[[Any, jax.Array], jax.Array]
+
+    def __post_init__(self) -> None:
+        _check.function("model", self.model)
+
+    def __call__(self, params: Any, x: jax.Array, z: jax.Array) -> Float[Array, ""]:
+        """`<z, model(params, x)>`; refuses outputs of another shape than z, see `ncf`."""
+        return ncf(self.model, params, x, z)
+
+    def signature(self, params: Any, x: jax.Array, z: jax.Array) -> jax.Array:
+        """The outputs."""
+        return self.model(params, x)
+
+
+@dataclass(frozen=True)
 class NetworkNCF:
     """NCF of a whole homogeneous network, `(params, x, z) -> <z, H(x; params)>`, of degree D.
 

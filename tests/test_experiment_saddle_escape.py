@@ -42,7 +42,8 @@ def test_run_and_resume(config, capsys, monkeypatch):
     for name in ("L2-p2-a1", "escape_times"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
         pdf = (folder / "figures" / f"{name}.pdf").read_bytes()
-        assert b"/FontType 42" in pdf or b"/Type0" in pdf  # letters, no outlines
+        assert b"/Type0" in pdf
+        assert b"/Type3" not in pdf
         assert "<text" in (folder / "figures" / f"{name}.svg").read_text()
     assert "slope" in capsys.readouterr().out
 

@@ -93,8 +93,8 @@ def test_flax_model():
     found = run("flax_model")
     assert found["degree"].degree == pytest.approx(3, abs=1e-6)
     assert found["degree"].holds()
-    biased = found["networks"].homogeneity(found["biased"].apply, found["noisy"], found["x"])
-    assert biased.defect > 1e-2
+    assert found["broken"].defect > 1e-2
+    assert len(found["points"].values) <= 3  # of up to 2 * 3 that differ by order and sign
     assert found["best"] == pytest.approx(found["known"], rel=1e-6)
     assert float(found["again"].values[0]) == pytest.approx(found["known"], rel=1e-6)
     assert found["escapes"][1e-3] == pytest.approx(1, rel=1e-3)
@@ -113,9 +113,7 @@ def test_cascade():
 def test_formula_network():
     """The formula is at the noise, and both networks have learned something."""
     found = run("formula_network")
-    task = found["task"]
-    error = float(((found["found"].formula(task.x) - task.y) ** 2).mean() / task.y.var())
-    assert error < 1e-2
+    assert found["formula_error"] < 1e-2
     for course in found["curves"].values():
         assert course.shape == (2, 20)
         assert float(course[:, -1].mean()) < float(course[:, 0].mean())

@@ -17,6 +17,9 @@ SCALES = (0.5, 1.0, 2.0)
 """Multiples of the parameters at which Euler's identity is looked at: at a single size a model
 such as tanh of small weights cannot be told from a homogeneous one."""
 
+NOISE = 0.3
+"""Noise on the parameters, over their root mean square."""
+
 
 class Homogeneity(NamedTuple):
     """What `homogeneity` measured.
@@ -35,6 +38,7 @@ class Homogeneity(NamedTuple):
 
 
 def homogeneity(
+    key: jax.Array,
     model: Callable[[Any, jax.Array], jax.Array],
     params: Any,
     x: Float[Array, "n d"],
@@ -42,33 +46,46 @@ def homogeneity(
     r"""Measure the degree of a model in its parameters by Euler's identity `<w, grad H> = D H`.
 
     The NCF has KKT points on the sphere, and a flow has a saddle at the origin, for homogeneous
-    models alone. A bias or a normalisation in a flax module breaks that silently; here it shows as
-    a defect. One point of a model is looked at, at three sizes: with random `params` that is enough
-    but for accidents, as it is no proof.
+    models alone. A bias behind the first layer or a normalisation breaks that silently; here it
+    shows as a defect. (A bias of the first layer is a constant input and does not.) Noise is added
+    to `params` first, for biases that start at zero would not be seen. One point is looked at, at
+    three sizes: that is enough but for accidents, and no proof.
 
     Args:
+        key: PRNG key of the noise.
         model: pure function `(params, x) -> outputs`, such as a flax module's `apply`.
-        params: any pytree; random, such as a module's `init` draws.
+        params: any pytree of floating arrays, such as a module's `init` gives.
         x: inputs, a row per sample.
 
     Raises:
         TypeError: if `model` is no function.
-        ValueError: if the outputs are zero or not finite, so that nothing can be said.
+        ValueError: if `params` are zero or not finite, or the outputs are, so that nothing can be
+            said.
 
     >>> import flax.linen as nn
     >>> x = jax.random.normal(jax.random.key(0), (20, 3))
     >>> for bias in (False, True):
-    ...     model = nn.Sequential([nn.Dense(4, use_bias=bias), jnp.square, nn.Dense(1, bias)])
-    ...     params = jax.tree.map(lambda w: w + 0.3, model.init(jax.random.key(1), x))
-    ...     found = homogeneity(model.apply, params, x)
-    ...     print(f"degree near 3: {abs(found.degree - 3) < 1e-4}, homogeneous: {found.holds()}")
-    degree near 3: True, homogeneous: True
-    degree near 3: False, homogeneous: False
+    ...     model = nn.Sequential([nn.Dense(4), jnp.square, nn.Dense(1, use_bias=bias)])
+    ...     params = model.init(jax.random.key(1), x)
+    ...     found = homogeneity(jax.random.key(2), model.apply, params, x)
+    ...     print(f"degree 3: {abs(found.degree - 3) < 1e-4}, homogeneous: {found.holds()}")
+    degree 3: True, homogeneous: True
+    degree 3: False, homogeneous: False
     """
     _check.function("model", model)
+    flat, tree = jax.tree.flatten(_check.floating_tree("params", params))
+    size = jnp.sqrt(sum(jnp.sum(w**2) for w in flat) / max(sum(w.size for w in flat), 1))
+    if not 0 < float(size) < jnp.inf:
+        raise ValueError("params must be finite and not all zero")
+    keys = jax.random.split(key, len(flat))
+    drawn = [
+        leaf + NOISE * size.astype(leaf.dtype) * jax.random.normal(each, leaf.shape, leaf.dtype)
+        for each, leaf in zip(keys, flat, strict=True)
+    ]
+    point = jax.tree.unflatten(tree, drawn)
     pairs = []
     for scale in SCALES:
-        scaled = jax.tree.map(lambda leaf, c=scale: c * leaf, params)
+        scaled = jax.tree.map(lambda leaf, c=scale: c * leaf, point)
         outputs, along = jax.jvp(lambda w: model(w, x), (scaled,), (scaled,))
         if not bool(jnp.all(jnp.isfinite(outputs))) or not bool(jnp.any(outputs != 0)):
             raise ValueError(

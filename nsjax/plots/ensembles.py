@@ -48,5 +48,5 @@ def plot_loss_bands(
         name = f"{value:g}" if value >= 1e-3 else power_of_ten(value)
         panel.plot(times, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log", xlabel="time $t$", ylabel=quantity)
-    panel.legend(title=title or None, ncols=2, fontsize=RC["legend.fontsize"])
+    panel.legend(title=title or None, ncols=2, frameon=False, fontsize=RC["legend.fontsize"])
     return figure

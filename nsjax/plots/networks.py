@@ -36,7 +36,7 @@ def plot_learning_curves(
         panel.plot(epochs, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log" if log else "linear", xlabel="epoch", ylabel=quantity)
     narrow_ticks(panel.yaxis)
-    panel.legend(fontsize=RC["legend.fontsize"])
+    panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
 
 
