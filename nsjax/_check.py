@@ -23,6 +23,14 @@ def _is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
 
 
+def real(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a finite number."""
+    number = _number(name, value, "a number")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return number
+
+
 def positive(name: str, value: Any) -> float:
     """Return `value` as a float if it is a finite number above zero."""
     number = _number(name, value, "a positive number")
@@ -62,6 +70,13 @@ def limited(name: str, value: int, most: int, *, least: int = 1) -> int:
     if not least <= value <= most:
         raise ValueError(f"{name} must be between {least} and {most}, got {value}")
     return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False: a string such as "no" would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def twice(values: Iterable[Any]) -> Any:
@@ -105,6 +120,11 @@ def vector(name: str, value: Any, size: int) -> jax.Array:
     return finite(name, array)
 
 
+def array(name: str, value: Any) -> jax.Array:
+    """Return `value` as a finite, real, floating array of any shape."""
+    return finite(name, _floating(name, value))
+
+
 def symmetric(name: str, matrices: jax.Array) -> jax.Array:
     """Return square matrices `(..., d, d)`, symmetric up to rounding, as exactly symmetric ones."""
     if matrices.ndim < 2 or matrices.shape[-1] != matrices.shape[-2]:
@@ -134,6 +154,13 @@ def finite(name: str, array: jax.Array) -> jax.Array:
         raise ValueError(
             f"{name} must be finite, got {bad} NaN or infinite entries of {array.size}"
         )
+    return array
+
+
+def not_zero(name: str, array: jax.Array) -> jax.Array:
+    """Return `array` unless all of its entries are zero."""
+    if not _is_traced(array) and not bool(np.any(np.asarray(array) != 0)):
+        raise ValueError(f"{name} must not be zero")
     return array
 
 

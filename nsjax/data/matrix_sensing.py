@@ -65,7 +65,9 @@ def matrix_sensing(
     _check.choice("design", design, DESIGNS)
     check_signs(positive, negative, d)
     keys = jax.random.split(key)
-    dtype = jnp.result_type(float) if dtype is None else dtype
+    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype must be a real floating type, got {dtype}")
     weights = jax.random.normal(keys[0], (positive + negative, d), dtype)
     signs = jnp.where(jnp.arange(positive + negative) < positive, 1.0, -1.0).astype(dtype)
     matrix = weights.T @ (signs[:, None] * weights)

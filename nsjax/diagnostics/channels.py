@@ -15,6 +15,7 @@ Source: F. Martinelli et al., Flat channels to infinity in neural loss landscape
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -199,6 +200,7 @@ def limit_response(
     >>> limit_response(limit, jnp.array([[2.0]]), jnp.square).tolist()
     [[32.0]]
     """
+    before = _check.matrix("before", before, columns=limit.w.shape[0])
     t = before @ limit.w
     return activation(t)[:, None] * limit.c + derivative(activation, t)[:, None] * (
         before @ limit.v.T
@@ -294,13 +296,15 @@ def watch_channels(
     >>> seen.pairs, seen.first.tolist(), [round(float(e), 3) for e in seen.exponent[-1]]
     ([(0, 1)], [1], [-1.0])
     """
-    rule = _rule(rule)
+    rule, times = _rule(rule), None if ts is None else _times(ts)
     seen = channels(snapshots, x, activation, layer=layer, rule=rule)
     if seen.growth.ndim != 2:
         raise ValueError(
             "snapshots must have one leading axis of saves, got leading axes "
             f"{seen.growth.shape[:-1]}"
         )
+    if times is not None and len(times) != len(seen.growth):
+        raise ValueError(f"ts must be {len(seen.growth)} times, one a save, got {len(times)}")
     exponent, rate = np.full((2, *seen.growth.shape), np.nan)
     # Of a wide layer with thousands of pairs few meet the rule at any save.
     some = np.flatnonzero(seen.found.any(axis=0))
@@ -309,8 +313,8 @@ def watch_channels(
     exponent[:, some] = _exponent(growth, gap, seen.opposite[:, some], np.log(rule.growth))
     with np.errstate(invalid="ignore"):
         alarm = seen.found & (np.abs(exponent + 1) <= rule.slope)
-        if ts is not None:
-            rate[:, some] = _rate(ts, growth)
+        if times is not None:
+            rate[:, some] = _rate(times, growth)
             alarm &= rate >= rule.rate
     first = np.where(alarm.any(axis=0), np.argmax(alarm, axis=0), -1)
     return ChannelWatch(seen, exponent, rate, alarm, first)
@@ -337,10 +341,12 @@ def _exponent(growth: np.ndarray, gap: np.ndarray, opposite: np.ndarray, rise: f
 
 def check_pair(pair: Any, size: int) -> tuple[int, int]:
     """Return `pair` as two different neurons of a layer of that size."""
-    try:
-        first, second = (int(i) for i in pair)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"pair must be two neurons, got {pair!r}") from error
+    wanted = f"pair must be two neurons, integers from 0 to {size - 1}, got {pair!r}"
+    if isinstance(pair, str) or np.shape(pair) != (2,):
+        raise TypeError(wanted)
+    if any(isinstance(i, bool) or not isinstance(i, numbers.Integral) for i in np.asarray(pair)):
+        raise TypeError(wanted)
+    first, second = (int(i) for i in pair)
     if first == second or not (0 <= first < size and 0 <= second < size):
         raise ValueError(f"pair must be two different neurons from 0 to {size - 1}, got {pair!r}")
     return first, second
@@ -352,13 +358,16 @@ def _rule(rule: Any) -> ChannelRule:
     return ChannelRule() if rule is None else rule
 
 
-def _rate(ts: Any, growth: np.ndarray) -> np.ndarray:
+def _times(ts: Any) -> np.ndarray:
+    """Times of saves as a vector of floats."""
+    times = np.asarray(_check.vector("ts", ts, np.size(ts)), float)
+    if np.any(np.diff(times) <= 0) or np.any(times < 0):
+        raise ValueError(f"ts must be increasing times >= 0, got {ts!r}")
+    return times
+
+
+def _rate(ts: np.ndarray, growth: np.ndarray) -> np.ndarray:
     """Power of time by which the growth rose since half the time, `(m, P)`."""
-    ts = np.asarray(ts, float)
-    if ts.shape != (len(growth),) or not np.all(np.diff(ts) > 0) or ts[0] < 0:
-        raise ValueError(
-            f"ts must be {len(growth)} increasing times, one a save, got {np.asarray(ts)!r}"
-        )
     before = np.searchsorted(ts, ts / 2, side="right") - 1
     good = (before >= 0) & (ts[np.maximum(before, 0)] > 0)
     before = np.where(good, before, 0)

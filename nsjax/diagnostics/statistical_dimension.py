@@ -82,7 +82,7 @@ def statistical_dimension(
     dimension = _check.positive_integer("dimension", dimension)
     draws = _check.limited("draws", _check.positive_integer("draws", draws), 10**7, least=2)
     check_signs(positive, negative, dimension)
-    if psd and negative:
+    if _check.flag("psd", psd) and negative:
         raise ValueError(f"negative must be 0 for psd, got {negative}")
     mean = _check.non_negative("mean", mean)
     found = _distances(key, dimension, positive, negative, psd, mean, draws)

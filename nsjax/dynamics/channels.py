@@ -145,10 +145,16 @@ def split_channel(
 def join_channel(network: ChannelNetwork, eps: float, *, layer: int = 1) -> Params:
     """The plain network of a `ChannelNetwork` at `eps > 0`; the pair comes last in its layer.
 
+    Raises:
+        TypeError, ValueError: for another network, a layer that it has not, or a bad eps.
+
     >>> w = (jnp.array([[3.0], [1.0], [0.5]]), jnp.array([[1.0, 6.0, -2.0]]))
     >>> [e.tolist() for e in join_channel(*split_channel(w, (1, 2)))]
     [[[3.0], [1.0], [0.5]], [[1.0, 6.0, -2.0]]]
     """
+    if not isinstance(network, ChannelNetwork):
+        raise TypeError(f"network must be a ChannelNetwork, got {type(network).__name__}")
+    check_layer(network.rest, layer)
     eps = _check.positive("eps", eps)
     u = network.u / jnp.linalg.norm(network.u)
     incoming = jnp.stack([network.w + eps * network.v, network.w - eps * network.v])
@@ -218,7 +224,7 @@ def follow_channel(
         activation: elementwise, smooth.
         layer: hidden layer, 1 to L - 1.
         eps: decreasing positive values to visit before zero. By default the pair's own, then
-            log-spaced down to 1e-6.
+            log-spaced down to 1e-6, or to a tenth of it if that is less.
         tol, max_steps: of Levenberg-Marquardt at each eps.
 
     Raises:
@@ -237,10 +243,13 @@ def follow_channel(
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
     network, own = split_channel(params, pair, layer=layer, activation=activation)
-    ladder = np.geomspace(own, LAST_EPS, LADDER) if eps is None else np.asarray(eps, float)
-    if ladder.ndim != 1 or not len(ladder) or ladder[-1] <= 0 or np.any(np.diff(ladder) >= 0):
-        raise ValueError(f"eps must be decreasing positive numbers, got {eps!r}")
-    ladder = np.append(ladder, 0.0)
+    if eps is None:
+        visited = np.geomspace(own, min(LAST_EPS, 0.1 * own), LADDER)
+    else:
+        visited = np.asarray(_check.vector("eps", eps, np.size(eps)), float)
+        if not len(visited) or visited[-1] <= 0 or np.any(np.diff(visited) >= 0):
+            raise ValueError(f"eps must be decreasing positive numbers, got {eps!r}")
+    ladder = np.append(visited, 0.0)
     layout = Layout.of(network)
     flat, losses, grads = _follow(
         activation, layer, layout, max_steps, layout.flat(network), jnp.asarray(ladder), x, y, tol

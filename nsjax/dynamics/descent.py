@@ -87,7 +87,9 @@ def minimize_starts(
     _check.data("args", args)
     starts = _check.floating_tree("starts", starts)
     _check.members("starts", starts)
-    layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], starts))
+    first = jax.tree.map(lambda leaf: leaf[0], starts)
+    _check.scalar_function("loss", loss, first, *args)
+    layout = Layout.of(first)
     flat = jax.vmap(layout.flat)(starts)
     points, losses, norms, _ = jax.vmap(
         lambda start: _minimum(loss, layout, start, args, tol, max_steps)
@@ -127,11 +129,11 @@ def minimize(
     ([2.0, 2.0, 2.0], 'the gradient is below the tolerance')
     """
     _check.function("loss", loss)
-    _check.tree_finite("params", params)
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
     _check.data("args", args)
     params = _check.floating_tree("params", params)
+    _check.scalar_function("loss", loss, params, *args)
     layout = Layout.of(params)
     flat, value, norm, steps = _minimum(loss, layout, layout.flat(params), args, tol, max_steps)
     grad_norm = float(norm)

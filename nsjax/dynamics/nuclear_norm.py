@@ -29,10 +29,11 @@ from nsjax import _check
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-CERTIFIED, MAX_STEPS = 0, 1
+CERTIFIED, MAX_STEPS, NO_FIT = 0, 1, 2
 MESSAGES = {
     CERTIFIED: "the duality gap is below the tolerance",
     MAX_STEPS: "max_steps was reached before the duality gap was small enough",
+    NO_FIT: "no matrix fits the targets: this one is of least norm among the least squares fits",
 }
 CHUNK = 25
 """Proximal steps between two looks at the gap."""
@@ -128,6 +129,7 @@ def nuclear_norm_fit(
     (2.0, 1, 'the duality gap is below the tolerance')
     """
     measurements, y = check_measurements(measurements, y)
+    psd = _check.flag("psd", psd)
     penalty = _check.positive("penalty", penalty)
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
@@ -136,13 +138,12 @@ def nuclear_norm_fit(
 
 def check_measurements(measurements: Any, y: Any) -> tuple[jax.Array, jax.Array]:
     """Measurements `(n, d, d)` and targets `(n,)` as floats, if they fit."""
-    measurements = jnp.asarray(measurements)
+    measurements = _check.array("measurements", measurements)
     shape = measurements.shape
     if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
         raise ValueError(f"measurements must have shape (n, d, d), got {shape}")
-    flat = _check.matrix("measurements", measurements.reshape(shape[0], -1))
-    measurements = _check.symmetric("measurements", flat.reshape(shape))
-    return measurements, _check.vector("y", y, shape[0]).astype(flat.dtype)
+    measurements = _check.symmetric("measurements", measurements)
+    return measurements, _check.vector("y", y, shape[0]).astype(measurements.dtype)
 
 
 def shrink(matrix: jax.Array, threshold: Any, psd: bool) -> jax.Array:

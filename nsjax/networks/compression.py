@@ -12,7 +12,7 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.networks import alternating
-from nsjax.networks.patches import explicit_padding, pair
+from nsjax.networks.patches import explicit_padding, pair, places
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -102,14 +102,7 @@ def compress(
     >>> found.kernel.shape, found.parameters, found.error < 1
     ((3, 3, 4, 5), 54, True)
     """
-    kernel = jnp.asarray(kernel)
-    if kernel.ndim != 4 or 0 in kernel.shape:
-        raise ValueError(f"kernel must have shape (kh, kw, c, c_out), got {kernel.shape}")
-    if not jnp.issubdtype(kernel.dtype, jnp.floating):
-        raise TypeError(f"kernel must be floating, got {kernel.dtype}")
-    _check.finite("kernel", kernel)
-    if not bool(jnp.any(kernel != 0)):
-        raise ValueError("kernel must not be zero")
+    kernel = _check.not_zero("kernel", _kernel("kernel", kernel))
     _check.choice("method", method, ("cp", "tucker"))
     ranks = _ranks(rank, method, kernel.shape)
     _check.positive_integer("max_sweeps", max_sweeps)
@@ -161,8 +154,16 @@ def output_error(
         kernel, approximation: the two kernels.
         second: moments of the patches, as of `patch_moments`, or about the mean on which a bias was
             corrected.
+
+    Raises:
+        TypeError, ValueError: for arrays that do not fit, and a kernel of zeros.
     """
+    kernel = _check.not_zero("kernel", _kernel("kernel", kernel))
+    approximation = _kernel("approximation", approximation)
+    if approximation.shape != kernel.shape:
+        raise ValueError(f"approximation must have shape {kernel.shape}, got {approximation.shape}")
     matrix = kernel.reshape(-1, kernel.shape[-1])
+    second = _check.matrix("second", second, rows=len(matrix), columns=len(matrix))
     change = matrix - approximation.reshape(matrix.shape)
     return float(jnp.sum(change * (second @ change)) / jnp.sum(matrix * (second @ matrix)))
 
@@ -178,11 +179,16 @@ def convolve(
 
     CP: 1 x 1 to R channels, kh x 1 and 1 x kw in each of them, 1 x 1. Tucker: 1 x 1 to r_2
     channels, kh x kw to r_3, 1 x 1.
+
+    Raises:
+        TypeError, ValueError: for images that do not fit, and for bad strides and padding.
     """
     size, steps = [each.shape[0] for each in found.factors[:2]], pair("strides", strides)
+    x = _check.array("x", x)
     if x.ndim != 4 or x.shape[-1] != found.factors[2].shape[0]:
         raise ValueError(f"x must have shape (n, h, w, {found.factors[2].shape[0]}), got {x.shape}")
     pads = explicit_padding(x.shape[1:3], size, steps, padding)
+    places(x.shape[1:3], size, steps, pads)
     rows, columns, inputs, outputs = found.factors
     numbers = ("NHWC", "HWIO", "NHWC")
     x = x @ inputs
@@ -217,13 +223,14 @@ def multiplications(
         found: the compressed kernel.
         size: height and width of the image.
         strides, padding: of the convolution.
+
+    Raises:
+        TypeError, ValueError: for bad sizes, strides and padding.
     """
     kernel, steps = [each.shape[0] for each in found.factors], pair("strides", strides)
+    size = pair("size", size)
     pads = explicit_padding(size, kernel[:2], steps, padding)
-    high, wide = (
-        (edge + sum(pad) - k) // step + 1
-        for edge, k, step, pad in zip(size, kernel, steps, pads, strict=False)
-    )
+    high, wide = places(size, kernel[:2], steps, pads)
     ranks = [each.shape[1] for each in found.factors]
     plain = high * wide * math.prod(kernel)
     whole = size[0] * size[1] * kernel[2] * ranks[2]
@@ -234,10 +241,18 @@ def multiplications(
     return whole + high * wide * ranks[3] * kernel[3], plain
 
 
+def _kernel(name: str, value: Any) -> jax.Array:
+    """Return `value` as a finite kernel, if it is floating and has four axes."""
+    kernel = _check.array(name, value)
+    if kernel.ndim != 4 or 0 in kernel.shape:
+        raise ValueError(f"{name} must have shape (kh, kw, c, c_out), got {kernel.shape}")
+    return kernel
+
+
 def _ranks(rank: Any, method: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     if method == "cp":
         return (_check.positive_integer("rank", rank),) * 4
-    if not isinstance(rank, Sequence) or len(rank) not in (2, 4):
+    if isinstance(rank, str) or np.ndim(rank) != 1 or len(rank) not in (2, 4):
         raise ValueError(f"rank must have two or four numbers for method 'tucker', got {rank!r}")
     ranks = tuple(_check.positive_integer("rank", each) for each in rank)
     if len(ranks) == 2:
@@ -284,7 +299,11 @@ def _starts(
         if method == "tucker":
             drawn = [jnp.linalg.qr(each)[0] for each in drawn]
         found.append(_with_core(kernel, drawn, method))
+    if not isinstance(given, list | tuple) or isinstance(given, Compressed):
+        raise TypeError(f"given must be a sequence of results, got {type(given).__name__}")
     for i, other in enumerate(given):
+        if not isinstance(other, Compressed):
+            raise TypeError(f"given[{i}] must be a result of compress, got {other!r}")
         shapes = [(d, r) for d, r in zip(kernel.shape, ranks, strict=True)]
         got = [each.shape for each in other.factors]
         if got != shapes or (other.core is None) != (method == "cp"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nsjax import _check
 
@@ -37,11 +38,14 @@ class PatchMoments(NamedTuple):
         About the mean of the data that a bias was corrected on, it gives the output error that is
         left on these.
         """
+        point = _check.vector("point", point, len(self.mean))
         cross = jnp.outer(self.mean, point)
         return self.second - cross - cross.T + jnp.outer(point, point)
 
     def channels(self, kept: slice, whole: int) -> PatchMoments:
         """The moments of some of the `whole` channels alone, as of the kernel of one power."""
+        if len(self.mean) % _check.positive_integer("whole", whole):
+            raise ValueError(f"whole must divide {len(self.mean)}, the patches' size, got {whole}")
         positions = len(self.mean) // whole
         mean = self.mean.reshape(positions, whole)[:, kept].reshape(-1)
         second = self.second.reshape((positions, whole) * 2)[:, kept, :, kept]
@@ -65,8 +69,8 @@ def patch_moments(
     Args:
         images: what the kernel is applied to; of a task-driven layer, its features.
         kernel_size: `(kh, kw)`, or one number for both.
-        strides, padding: of the convolution, as in `flax.linen.Conv`: `"SAME"`, `"VALID"`, or pairs
-            of numbers of zeros.
+        strides, padding: of the convolution, as in `flax.linen.Conv`: `"SAME"`, `"VALID"`, a number
+            of zeros, or a number or a pair of numbers for each edge.
         batch: images at a time.
 
     Raises:
@@ -78,19 +82,12 @@ def patch_moments(
     """
     size, steps = pair("kernel_size", kernel_size), pair("strides", strides)
     _check.positive_integer("batch", batch)
-    images = jnp.asarray(images)
+    images = _check.array("images", images)
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"images must have shape (n, h, w, c), got {images.shape}")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise TypeError(f"images must be floating, got {images.dtype}")
     pads = explicit_padding(images.shape[1:3], size, steps, padding)
-    places = [
-        (edge + sum(pad) - k) // step + 1
-        for edge, k, step, pad in zip(images.shape[1:3], size, steps, pads, strict=True)
-    ]
-    if min(places) < 1:
-        raise ValueError(f"kernel_size must fit into images {images.shape}, got {size}")
-    count = len(images) * places[0] * places[1]
+    high, wide = places(images.shape[1:3], size, steps, pads)
+    count = len(images) * high * wide
     mean, second = _sums(images, size, steps, pads, min(batch, len(images)))
     return PatchMoments(mean / count, second / count, count)
 
@@ -125,16 +122,34 @@ def explicit_padding(
         _check.choice("padding", padding, ("SAME", "VALID"))
         pads = jax.lax.padtype_to_pads(edges, size, strides, padding)
     else:
-        pads = [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-        if len(pads) != 2 or any(len(p) != 2 or min(p) < 0 for p in pads):
+        each = (padding, padding) if np.ndim(padding) == 0 else tuple(padding)
+        pads = [(p, p) if np.ndim(p) == 0 else tuple(p) for p in each]
+        if len(pads) != 2 or any(len(p) != 2 for p in pads):
             raise ValueError(f"padding must have two pairs of numbers >= 0, got {padding!r}")
+        for p in (*pads[0], *pads[1]):
+            _check.non_negative_integer("padding", p)
     (top, bottom), (left, right) = pads
     return (int(top), int(bottom)), (int(left), int(right))
 
 
+def places(
+    edges: Sequence[int], size: Sequence[int], strides: Sequence[int], pads: Any
+) -> tuple[int, int]:
+    """How often a kernel fits along both edges of an image."""
+    high, wide = (
+        (edge + sum(pad) - k) // step + 1
+        for edge, k, step, pad in zip(edges, size, strides, pads, strict=True)
+    )
+    if min(high, wide) < 1:
+        raise ValueError(
+            f"kernel_size must fit into images of {edges[0]} x {edges[1]}, got {tuple(size)}"
+        )
+    return high, wide
+
+
 def pair(name: str, value: Any) -> tuple[int, int]:
     """Two positive integers, of one or two given."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
+    values = (value, value) if np.ndim(value) == 0 else tuple(value)
     if len(values) != 2:
         raise ValueError(f"{name} must be one or two positive integers, got {value!r}")
     high, wide = (_check.positive_integer(name, each) for each in values)

@@ -121,10 +121,20 @@ def gaussian_error(
     With `D = M - M*` and `x ~ N(0, I)`, `E (x^T D x)^2 = 2 |D|_F^2 + (tr D)^2`, and the variance of
     `x^T M* x` is `2 |M*|_F^2`: no test samples are needed.
 
+    Raises:
+        TypeError, ValueError: for matrices of other shapes than the target's, or a target of zero.
+
     >>> round(float(gaussian_error(jnp.eye(2), jnp.diag(jnp.array([1.0, 2.0])))), 4)
     0.3
     """
-    difference = jnp.asarray(matrix) - target
+    target = _check.symmetric("target", _check.matrix("target", target))
+    matrix = _check.array("matrix", matrix)
+    if matrix.shape[-2:] != target.shape:
+        raise ValueError(
+            f"matrix must have shape (..., {len(target)}, {len(target)}), got {matrix.shape}"
+        )
+    _check.not_zero("target", target)
+    difference = (matrix + jnp.swapaxes(matrix, -1, -2)) / 2 - target
     trace = jnp.trace(difference, axis1=-2, axis2=-1)
     squares = jnp.sum(difference**2, axis=(-2, -1))
-    return (2 * squares + trace**2) / (2 * jnp.sum(jnp.asarray(target) ** 2))
+    return (2 * squares + trace**2) / (2 * jnp.sum(target**2))

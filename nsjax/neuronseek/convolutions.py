@@ -58,6 +58,9 @@ def convolutions(
         ValueError: for a network without convolutions, or with one of another kind.
     """
     _check.positive_integer("batch", batch)
+    images = _check.array("images", images)
+    if images.ndim != 4 or not len(images):
+        raise ValueError(f"images must have shape (n, h, w, c), got {images.shape}")
     layers: dict[str, nn.Conv] = {}
 
     @jax.jit

@@ -38,9 +38,10 @@ def test_the_teacher_has_its_signs_and_unit_variance():
         ((5, 4, 0), {}, "positive \\+ negative must be between"),
         ((5, 4, -1), {}, "positive must be an integer >= 0"),
         ((0, 4, 1), {}, "samples must be a positive integer"),
+        ((5, 4, 1), {"dtype": int}, "dtype must be a real floating type"),
         ((5, 4, 1), {"design": "other"}, "design must be one of 'inputs'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         data.matrix_sensing(jax.random.key(0), *arguments, **options)

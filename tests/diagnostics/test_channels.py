@@ -178,14 +178,31 @@ def test_bad_arguments(change, error, said):
 
 def test_bad_pairs_rules_times_and_snapshots():
     params = built(0.1)[0]
-    for pair, error in (((0, 0), ValueError), ((0, 4), ValueError), (3, TypeError)):
+    wrong_types = (3, "01", (0.0, 1.0), (True, False), (0, 1, 2), None)
+    for pair, error in (
+        ((0, 0), ValueError),
+        ((0, 4), ValueError),
+        *((p, TypeError) for p in wrong_types),
+    ):
         with pytest.raises(error, match="pair must be two"):
             diagnostics.channel_limit(params, pair)
+    assert diagnostics.channel_limit(params, np.array([2, 3])).c.shape == (1,)
+    with pytest.raises(ValueError, match="before must have 3 columns"):
+        diagnostics.limit_response(
+            diagnostics.channel_limit(params, (2, 3)), np.ones((4, 2)), jnp.tanh
+        )
     with pytest.raises(ValueError, match="growth must be above 1, got 1"):
         diagnostics.ChannelRule(growth=1)
     with pytest.raises(ValueError, match="distance must be a finite number >= 0"):
         diagnostics.ChannelRule(distance=-1.0)
     with pytest.raises(ValueError, match="one leading axis of saves"):
         diagnostics.watch_channels(params, np.ones((4, 3)), jnp.tanh)
-    with pytest.raises(ValueError, match="ts must be 3 increasing times"):
-        diagnostics.watch_channels([params] * 3, np.ones((4, 3)), jnp.tanh, ts=[0.0, 2.0, 1.0])
+    for ts, said in (
+        ([0.0, 2.0, 1.0], "ts must be increasing times"),
+        ([-1.0, 0.0, 1.0], "ts must be increasing times >= 0"),
+        ([0.0, 1.0, np.inf], "ts must be finite"),
+        ([0.0, 1.0], "ts must be 3 times"),
+        ("abc", "ts must be an array"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=said):
+            diagnostics.watch_channels([params] * 3, np.ones((4, 3)), jnp.tanh, ts=ts)

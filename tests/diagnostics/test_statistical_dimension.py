@@ -71,10 +71,11 @@ def test_a_large_mean_makes_the_norm_a_trace():
         ((4, 5), {}, "positive \\+ negative must be between 1 and 4"),
         ((4, 1, 1), {"psd": True}, "negative must be 0 for psd, got 1"),
         ((4, 1), {"mean": -1.0}, "mean must be a finite number >= 0"),
+        ((4, 1), {"psd": "no"}, "psd must be True or False"),
         ((4, 1), {"draws": 1}, "draws must be between 2"),
         ((4, -1, 2), {}, "positive must be an integer >= 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments, options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         statistical_dimension(jax.random.key(0), *arguments, **options)

@@ -120,6 +120,9 @@ def test_a_finite_minimum_with_a_close_pair_is_refused():
     [
         ({"eps": (0.1, 0.2)}, "eps must be decreasing positive numbers"),
         ({"eps": (0.1, 0.0)}, "eps must be decreasing positive numbers"),
+        ({"eps": ()}, "eps must be decreasing positive numbers"),
+        ({"eps": (np.inf, 0.1)}, "eps must be finite"),
+        ({"eps": (np.nan,)}, "eps must be finite"),
         ({"pair": (0, 2)}, "pair must be two different neurons from 0 to 1"),
         ({"layer": 3}, "layer must be a hidden layer"),
         ({"y": np.ones((3, 1))}, "one row per sample"),
@@ -135,6 +138,24 @@ def test_bad_arguments(change, said):
 def test_a_pair_of_equal_outgoing_weights_has_no_eps():
     with pytest.raises(ValueError, match="outgoing weights that differ"):
         dynamics.split_channel((jnp.ones((2, 1)), jnp.ones((1, 2))), (0, 1))
+
+
+def test_a_pair_far_down_a_channel_is_followed_from_there():
+    """At an eps below the last one of the default ladder."""
+    x, y, start = task()
+    path = dynamics.follow_channel(start, (0, 1), x, y, jnp.tanh, eps=(0.1, 1e-3))
+    far = dynamics.join_channel(path.limit, 1e-7)
+    again = dynamics.follow_channel(far, (0, 1), x, y, jnp.tanh)
+    np.testing.assert_allclose(again.eps[[0, -2, -1]], [1e-7, 1e-8, 0], rtol=1e-3)
+    np.testing.assert_allclose(again.losses, path.losses[-1], rtol=1e-9)
+
+
+def test_networks_that_do_not_fit_are_refused():
+    own = network()[0]
+    with pytest.raises(ValueError, match="layer must be a hidden layer"):
+        dynamics.join_channel(own, 0.1, layer=2)
+    with pytest.raises(TypeError, match="network must be a ChannelNetwork, got tuple"):
+        dynamics.join_channel(own.rest, 0.1)
 
 
 def test_least_squares_against_scipy():

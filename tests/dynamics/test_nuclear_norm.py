@@ -133,6 +133,7 @@ def test_a_network_ends_at_the_convex_minimum():
         ({"measurements": jnp.ones((3, 2, 4))}, r"measurements must have shape \(n, d, d\)"),
         ({"measurements": jnp.ones((3, 2))}, r"measurements must have shape \(n, d, d\)"),
         ({"measurements": jnp.array([[[0.0, 1.0], [0.0, 0.0]]])}, "measurements must be symmetric"),
+        ({"measurements": "a"}, "measurements must be an array, got 'a'"),
         ({"y": jnp.ones(2)}, r"y must have shape \(1,\)"),
         ({"y": jnp.array([jnp.nan])}, "y must be finite"),
         ({"penalty": 0.0}, "penalty must be a positive"),
@@ -142,12 +143,36 @@ def test_a_network_ends_at_the_convex_minimum():
 )
 def test_bad_arguments_are_named(change, said):
     good = {"measurements": jnp.eye(2)[None], "y": jnp.ones(1), "penalty": 1.0}
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         dynamics.nuclear_norm_fit(**{**good, **change})
     if "penalty" not in change:
         good.pop("penalty")
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises((TypeError, ValueError), match=said):
             dynamics.least_nuclear_norm(**{**good, **change})
+
+
+def test_targets_that_no_matrix_fits_are_said_to_be_none():
+    same = jnp.eye(2)[None] * jnp.ones((2, 1, 1))
+    found = dynamics.least_nuclear_norm(same, jnp.array([1.0, 3.0]))
+    assert found.message.startswith("no matrix fits")
+    np.testing.assert_allclose(found.matrix, jnp.eye(2), atol=1e-7)  # tr M = 2, the mean
+    assert dynamics.least_nuclear_norm(0 * same, jnp.array([1.0, 3.0])).result == 2
+    assert dynamics.least_nuclear_norm(same, jnp.array([2.0, 2.0])).result == 0
+
+
+def test_a_word_is_no_flag():
+    for solve in (
+        dynamics.least_nuclear_norm,
+        lambda *args, **options: dynamics.nuclear_norm_fit(*args, 1.0, **options),
+    ):
+        with pytest.raises(TypeError, match="psd must be True or False, got 'no'"):
+            solve(jnp.eye(2)[None], jnp.ones(1), psd="no")
+
+
+def test_losses_are_scalars():
+    for minimise in (dynamics.minimize, dynamics.minimize_starts):
+        with pytest.raises(ValueError, match="loss must return a scalar, got shape"):
+            minimise(lambda w: w[..., None] * w, jnp.ones((2, 2)))
 
 
 def test_starts_need_one_leading_axis():

@@ -148,13 +148,14 @@ def test_what_the_data_never_show_costs_nothing():
     ("method", "rank"), [("cp", 5), ("tucker", (2, 3)), ("tucker", (2, 1, 2, 2))]
 )
 @pytest.mark.parametrize(
-    ("strides", "padding"), [(1, "SAME"), ((2, 1), "VALID"), (2, ((1, 0), (0, 2)))]
+    ("strides", "padding"), [(1, "SAME"), ((2, 1), "VALID"), (2, ((1, 0), (0, 2))), (1, 1)]
 )
 def test_the_chain_is_the_convolution_by_the_kernel(method, rank, strides, padding):
     kernel, x = kernel_of(0, 3, 2, 4, 6), kernel_of(1, 2, 7, 8, 4)
     found = compress(jax.random.key(0), kernel, rank, method=method, starts=0, max_sweeps=3)
     chain = networks.convolve(found, x, strides=strides, padding=padding)
     steps = (strides, strides) if isinstance(strides, int) else strides
+    padding = ((1, 1), (1, 1)) if padding == 1 else padding
     whole = jax.lax.conv_general_dilated(
         x, found.kernel, steps, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -179,7 +180,9 @@ def test_costs_are_counted():
     ("change", "message"),
     [
         ({"kernel": np.ones((3, 3, 2))}, r"kernel must have shape \(kh, kw, c, c_out\)"),
-        ({"kernel": np.ones((3, 3, 2, 2), int)}, "kernel must be floating, got int64"),
+        ({"kernel": "a"}, "kernel must be an array, got 'a'"),
+        ({"given": (1,)}, r"given\[0\] must be a result of compress, got 1"),
+        ({"rank": "22", "method": "tucker"}, "rank must have two or four numbers"),
         ({"kernel": np.zeros((3, 3, 2, 2))}, "kernel must not be zero"),
         ({"rank": 0}, "rank must be a positive integer, got 0"),
         ({"rank": 2, "method": "tucker"}, "rank must have two or four numbers"),
@@ -199,6 +202,35 @@ def test_bad_arguments_are_named(change, message):
     options = {"kernel": np.random.default_rng(0).normal(size=(3, 3, 2, 2)), "rank": 1} | change
     with pytest.raises((TypeError, ValueError), match=message):
         compress(jax.random.key(0), options.pop("kernel"), options.pop("rank"), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"approximation": np.ones((2, 3, 2, 2))}, "approximation must have shape"),
+        ({"second": np.eye(17)}, "second must have 18 rows"),
+        ({"kernel": np.zeros((3, 3, 2, 2))}, "kernel must not be zero"),
+    ],
+)
+def test_bad_errors_are_named(change, message):
+    kernel = kernel_of(0, 3, 3, 2, 2)
+    given = {"kernel": kernel, "approximation": kernel, "second": np.eye(18)} | change
+    with pytest.raises(ValueError, match=message):
+        networks.output_error(**given)
+
+
+def test_images_that_do_not_fit_are_named():
+    found = compress(jax.random.key(0), kernel_of(0, 3, 3, 2, 2), 2, starts=0, max_sweeps=1)
+    small = "kernel_size must fit into images of 2 x 2"
+    with pytest.raises(ValueError, match=small):
+        networks.convolve(found, np.ones((1, 2, 2, 2)), padding="VALID")
+    with pytest.raises(ValueError, match=small):
+        networks.multiplications(found, (2, 2), padding="VALID")
+    with pytest.raises(ValueError, match=r"x must have shape \(n, h, w, 2\), got \(2,\)"):
+        networks.convolve(found, [1.0, 2.0])
+    with pytest.raises(TypeError, match="given must be a sequence of results"):
+        compress(jax.random.key(0), kernel_of(0, 3, 3, 2, 2), 2, given=found)
+    assert networks.multiplications(found, 8) == networks.multiplications(found, (8, 8))
 
 
 def test_other_starts_must_fit():

@@ -57,14 +57,26 @@ def test_they_give_the_mean_square_of_a_convolution():
     ("images", "size", "options", "message"),
     [
         (np.ones((2, 3, 3)), 3, {}, r"images must have shape \(n, h, w, c\), got \(2, 3, 3\)"),
-        (np.ones((2, 3, 3, 1), int), 3, {}, "images must be floating, got int64"),
+        (np.full((2, 3, 3, 1), np.nan), 3, {}, "images must be finite, got 18 NaN"),
+        ("a", 3, {}, "images must be an array, got 'a'"),
+        (np.ones((2, 3, 3, 1)), 1.5, {}, "kernel_size must be a positive integer, got 1.5"),
         (np.ones((2, 3, 3, 1)), 4, {"padding": "VALID"}, "kernel_size must fit into images"),
         (np.ones((2, 3, 3, 1)), (3, 3, 3), {}, "kernel_size must be one or two"),
         (np.ones((2, 3, 3, 1)), 3, {"padding": "FULL"}, "padding must be one of"),
-        (np.ones((2, 3, 3, 1)), 3, {"padding": ((1, -1), (0, 0))}, "padding must have two pairs"),
+        (np.ones((2, 3, 3, 1)), 3, {"padding": ((1, -1), (0, 0))}, "padding must be an integer >="),
+        (np.ones((2, 3, 3, 1)), 3, {"padding": 0.5}, "padding must be an integer >= 0, got 0.5"),
+        (np.ones((2, 3, 3, 1)), 3, {"padding": ((1, 1),)}, "padding must have two pairs"),
         (np.ones((2, 3, 3, 1)), 3, {"batch": 0}, "batch must be a positive integer"),
     ],
 )
 def test_bad_arguments_are_named(images, size, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         patch_moments(images, size, **options)
+
+
+def test_points_and_channels_have_to_fit():
+    moments = patch_moments(np.ones((1, 4, 4, 2)), 3)
+    with pytest.raises(ValueError, match=r"point must have shape \(18,\)"):
+        moments.about(np.ones(2))
+    with pytest.raises(ValueError, match="whole must divide 18, the patches' size, got 5"):
+        moments.channels(slice(0, 1), 5)

@@ -79,3 +79,16 @@ def test_bad_matrices_are_refused(value, said):
 def test_output_weights_have_to_fit():
     with pytest.raises(ValueError, match=r"output must have shape \(2,\)"):
         networks.quadratic_form(jnp.ones((2, 3)), jnp.ones(3))
+
+
+def test_errors_need_a_target_of_their_shape():
+    for matrix, target, said in (
+        (jnp.eye(2), jnp.ones((1, 1)), r"matrix must have shape \(..., 1, 1\), got \(2, 2\)"),
+        (jnp.eye(2), jnp.zeros((2, 2)), "target must not be zero"),
+        (jnp.eye(2), jnp.ones((2, 3)), "target must be square"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            networks.gaussian_error(matrix, target)
+    # Of a matrix that is not symmetric only the symmetric part is a quadratic form.
+    turn = jnp.array([[0.0, 1.0], [-1.0, 0.0]])
+    np.testing.assert_allclose(networks.gaussian_error(jnp.eye(2) + turn, jnp.eye(2)), 0)

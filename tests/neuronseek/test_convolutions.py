@@ -69,6 +69,8 @@ def test_bad_arguments_are_named(network):
     dilated = nn.Conv(3, (3, 3), kernel_dilation=2)
     with pytest.raises(ValueError, match="must have no dilation"):
         convolutions(dilated, dilated.init(jax.random.key(0), x), x)
+    with pytest.raises(ValueError, match="images must have shape"):
+        convolutions(dilated, {}, x[0])
     dense = nn.Dense(3)
     with pytest.raises(ValueError, match="module must have convolutions"):
         convolutions(dense, dense.init(jax.random.key(0), x), x)

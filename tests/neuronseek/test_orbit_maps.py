@@ -84,11 +84,32 @@ def test_shape_of_maps():
         (lambda: orbits.NeuronMap(((0.0, 1.0),), "relu", 1.5), "peak must lie"),
         (lambda: orbits.float_orbits(orbits.TENT, jnp.array([1.5]), 3), "starts must lie"),
         (lambda: orbits.draw_orbits(jax.random.key(0), "none", 1, 3), "name must be one of"),
+        (lambda: orbits.NeuronMap((("a",),), "relu", 0.5), r"neurons\[0\] must be a number"),
+        (lambda: orbits.NeuronMap(((np.nan,),), "relu", 0.5), r"neurons\[0\] must be a finite"),
+        (lambda: orbits.NeuronMap(([0.0, 1.0],), "relu", 0.5), r"neurons\[0\] must be a tuple"),
+        (lambda: orbits.full("ab", "relu"), "powers must be a number"),
+        (lambda: orbits.shape("tent"), "map must be a NeuronMap"),
+        (lambda: orbits.float_orbits(lambda x: x, [0.1], 3), "map must be a NeuronMap"),
+        (lambda: orbits.transitions(orbits.logistic(4.5), 8), "map must be 0 at 0 and 1"),
+        (lambda: orbits.stationary(np.ones((2, 2))), "rows that sum to 1"),
+        (lambda: orbits.mixing(np.eye(2), -1), "steps must be an integer >= 0"),
+        (lambda: orbits.cell_masses([], 4), "orbit must have points"),
+        (lambda: orbits.cell_masses([1.5], 4), "orbit must have points"),
+        (lambda: orbits.tent_fractions(0.3, 3), "start must be a Fraction"),
+        (lambda: orbits.precise_orbit(orbits.TENT, 7, 3, bits=64), "start must be a number from 0"),
+        (lambda: orbits.start_of(np.zeros((1, 4), np.uint32)), "uint32 with 1 axes"),
+        (lambda: orbits.horizon(np.ones(3), np.ones((4, 1))), "orbits of one length"),
     ],
 )
 def test_bad_maps_are_refused(call, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         call()
+
+
+def test_starts_may_be_integers():
+    np.testing.assert_array_equal(
+        orbits.float_orbits(orbits.LOGISTIC, [0, 1], 2, inside=False), [[0, 0, 0], [1, 0, 0]]
+    )
 
 
 def test_windows_are_the_orbit_in_integers():
@@ -127,7 +148,7 @@ def test_precise_orbits_are_those_of_the_map(name):
 
 
 def test_bad_words_are_refused():
-    with pytest.raises(TypeError, match="matrix of uint32"):
+    with pytest.raises(TypeError, match="uint32 with 2 axes, got 'int64 of shape"):
         orbits.tent_orbits(np.zeros((1, 9), np.int64), 3)
     with pytest.raises(ValueError, match="more than 400 bits"):
         orbits.tent_orbits(np.zeros((1, 9), np.uint32), 400)

@@ -42,6 +42,34 @@ def test_bad_visits_are_refused(change, said):
         orbits.visits(jnp.full((1, 5), 0.5), **given)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: orbits.depth_law("a", [0.1]), "depths must be an array"),
+        (lambda: orbits.depth_law(np.ones((4, 2)), [0.1, 0.0]), "eps must be positive"),
+        (lambda: orbits.error_law(np.zeros((4, 2)), [1, 2]), "above zero, got zero"),
+        (lambda: orbits.predicted_median(np.array([[1.5]])), "probabilities must lie in"),
+        (lambda: orbits.predicted_errors(orbits.uniform, np.ones(3), [1]), "targets must be a m"),
+        (lambda: orbits.uniformity([1, 2], [0.1], steps=5), "must be of one length"),
+        (lambda: orbits.uniformity([], [], steps=5), "must be of one length"),
+        (lambda: orbits.scales(1, 2**10, least=0), "least must be a positive integer"),
+        (lambda: orbits.scales(1, 2**10, count=1), "count must be between 2"),
+        (lambda: orbits.masses(orbits.uniform, np.ones((1, 1)), [-0.1]), "eps must be a vector"),
+        (lambda: free(eps=[-1.0]), "eps must be a vector of positive"),
+        (lambda: free(encodings=[1.2]), "encodings must lie in"),
+        (lambda: free(most=0), "most must be a positive integer"),
+        (lambda: free(map="tent"), "map must be a NeuronMap, got 'tent'"),
+    ],
+)
+def test_bad_laws_are_refused(call, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        call()
+
+
+def free(map=orbits.TENT, encodings=(0.2,), eps=(0.1,), most=60):
+    return orbits.free_depths(map, list(encodings), [[0.5]], list(eps), most=most)
+
+
 def test_masses_are_boxes():
     targets, eps = np.array([[0.5, 0.02]]), np.array([0.1])
     assert orbits.masses(orbits.uniform, targets, eps)[0, 0] == pytest.approx(0.2 * 0.12)
@@ -64,6 +92,17 @@ def test_law_of_geometric_visits():
     cut = np.where(depths > 10_000_000, -1, depths)
     assert orbits.depth_law(cut, eps).exponent == pytest.approx(law.exponent, abs=1e-12)
     assert orbits.uniformity(cut[:, -1], chances[:, -1], steps=10_000_000) < 1.95 / np.sqrt(1000)
+
+
+def test_visits_that_never_come_are_seen():
+    """A third of the trials come as they should, the others never do."""
+    chances = np.full(300, 0.01)
+    depths = np.random.default_rng(0).geometric(chances)
+    depths[100:] = -1
+    assert orbits.uniformity(depths, chances, steps=1000) > 0.6
+    early = np.full(300, -1)  # none at all, where almost all should have
+    assert orbits.uniformity(early, chances, steps=1000) > 0.9
+    assert orbits.uniformity(early, chances, steps=1) == pytest.approx(0.01)
 
 
 def test_intervals_hold_the_exponent_as_often_as_they_say():

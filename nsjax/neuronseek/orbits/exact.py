@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from nsjax import _check
-from nsjax.neuronseek.orbits.maps import LOGISTIC, NeuronMap
+from nsjax.neuronseek.orbits.maps import LOGISTIC, NeuronMap, check_map
 
 if TYPE_CHECKING:
     from jaxtyping import Float, PRNGKeyArray, UInt32
@@ -49,8 +49,7 @@ def tent_orbits(words: UInt32[np.ndarray, "k w"], steps: int) -> Float[np.ndarra
     array([0.375, 0.75 , 0.5  , 1.   , 0.   ])
     """
     steps = _check.positive_integer("steps", steps)
-    if not isinstance(words, np.ndarray) or words.dtype != np.uint32 or words.ndim != 2:
-        raise TypeError(f"words must be a matrix of uint32, got {type(words).__name__}")
+    _words(words, 2)
     if WORD * (words.shape[1] - 3) <= steps:
         raise ValueError(
             f"words must have more than {steps} bits and three words, got {words.shape[1]} words"
@@ -67,6 +66,12 @@ def tent_orbits(words: UInt32[np.ndarray, "k w"], steps: int) -> Float[np.ndarra
     return np.ldexp(tails.astype(np.float64), -64)
 
 
+def _words(words: Any, axes: int) -> None:
+    if not isinstance(words, np.ndarray) or words.dtype != np.uint32 or words.ndim != axes:
+        got = f"{words.dtype} of shape {words.shape}" if isinstance(words, np.ndarray) else words
+        raise TypeError(f"words must be an array of uint32 with {axes} axes, got {got!r}")
+
+
 def logistic_orbits(words: UInt32[np.ndarray, "k w"], steps: int) -> Float[np.ndarray, "k m"]:
     """Orbits of `4 x (1 - x)`, exact to the rounding of a float64: see `tent_orbits`."""
     return from_tent(tent_orbits(words, steps))
@@ -80,9 +85,13 @@ def from_tent(theta: Any) -> Any:
 def start_of(words: UInt32[np.ndarray, " w"]) -> Fraction:
     """The number whose orbit `tent_orbits` gives, all its digits.
 
+    Raises:
+        TypeError: for words that are no vector of uint32.
+
     >>> start_of(np.array([0b0011 << 28], np.uint32))
     Fraction(3, 8)
     """
+    _words(words, 1)
     stream = int.from_bytes(words.astype(">u4").tobytes(), "big")
     bits = WORD * len(words) - 1
     first, rest = stream >> bits, stream & ((1 << bits) - 1)
@@ -91,6 +100,9 @@ def start_of(words: UInt32[np.ndarray, " w"]) -> Fraction:
 
 def tent_fractions(start: Fraction, steps: int) -> Float[np.ndarray, " m"]:
     """The tent orbit of a fraction in integers, exact and slow: what windows are checked with."""
+    _check.positive_integer("steps", steps)
+    if not isinstance(start, Fraction) or not 0 <= start <= 1:
+        raise ValueError(f"start must be a Fraction from 0 to 1, got {start!r}")
     one, x, found = start.denominator, start.numerator, []
     for _ in range(steps + 1):
         found.append(x / one)
@@ -114,7 +126,10 @@ def precise_orbit(map: NeuronMap, start: Any, steps: int, *, bits: int) -> list[
         TypeError, ValueError: for bad numbers.
     """
     mpmath = _mpmath()
+    check_map(map)
     steps = _check.positive_integer("steps", steps)
+    if isinstance(start, str | bool) or not 0 <= start <= 1:
+        raise ValueError(f"start must be a number from 0 to 1, got {start!r}")
     with mpmath.workprec(_check.positive_integer("bits", bits)):
         if isinstance(start, Fraction):
             start = mpmath.mpf(start.numerator) / start.denominator
@@ -168,7 +183,12 @@ def as_floats(orbit: list[Any]) -> Float[np.ndarray, " m"]:
 
 def horizon(rounded: Any, exact: Any, *, tol: float = 0.01) -> int:
     """Steps until a rounded orbit is further than `tol` from the exact one; -1 if it never is."""
-    far = np.abs(np.asarray(rounded) - np.asarray(exact)) > _check.positive("tol", tol)
+    rounded, exact = np.asarray(rounded), np.asarray(exact)
+    if rounded.ndim != 1 or rounded.shape != exact.shape:
+        raise ValueError(
+            f"rounded and exact must be orbits of one length, got {rounded.shape} and {exact.shape}"
+        )
+    far = np.abs(rounded - exact) > _check.positive("tol", tol)
     return int(np.argmax(far)) if far.any() else -1
 
 

@@ -59,9 +59,10 @@ def depth_law(
     >>> round(law.exponent, 6)
     1.0
     """
+    _check.matrix("depths", depths)
     values = np.asarray(depths, float)
     values = np.where(values < 0, np.inf, values)
-    return _law(values, 1 / np.asarray(eps, float), "eps", resamples, seed)
+    return _law(values, 1 / _scales("eps", eps), "eps", resamples, seed)
 
 
 def error_law(
@@ -72,16 +73,28 @@ def error_law(
     seed: int = 0,
 ) -> Law:
     """Fit the median error as a power of the depth budget; the theory gives -1/K."""
-    values, scales = np.asarray(errors, float), np.asarray(budgets, float)
-    return _law(values, scales, "budgets", resamples, seed)
+    _check.matrix("errors", errors)
+    values = np.asarray(errors, float)
+    return _law(values, _scales("budgets", budgets), "budgets", resamples, seed)
+
+
+def _scales(name: str, values: Any) -> np.ndarray:
+    """A vector of positive numbers, in float64 whatever the precision of JAX."""
+    _check.vector(name, values, np.size(values))
+    scales = np.asarray(values, float)
+    if np.any(scales <= 0):
+        raise ValueError(f"{name} must be positive, got {values!r}")
+    return scales
 
 
 def _law(values: np.ndarray, scales: np.ndarray, name: str, resamples: int, seed: int) -> Law:
     resamples = _check.positive_integer("resamples", resamples)
-    if values.ndim != 2 or scales.shape != values.shape[1:]:
+    if scales.shape != values.shape[1:]:
         raise ValueError(
             f"{name} must have one number for each column, got {scales.shape} for {values.shape}"
         )
+    if np.any(values == 0):
+        raise ValueError("a power law needs depths or errors above zero, got zero")
     # A median between a number and infinity is infinite: the upper of the two is taken throughout.
     medians = _upper_median(values)
     unfinished = np.mean(np.isinf(values), axis=0)
@@ -122,14 +135,24 @@ def predicted_median(probabilities: Float[np.ndarray, "r e"]) -> Float[np.ndarra
     >>> print(predicted_median(np.array([[0.5], [0.5]])))
     [1.]
     """
+    probabilities = _chances(probabilities)
     # What never comes is as if it came once in 1e300 steps: the median is not finite beyond them.
-    rates = -np.log1p(-np.maximum(np.asarray(probabilities, float), 1e-300))
+    rates = -np.log1p(-np.maximum(probabilities, 1e-300))
     low, high = np.log(np.log(2) / rates.max(axis=0)), np.log(np.log(2) / rates.min(axis=0))
     for _ in range(60):  # bisection of all scales together
         middle = (low + high) / 2
         early = np.mean(np.exp(-rates * np.exp(middle)), axis=0) > 0.5
         low, high = np.where(early, middle, low), np.where(early, high, middle)
     return np.exp((low + high) / 2)
+
+
+def _chances(probabilities: Any) -> np.ndarray:
+    """Probabilities, short of 1 by rounding; in float64 whatever the precision of JAX."""
+    _check.array("probabilities", probabilities)
+    chances = np.asarray(probabilities, float)
+    if np.any((chances < 0) | (chances > 1 + 1e-12)):
+        raise ValueError("probabilities must lie in [0, 1], got some outside")
+    return np.minimum(chances, 1 - 1e-12)
 
 
 def predicted_errors(
@@ -149,11 +172,11 @@ def predicted_errors(
     >>> print(errors.round(5))  # (1 - 2 eps)^100 = 1/2
     [0.00345]
     """
-    budgets = np.asarray(budgets, float)
+    budgets = _scales("budgets", budgets)
     # Below the first eps half of the trials of one point are not over; log survival is near linear
     # in log eps between neighbours.
     eps = np.geomspace(1e-2 / budgets.max(), 1.0, 2000)
-    rates = -np.log1p(-np.minimum(masses(cdf, targets, eps), 1 - 1e-12))
+    rates = -np.log1p(-_chances(masses(cdf, targets, eps)))
     survive = np.array([np.mean(np.exp(-rates * m), axis=0) for m in budgets])
     return np.array([np.exp(np.interp(-0.5, -each, np.log(eps))) for each in survive])
 
@@ -169,16 +192,19 @@ def uniformity(depths: Int[np.ndarray, " r"], probabilities: Any, *, steps: int)
         probabilities: that a step visits each, `(R,)`.
         steps: depth seen.
     """
-    depths, rates = np.asarray(depths), -np.log1p(-np.asarray(probabilities, float))
-    seen = -np.expm1(-rates * steps)
-    values = np.where(depths < 0, 2.0, -np.expm1(-rates * depths))
-    place = np.sort(values)
-    end = np.min(seen)  # up to here no trial is cut off
-    ranks = np.arange(1, len(place) + 1) / len(place)
-    known = place < end
-    if not known.any():
-        return float(end)
-    return float(np.max(np.maximum(ranks - place, place - ranks + 1 / len(place))[known]))
+    depths, rates = np.asarray(depths), -np.log1p(-_chances(probabilities))
+    _check.positive_integer("steps", steps)
+    if depths.ndim != 1 or not depths.size or rates.shape not in ((), depths.shape):
+        raise ValueError(
+            f"depths and probabilities must be of one length, got {depths.shape} and {rates.shape}"
+        )
+    end = np.min(-np.expm1(-rates * steps))  # up to here no trial is cut off
+    values = np.sort(np.where(depths < 0, 2.0, -np.expm1(-rates * depths)))
+    ranks = np.arange(1, len(values) + 1) / len(values)
+    known = values < end
+    # At the end itself the share that has come is compared, too: too few may have.
+    gaps = np.concatenate([ranks - values, values - ranks + 1 / len(values)])
+    return float(max(np.max(gaps[np.tile(known, 2)], initial=0.0), abs(end - np.mean(known))))
 
 
 def scales(points: int, steps: int, *, count: int = 17, least: int = 24) -> Float[np.ndarray, " e"]:
@@ -198,6 +224,8 @@ def scales(points: int, steps: int, *, count: int = 17, least: int = 24) -> Floa
     2.02
     """
     points = _check.positive_integer("points", points)
+    least = _check.positive_integer("least", least)
+    count = _check.limited("count", _check.positive_integer("count", count), 10**6, least=2)
     if _check.positive_integer("steps", steps) < 8 * least:
         raise ValueError(f"steps must be at least {8 * least}, got {steps}")
     medians = np.geomspace(least, steps / 4, count)

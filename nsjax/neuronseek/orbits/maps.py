@@ -76,6 +76,15 @@ class NeuronMap:
         _check.choice("activation", self.activation, tuple(ACTIVATIONS))
         if not self.neurons or not all(self.neurons):
             raise ValueError(f"neurons must have coefficients each, got {self.neurons!r}")
+        for name, numbers in (
+            *((f"neurons[{i}]", each) for i, each in enumerate(self.neurons)),
+            ("readout", self.readout),
+            ("offset", (self.offset,)),
+        ):
+            if not isinstance(numbers, tuple):
+                raise TypeError(f"{name} must be a tuple of numbers, got {numbers!r}")
+            for number in numbers:
+                _check.real(name, number)
         if len(self.readout) != len(self.neurons):
             raise ValueError(
                 f"readout must have {len(self.neurons)} factors, one for each neuron, got "
@@ -122,7 +131,7 @@ def full(powers: Sequence[float], activation: str) -> NeuronMap:
     >>> full((1.0, -1.0), "relu").readout
     (4.0,)
     """
-    coefficients = (0.0, *(float(c) for c in powers))
+    coefficients = (0.0, *(_check.real("powers", c) for c in powers))
     h: Any = np.polynomial.Polynomial(coefficients)
     if abs(h(1.0)) > 1e-12 * sum(map(abs, coefficients)):
         raise ValueError(f"powers must sum to 0, so that h(0) = h(1), got {tuple(powers)!r}")
@@ -140,6 +149,13 @@ def full(powers: Sequence[float], activation: str) -> NeuronMap:
         raise ValueError(f"activation must increase on [0, {h(peak):g}], {activation!r} does not")
     scale = 1 / float(values[-1] - values[0])
     return NeuronMap((coefficients,), activation, peak, (scale,), -float(values[0]) * scale)
+
+
+def check_map(map: Any) -> NeuronMap:
+    """Return `map` if it is one."""
+    if not isinstance(map, NeuronMap):
+        raise TypeError(f"map must be a NeuronMap, got {map!r}")
+    return map
 
 
 def tent(slope: float = 2.0) -> NeuronMap:
@@ -212,7 +228,11 @@ def shape(map: NeuronMap, *, points: int = 1000) -> Shape:
     Args:
         map: the map.
         points: size of the grid.
+
+    Raises:
+        TypeError, ValueError: for what is no `NeuronMap`, and a bad size.
     """
+    check_map(map)
     points = _check.positive_integer("points", points)
     values = np.asarray(map(jnp.array([0.0, 1.0, map.peak])))
     grid = (np.arange(points) + 0.5) / points
@@ -262,8 +282,8 @@ def float_orbits(
     Raises:
         TypeError, ValueError: for starts that are no vector in [0, 1], and bad steps.
     """
-    starts = jnp.asarray(starts)
-    _check.vector("starts", starts, starts.size)
+    check_map(map)
+    starts = _check.vector("starts", starts, np.size(starts))
     if not bool(((starts >= 0) & (starts <= 1)).all()):
         raise ValueError("starts must lie in [0, 1], got a start outside")
     rest = _orbit(map, starts, _check.positive_integer("steps", steps), inside)

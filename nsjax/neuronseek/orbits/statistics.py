@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.neuronseek.orbits.maps import NeuronMap
+from nsjax.neuronseek.orbits.maps import NeuronMap, check_map
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -45,7 +45,8 @@ def lyapunov(map: NeuronMap, orbit: Float[Array, " m"]) -> Lyapunov:
     >>> round(lyapunov(TENT, jnp.linspace(0.01, 0.99, 100)).exponent, 6)
     0.693147
     """
-    orbit = _check.vector("orbit", jnp.asarray(orbit), jnp.size(orbit))
+    check_map(map)
+    orbit = _check.vector("orbit", orbit, np.size(orbit))
     if orbit.size < BATCHES:
         raise ValueError(f"orbit must have {BATCHES} points or more, got {orbit.size}")
     logs = np.asarray(_log_slopes(map, orbit))
@@ -60,7 +61,10 @@ def _log_slopes(map: NeuronMap, x: jax.Array) -> jax.Array:
 
 def cell_masses(orbit: Any, cells: int) -> Float[np.ndarray, " c"]:
     """Share of an orbit in each of so many equal cells of [0, 1]."""
-    orbit = np.asarray(orbit).reshape(-1)
+    _check.array("orbit", orbit)
+    orbit = np.asarray(orbit, float).reshape(-1)
+    if not orbit.size or orbit.min() < 0 or orbit.max() > 1:
+        raise ValueError("orbit must have points of [0, 1], got none, or some outside")
     cells = _check.positive_integer("cells", cells)
     places = np.clip((orbit * cells).astype(int), 0, cells - 1)
     return np.bincount(places, minlength=cells) / orbit.size
@@ -99,9 +103,17 @@ def transitions(map: NeuronMap, cells: int) -> Float[np.ndarray, "c c"]:
     `P_ij = |I_i n T^-1 I_j| / |I_i|`, from the two preimages of every border by bisection.
 
     Args:
-        map: a map with `T(0) = T(1) = 0` and one maximum.
+        map: a map with `T(0) = T(1) = 0` and one maximum, at most 1.
         cells: number of cells.
+
+    Raises:
+        TypeError, ValueError: for another map, and a bad number of cells.
     """
+    ends = np.asarray(check_map(map)(jnp.array([0.0, 1.0, map.peak])))
+    if np.max(np.abs(ends[:2])) > 1e-6 or ends[2] > 1 + 1e-6:
+        raise ValueError(
+            f"map must be 0 at 0 and 1 and at most 1, got {ends} there and at its peak"
+        )
     borders = jnp.linspace(0.0, 1.0, _check.positive_integer("cells", cells) + 1)
     left, right = (np.asarray(each) for each in _preimages(map, borders))
     edges = np.asarray(borders)
@@ -134,8 +146,12 @@ def _preimages(map: NeuronMap, values: jax.Array) -> tuple[jax.Array, jax.Array]
 
 def stationary(matrix: Float[np.ndarray, "c c"]) -> Float[np.ndarray, " c"]:
     """The distribution that a stochastic matrix keeps, by least squares."""
+    _check.matrix("matrix", matrix)
+    matrix = np.asarray(matrix, float)
     n = len(matrix)
-    system = np.vstack([np.asarray(matrix).T - np.eye(n), np.ones(n)])
+    if matrix.shape != (n, n) or np.max(np.abs(matrix.sum(axis=1) - 1)) > 1e-6:
+        raise ValueError("matrix must be square with rows that sum to 1")
+    system = np.vstack([matrix.T - np.eye(n), np.ones(n)])
     return np.linalg.lstsq(system, np.append(np.zeros(n), 1.0), rcond=None)[0]
 
 
@@ -146,7 +162,7 @@ def mixing(matrix: Float[np.ndarray, "c c"], steps: int) -> Float[np.ndarray, " 
     """
     matrix = np.asarray(matrix)
     goal, power, found = stationary(matrix), np.eye(len(matrix)), []
-    for _ in range(steps + 1):
+    for _ in range(_check.non_negative_integer("steps", steps) + 1):
         found.append(np.max(np.abs(power - goal).sum(axis=1)) / 2)
         power = power @ matrix
     return np.array(found)

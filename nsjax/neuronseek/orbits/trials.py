@@ -81,7 +81,12 @@ def trials(
         budgets: depths, `(B,)`.
         sets: how often encodings are drawn; each set serves all its targets.
         targets: sets of targets for each set of encodings.
+
+    Raises:
+        TypeError, ValueError: for an unknown map and bad numbers.
     """
+    points = _check.positive_integer("points", points)
+    targets = _check.positive_integer("targets", targets)
     depths, errors, goals = [], [], []
     for each in jax.random.split(key, _check.positive_integer("sets", sets)):
         start, goal = jax.random.split(each)

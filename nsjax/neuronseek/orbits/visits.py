@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.neuronseek.orbits.maps import NeuronMap
+from nsjax.neuronseek.orbits.maps import NeuronMap, check_map
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -64,13 +64,19 @@ def visits(
     orbits = _check.matrix("orbits", orbits)
     targets = _check.matrix("targets", targets, columns=orbits.shape[0]).astype(orbits.dtype)
     depth = orbits.shape[1] - 1
-    near = jnp.asarray(eps, orbits.dtype)
+    near = _distances(eps).astype(orbits.dtype)
     limits = jnp.asarray(budgets, int).reshape(-1)
-    if near.ndim != 1 or not bool((near > 0).all()):
-        raise ValueError(f"eps must be a vector of positive numbers, got {eps!r}")
     if depth < 1 or not bool(((limits >= 1) & (limits <= depth)).all()):
         raise ValueError(f"budgets must lie between 1 and the depth {depth}, got {budgets!r}")
     return _visits(orbits, targets, near, limits)
+
+
+def _distances(eps: Any) -> jax.Array:
+    """A vector of positive numbers; it may be empty."""
+    near = _check.array("eps", eps)
+    if near.ndim != 1 or not bool((near > 0).all()):
+        raise ValueError(f"eps must be a vector of positive numbers, got {eps!r}")
+    return near
 
 
 @jax.jit
@@ -110,9 +116,15 @@ def masses(
         cdf: distribution function of the invariant measure mu, of arrays in [0, 1].
         targets: R sets of K targets, `(R, K)`.
         eps: distances, `(E,)`.
+
+    Raises:
+        TypeError, ValueError: for shapes that do not fit, and eps that are not positive.
     """
-    low = np.clip(np.asarray(targets)[..., None] - np.asarray(eps), 0, 1)
-    high = np.clip(np.asarray(targets)[..., None] + np.asarray(eps), 0, 1)
+    _check.matrix("targets", targets)
+    _distances(eps)
+    targets, eps = np.asarray(targets, float), np.asarray(eps, float)
+    low = np.clip(targets[..., None] - eps, 0, 1)
+    high = np.clip(targets[..., None] + eps, 0, 1)
     return np.prod(np.asarray(cdf(high)) - np.asarray(cdf(low)), axis=1)
 
 
@@ -152,10 +164,18 @@ def free_depths(
         targets: R sets of K targets, `(R, K)`.
         eps: distances, `(E,)`.
         most: largest depth; -1 where it does not do.
+
+    Raises:
+        TypeError, ValueError: for another map, points outside [0, 1], shapes that do not fit, and
+            numbers that are not positive.
     """
-    encodings = jnp.asarray(encodings)
+    check_map(map)
+    most = _check.positive_integer("most", most)
+    encodings = _check.vector("encodings", encodings, np.size(encodings))
+    if not bool(((encodings >= 0) & (encodings <= 1)).all()):
+        raise ValueError("encodings must lie in [0, 1], got one outside")
     targets = _check.matrix("targets", targets, columns=encodings.size)
-    near = jnp.asarray(eps)[:, None]
+    near = _distances(eps)[:, None]
     low, high = jnp.clip(encodings - near, 0, 1), jnp.clip(encodings + near, 0, 1)
     shape = (len(targets), *low.shape)
     low, high = jnp.broadcast_to(low, shape), jnp.broadcast_to(high, shape)
