@@ -1,13 +1,7 @@
 """Lists or runs the benchmarks: `python -m benchmarks [list|NAME ...|all] [options]`.
 
-    --preset quick|full   sizes; quick takes about ten minutes for all on two cores
-    --resume FOLDER       go on with a run: what has finished in it is not run again
-    --json PATH           where to copy the results to; they are in the folder anyway
-    --root FOLDER         folder of all runs (default: runs)
-
 Each runs in a process of its own, one after the other. After a single NAME, every further word is
-an option of that benchmark. The exit code is 0 if every benchmark ran to its end, 1 if not, 2 for
-a bad command line, 130 if interrupted.
+an option of that benchmark. Interrupted, the exit code is 130, and `--resume` goes on.
 """
 
 from __future__ import annotations
@@ -27,8 +21,10 @@ from typing import Any
 
 from benchmarks import machine, rows
 from nsjax import runs
+from nsjax.runs import command
 
 FOLDER = Path(__file__).resolve().parent
+PROG = "python -m benchmarks"
 FILE, SCHEMA = "bench.json", 1
 Record = dict[str, Any]
 
@@ -45,12 +41,6 @@ def scripts(folder: Path = FOLDER) -> dict[str, Path]:
 def _functions(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def first_line(path: Path) -> str:
-    """First line of a script's docstring, read without running the script."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    return text.splitlines()[0] if text else ""
 
 
 def describe() -> dict[str, Any]:
@@ -192,14 +182,27 @@ def run_all(record: Record, root: Path, known: Mapping[str, Path]) -> None:
         print(f"{each['status']}, {each['seconds']:.0f} s")
 
 
-def parsed(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options of this command, and the other words."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", add_help=False)
-    parser.add_argument("--preset", choices=("quick", "full"), default="quick")
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--root", type=Path, default=Path("runs"))
-    return parser.parse_known_args(words)
+def options() -> argparse.ArgumentParser:
+    """The words of this command that stand beside names, and settings of a benchmark."""
+    made = argparse.ArgumentParser(prog=PROG, add_help=False, allow_abbrev=False)
+    made.add_argument(
+        "--preset",
+        choices=("quick", "full"),
+        default="quick",
+        help="which sizes are run (default: quick)",
+    )
+    made.add_argument(
+        "--resume", type=Path, metavar="FOLDER", help="go on with a run that was interrupted"
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="where the rows go as JSON, too")
+    made.add_argument(
+        "--root",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="where run folders go (default: runs)",
+    )
+    return made
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
@@ -209,39 +212,44 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     count = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     names = [word.removesuffix(".py") for word in words[:count]]
     # After a single name --help is that benchmark's.
-    if words[:1] in (["-h"], ["--help"]) or names[:1] == ["help"]:
-        print(__doc__)
+    if words[:1] in (["-h"], ["--help"]):
+        command.parser(
+            PROG,
+            "Lists the benchmarks, or runs some or all of them and prints one table.",
+            "benchmarks, `all` of them, or `list` for a table of them",
+            parents=[options()],
+        ).print_help()
         return 0
     if words[count:] and words[count] in ("-h", "--help") and len(names) == 1 and names[0] in known:
         return subprocess.call([sys.executable, str(known[names[0]]), "--help"], env=_environment())
-    options, rest = parsed(words[count:])
+    said, rest = options().parse_known_args(words[count:])
     if names == ["list"] or not words:
-        lines = [(name, first_line(path)) for name, path in known.items()]
-        runs.print_table("Benchmarks", ["name", "what it measures"], lines)
+        purposes = {name: command.first_line(path) for name, path in known.items()}
+        command.print_list("Benchmarks", "what it measures", purposes)
         return 0
-    wrong = _wrong(names, rest, options, known)
+    wrong = _wrong(names, rest, said.resume is not None, known)
     if wrong:
         print(f"error: {wrong}", file=sys.stderr)
         return 2
     try:
-        if options.resume is not None:
-            root, record = options.resume, opened(options.resume)
+        if said.resume is not None:
+            root, record = said.resume, opened(said.resume)
         else:
             now = datetime.datetime.now()
-            root = options.root / "benchmarks" / f"{options.preset}-{now:%Y%m%d-%H%M%S}"
+            root = said.root / "benchmarks" / f"{said.preset}-{now:%Y%m%d-%H%M%S}"
             root.mkdir(parents=True)
             record = {
                 "schema": SCHEMA,
                 "names": list(known) if names == ["all"] else list(dict.fromkeys(names)),
-                "words": ["--preset", options.preset, *rest],
+                "words": ["--preset", said.preset, *rest],
                 "begun": now.isoformat(timespec="seconds"),
                 "machine": describe(),
                 "benchmarks": {},
             }
             runs.write_json(root / FILE, runs.to_json(record))
         run_all(record, root, known)
-        if options.json is not None:
-            runs.write_json(options.json, runs.to_json(record))
+        if said.json is not None:
+            runs.write_json(said.json, runs.to_json(record))
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on with --resume {root}", file=sys.stderr)
         return 130
@@ -256,18 +264,19 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
 def _wrong(
     names: Sequence[str],
     rest: Sequence[str],
-    options: argparse.Namespace,
+    resumed: bool,
     known: Mapping[str, Path],
 ) -> str:
     """What is wrong with a command line, in words; nothing if it is right."""
-    if options.resume is not None:
+    if resumed:
         if names or rest:
             return "--resume takes names and settings of the run that it goes on with"
         return ""
     unknown = [name for name in names if name not in known and names != ["all"]]
-    if unknown or not names:
-        said = f"no benchmark {unknown[0]!r}" if unknown else "name a benchmark"
-        return f"{said}; there is: all, {', '.join(known)}"
+    if unknown:
+        return command.unknown("benchmark", unknown[0], ["all", *known])
+    if not names:
+        return f"name a benchmark; there is: all, {', '.join(known)}"
     if rest and (len(names) > 1 or names == ["all"]):
         return f"settings are for a single benchmark, got {' '.join(rest)}"
     return ""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsite.api import ROOT
-from experiments.__main__ import first_line, scripts
+from experiments.__main__ import scripts
+from nsjax.runs.command import first_line
 from theory_checks.__main__ import statements
 
 PAGE = ROOT / "docs" / "gallery.md"

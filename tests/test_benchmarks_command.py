@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import machine
+from nsjax.runs.command import first_line
 
 GOOD = '''"""Good one."""
 import argparse
@@ -113,7 +114,7 @@ def test_every_benchmark_is_known_and_says_what_it_measures():
     known = command.scripts()
     assert {"cascade", "cp_training", "ensembles", "flow", "growth", "start_up"} <= set(known)
     assert not {"rows", "machine"} & set(known)
-    assert all(command.first_line(path) for path in known.values())
+    assert all(first_line(path) for path in known.values())
 
 
 def test_the_machine_of_this_process():

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
-from scipy import optimize
 
 from nsjax import _check
 
@@ -203,7 +202,9 @@ def valley_task(key: jax.Array, *, bend: float = 1.0) -> DegenerateTask:
     form = {(4, 0, 0): 4.0, (0, 4, 0): 5.0, (0, 0, 4): 4.0 + bend}
     form |= {(2, 2, 0): 8.0, (0, 2, 2): 8.0, (2, 0, 2): 9.0, (1, 2, 1): -2.0}
     wanted = np.array([form.get(each, 0.0) for each in powers]) / multiples
-    shares, gap = optimize.nnls(columns, wanted)
+    from scipy.optimize import nnls  # here, as importing it takes long
+
+    shares, gap = nnls(columns, wanted)
     if gap > 1e-10:
         raise ValueError(f"key must give directions that span the form, got a gap of {gap:.1e}")
     x = shares[shares > 0, None] ** 0.25 * directions[shares > 0]
