@@ -52,7 +52,7 @@ class Departures(NamedTuple):
     The winner of an escape is the largest neuron that is zero at the saddle, when the flow leaves
     it; at the origin of a deeper network there is one in each hidden layer. Rivals are the other
     neurons that are zero there. Of the rivals' own numbers the one is meant that grows most. NaN
-    where there is no rival.
+    where there is no rival, and in what counts in the winner's rate where it does not grow.
 
     Attributes:
         degrees: `(e,)` int, q.
@@ -185,6 +185,8 @@ def _rivalry(
         for layer, j in winners.items()
     ]
     pace = float(np.mean([rates[layer][j] for layer, j in winners.items()]))
+    # Where the largest of the small neurons does not grow there is no winner to compare with.
+    pace = pace if pace > 0 else np.nan
     found = []
     for layer, norms in enumerate(small):
         # A winner in another layer has no direction to compare with.
