@@ -19,6 +19,7 @@ from nsjax.diagnostics.channels import (
     limit_response,
     watch_channels,
 )
+from nsjax.diagnostics.courses import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
@@ -26,7 +27,6 @@ from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
-from nsjax.diagnostics.neuron_course import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sparsity import (
