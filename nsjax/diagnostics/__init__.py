@@ -19,6 +19,7 @@ from nsjax.diagnostics.channels import (
     limit_response,
     watch_channels,
 )
+from nsjax.diagnostics.courses import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.departures import (
     KEPT,
     NOT_LEFT,
@@ -40,7 +41,6 @@ from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.margin import MarginPoint, best_margin, margin_point
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
-from nsjax.diagnostics.neuron_course import NeuronCourse, course_length, neuron_course
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.regularity import Regular, Regularity, ncf_share, regularity
 from nsjax.diagnostics.scaling import PowerLaw, power_law

@@ -11,9 +11,8 @@ from nsjax.networks.compression import (
     multiplications,
     output_error,
 )
+from nsjax.networks.euler import Homogeneity, homogeneity
 from nsjax.networks.family import HomogeneousNeurons, NeuronFamily
-from nsjax.networks.fan import fan
-from nsjax.networks.homogeneity import Homogeneity, homogeneity
 from nsjax.networks.homogeneous import (
     activation_degree,
     append_neuron,
@@ -25,6 +24,7 @@ from nsjax.networks.homogeneous import (
 )
 from nsjax.networks.padding import pad
 from nsjax.networks.patches import PatchMoments, patch_moments
+from nsjax.networks.plane import fan
 from nsjax.networks.products import ProductNeurons, Products
 from nsjax.networks.quadratic_form import (
     BOTH_LAYERS,
