@@ -28,6 +28,7 @@ from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.scaling import PowerLaw, power_law
+from nsjax.diagnostics.sensing_limit import sensing_limit
 from nsjax.diagnostics.sparsity import (
     WeightSparsity,
     active_neurons,
@@ -79,6 +80,7 @@ __all__ = [
     "path_length",
     "pointwise",
     "power_law",
+    "sensing_limit",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",
