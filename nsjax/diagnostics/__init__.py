@@ -44,6 +44,7 @@ from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
 from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.regularity import Regular, Regularity, ncf_share, regularity
 from nsjax.diagnostics.scaling import PowerLaw, power_law
+from nsjax.diagnostics.sensing_limit import sensing_limit
 from nsjax.diagnostics.sparsity import (
     WeightSparsity,
     active_neurons,
@@ -116,6 +117,7 @@ __all__ = [
     "regularity",
     "rescaled_rates",
     "rival_growth",
+    "sensing_limit",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",
