@@ -4,7 +4,7 @@ Units that separate the data, beside one of size delta: a linear term beside an 
 1), coordinates of a diagonal network (degree 2), x^2 neurons (degree 3). Flows in rescaled time are
 followed until the loss is `exp(-depth)`: beside degree 1 and 2 the tiny unit escapes, later the
 smaller it is, above degree 2 it never does. Of degree two, random data: the exponent of growth
-against `N* / gamma`, and diagonal networks from a tiny start, whose margin climbs in steps.
+against `N* / gamma`, and the margin of one diagonal network, whose steps collapse for all delta.
 A rerun with the same settings goes on where the last one stopped.
 """
 
@@ -31,6 +31,8 @@ class Config:
     """Which set of defaults the other settings start from."""
     deltas: tuple[float, ...] = (1e-1, 1e-2, 1e-3)
     """Sizes of the tiny unit."""
+    stairs: tuple[float, ...] = (1e-1, 1e-2, 1e-3)
+    """Sizes of the tiny unit where the margin is shown."""
     depth: float = 1e6
     """`-log loss` to which flows are followed."""
     seeds: int = 6
@@ -49,7 +51,12 @@ class Config:
 
 PRESETS = {
     "quick": Config(),
-    "full": Config(preset="full", deltas=(1e-1, 3e-2, 1e-2, 3e-3, 1e-3), seeds=20),
+    "full": Config(
+        preset="full",
+        deltas=(1e-1, 3e-2, 1e-2, 3e-3, 1e-3),
+        stairs=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
+        seeds=20,
+    ),
 }
 
 CASES = {
@@ -160,19 +167,18 @@ def run_exponent(config: Config, kind: str, seed: int) -> tuple[dict[str, Any], 
 
 
 def run_stairs(config: Config, delta: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Normalised margin of a diagonal network from a tiny start."""
+    """Normalised margin of a diagonal network whose second coordinate is tiny."""
     x, y = stairs_data()
-    weights = delta * jax.random.normal(jax.random.key(config.seed), (x.shape[1], 2))
+    weights = jnp.array([[1.0], [delta]]) * jnp.full((2, 2), math.sqrt(0.5))
     flow = dynamics.rescaled_flow(networks.DiagonalUnits(), weights, x, y, depth=config.depth)
     margin = flow.margin * np.exp(-2 * flow.log_size)
     values = {"margin": float(margin[-1]), "steps": flow.steps, "message": flow.message}
-    return {"depth": flow.depth, "margin": margin, "log_norms": flow.log_norms}, values
+    return {"depth": flow.depth, "margin": margin}, values
 
 
 def stairs_data() -> tuple[jax.Array, jax.Array]:
-    """Three coordinates, each of which helps those before: two saddles at infinity."""
-    x = jnp.array([[1.0, -3.0, 0.5], [2.0, -1.0, 9.5], [7.0, -1.0, -2.5]])
-    return x, jnp.ones((3, 1))
+    """The first coordinate separates, the second helps: `N* / gamma = 3`, exponent one."""
+    return jnp.array([[1.0, 3.0], [4.0, -0.5]]), jnp.ones((2, 1))
 
 
 def compute(config: Config, each: Point) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -188,14 +194,16 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     with runs.refusals():
-        if not config.deltas or any(not 0 < delta < 1 for delta in config.deltas):
-            raise ValueError(f"deltas must lie between 0 and 1, got {config.deltas}")
+        for name in ("deltas", "stairs"):
+            given = getattr(config, name)
+            if not given or any(not 0 < delta < 1 for delta in given):
+                raise ValueError(f"{name} must lie between 0 and 1, got {given}")
         if config.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {config.seeds}")
     points = [
         *(Point("race", case, delta) for case in CASES for delta in config.deltas),
         *(Point("exponent", kind, config.seed + s) for kind in KINDS for s in range(config.seeds)),
-        *(Point("stairs", "diagonal", delta) for delta in config.deltas),
+        *(Point("stairs", "diagonal", delta) for delta in config.stairs),
     ]
     with runs.open_run(config.root, "logistic_saddles", config, seed=config.seed) as run:
         done = {

@@ -12,6 +12,7 @@ from theory_checks import (
     dense_orbits,
     early_directional_convergence,
     lemma9_balance,
+    logistic_saddles,
     nuclear_norm,
     pursuit_descent,
     sparsity_kept,
@@ -264,3 +265,9 @@ def test_nuclear_norm_small():
         seeds=(0,), penalties=(0.05,), starts=8, samples=16, dimension=5, teacher=2
     )
     assert holds(nuclear_norm.check(config))
+
+
+@pytest.mark.slow
+def test_logistic_saddles_small():
+    """One seed of each race; no finite saddle, which tests of escapes have."""
+    assert holds(logistic_saddles.check(logistic_saddles.Config(seeds=(1,), finite=())))

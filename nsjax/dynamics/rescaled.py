@@ -128,8 +128,9 @@ def rescaled_flow(
     y: Float[Array, "n 1"],
     *,
     depth: float = 1e3,
-    horizon: float = 1e4,
+    horizon: float = 1e3,
     rtol: float = 1e-9,
+    largest_step: float = 0.05,
     max_steps: int = 20_000,
 ) -> RescaledFlow:
     r"""Gradient flow of the logistic loss of a sum of units, to a loss of `exp(-depth)`.
@@ -143,6 +144,8 @@ def rescaled_flow(
         horizon: rescaled time s at which to give up.
         rtol: tolerance of the logarithmic sizes, directions and times, relative and, a tenth of
             it, absolute.
+        largest_step: largest step in s. Sizes grow by at most `e^(q N s)` over it; the solver would
+            take longer ones, but real time is a cubic between them.
         max_steps: bound on the steps.
 
     Returns:
@@ -170,12 +173,14 @@ def rescaled_flow(
         raise ValueError(f"weights must have no zero row, got one at {int(np.argmin(norms))}")
     depth, horizon = _check.positive("depth", depth), _check.positive("horizon", horizon)
     rtol = _check.positive("rtol", rtol)
+    largest_step = _check.positive("largest_step", largest_step)
     max_steps = _check.positive_integer("max_steps", max_steps)
     wanted = (x.shape[0], weights.shape[0])
     shape = jax.eval_shape(units.responses, weights, x).shape
     if shape != wanted:
         raise ValueError(f"units must give responses of shape {wanted}, got {shape}")
-    out, code, steps = _integrate(units, max_steps, weights, x, y[:, 0], depth, horizon, rtol)
+    numbers = (depth, horizon, rtol, largest_step)
+    out, code, steps = _integrate(units, max_steps, weights, x, y[:, 0], *numbers)
     times = np.asarray(out["s"])
     finite = int(np.sum(np.isfinite(times)))
     # An event may save its own step twice.
@@ -229,6 +234,7 @@ def _integrate(
     depth: jax.Array,
     horizon: jax.Array,
     rtol: jax.Array,
+    largest_step: jax.Array,
 ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
     degrees = jnp.asarray(units.degrees(weights.shape[0]), weights.dtype)
     zero = jnp.zeros((), weights.dtype)
@@ -295,7 +301,9 @@ def _integrate(
             saveat=diffrax.SaveAt(
                 t0=True, steps=True, fn=lambda s, y, args: {"s": s, **measure(y), "pace": pace(y)}
             ),
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=0.1 * rtol, norm=error_norm),
+            stepsize_controller=diffrax.PIDController(
+                rtol=rtol, atol=0.1 * rtol, norm=error_norm, dtmax=largest_step
+            ),
             event=diffrax.Event(below, root, direction=True),
             max_steps=max_steps,
             adjoint=diffrax.ForwardMode(),

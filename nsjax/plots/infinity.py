@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors, power_of_ten
 
-_SEEN = 1e-9
-"""Smallest ratio of sizes that is shown."""
+_SEEN = 1e-12
+"""Smallest ratio that is shown."""
 
 
 def plot_races(panels: Mapping[str, Mapping[float, tuple[Any, Any]]]) -> Figure:
@@ -35,17 +35,19 @@ def plot_races(panels: Mapping[str, Mapping[float, tuple[Any, Any]]]) -> Figure:
             seen = np.asarray(depths) > 0.5
             panel.plot(
                 np.asarray(depths)[seen],
-                np.maximum(np.asarray(ratios)[seen], _SEEN),
+                np.asarray(ratios)[seen],
                 color=color,
                 label=rf"$\delta = $ {power_of_ten(delta)}",
             )
         panel.axhline(1.0, color="0.5", lw=0.8, ls="--")
         panel.set_xscale("log")
         panel.set_yscale("log")
+        panel.set_ylim(_SEEN, 10.0)
         panel.set_title(title)
         panel.set_xlabel(r"$-\log$ loss  ($\approx \log t$)")
-        panel.legend()
-    cells[0, 0].set_ylabel(r"tiny over separating unit, $\|z\|^q / \|w\|^D$")
+    handles, names = cells[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    cells[0, 0].set_ylabel(r"tiny / separating, $\|z\|^q / \|w\|^D$")
     return figure
 
 
@@ -73,7 +75,7 @@ def plot_escape_exponents(
 def plot_margins(
     courses: Mapping[float, tuple[Any, Any]], levels: Any, *, ax: Axes | None = None
 ) -> Figure:
-    """Normalised margin against `log(-log loss) / log(1 / delta)`: saddles at infinity are steps.
+    """Normalised margin against `log(-log loss) / log(1 / delta)`: a step for a saddle at infinity.
 
     Args:
         courses: delta to `-log loss`, `(m,)`, and the normalised margin, `(m,)`.
@@ -95,7 +97,8 @@ def plot_margins(
         )
     for level in np.atleast_1d(levels):
         ax.axhline(float(level), color="0.5", lw=0.8, ls="--")
+    ax.set_xlim(0, 2)
     ax.set_xlabel(r"$\log(-\log\,\mathrm{loss})\ /\ \log(1/\delta)$")
-    ax.set_ylabel(r"normalised margin $\min_i y_i H_i / \|w\|^2$")
+    ax.set_ylabel(r"margin, $\min_i\, y_i H_i / \|w\|^2$")
     ax.legend()
     return figure
