@@ -40,6 +40,9 @@ LIST = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 ENTRIES = tuple(Entry(**each) for each in LIST["figure"])
 """Figures in the order of the page."""
 
+TABLES: dict[str, str] = LIST["tables"]
+"""Experiments that end in tables, and the page with them."""
+
 CHECKS: dict[str, str] = LIST["checks"]
 """Theory checks, and the figure of what each is about."""
 
@@ -72,6 +75,15 @@ def page() -> str:
             f"*{entry.shows}*{more}",
             "",
         ]
+    for name, where in TABLES.items():
+        parts += [
+            f"### {name}",
+            "",
+            f"{first_line(known[name])} Tables only ([numbers]({where}.md)).",
+            "",
+            f"    python experiments/{name}.py",
+            "",
+        ]
     parts += [
         "## Theory checks",
         "",
@@ -98,7 +110,7 @@ def _escaped(text: str) -> str:
 
 def missing(root: Path = ROOT) -> list[str]:
     """What the list lacks, or has too much, in words."""
-    listed = {entry.script for entry in ENTRIES}
+    listed = {entry.script for entry in ENTRIES} | set(TABLES)
     known = set(scripts())
     found = [f"experiment {name} has no entry" for name in sorted(known - listed)]
     found += [f"there is no experiment {name}" for name in sorted(listed - known)]
