@@ -23,7 +23,7 @@ class Entry:
 
     Attributes:
         script: name of the experiment.
-        figure: stem of the stored file.
+        figure: stem of the stored PNG, or the name of another file.
         shows: one line.
         options: what the command has after the script; as stored, not always the default.
         page: the page with the numbers, without `.md`.
@@ -34,6 +34,11 @@ class Entry:
     shows: str
     options: str = ""
     page: str = ""
+
+    @property
+    def file(self) -> str:
+        """Name of the stored file."""
+        return self.figure if Path(self.figure).suffix else f"{self.figure}.png"
 
 
 LIST = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -70,7 +75,7 @@ def page() -> str:
         parts += [
             f"    {command}",
             "",
-            f"![{entry.shows}](figures/{entry.figure}.png)",
+            f"![{entry.shows}](figures/{entry.file})",
             "",
             f"*{entry.shows}*{more}",
             "",
@@ -116,10 +121,9 @@ def missing(root: Path = ROOT) -> list[str]:
     found += [f"there is no experiment {name}" for name in sorted(listed - known)]
     found += [f"theory check {n} has no figure" for n in sorted(set(statements()) - set(CHECKS))]
     found += [f"there is no theory check {n}" for n in sorted(set(CHECKS) - set(statements()))]
-    stems = [entry.figure for entry in ENTRIES] + list(CHECKS.values())
+    files = {entry.file for entry in ENTRIES} | {f"{stem}.png" for stem in CHECKS.values()}
     folder = root / "docs" / "figures"
-    found += [f"no file {s}.png" for s in sorted(set(stems)) if not (folder / f"{s}.png").is_file()]
-    stored = {path.stem for path in folder.glob("*.png")}
-    own = {stem for stem in stored if stem.startswith("idea_")}
-    found += [f"figure {s} is in no entry" for s in sorted(stored - own - set(stems))]
+    found += [f"no file {name}" for name in sorted(files) if not (folder / name).is_file()]
+    stored = {path.name for path in folder.iterdir() if not path.name.startswith("idea_")}
+    found += [f"figure {name} is in no entry" for name in sorted(stored - files)]
     return found
