@@ -8,7 +8,8 @@ largest rate of growth of another neuron over the winner's, says which escapes b
 at the smallest delta, rescaled, say how often that is so at the others.
 
 Controls, which must break: linear networks, starts with every neuron twice, starts as large as a
-cascade can have. A rerun, or `--resume`, goes on with the cascades that are not there.
+cascade can have. Three layers, which take longer, are a preset of their own, `deep`. A rerun, or
+`--resume`, goes on with the cascades that are not there.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ TEACHER, TERMS = 3, 2
 class Config:
     """Settings of the map."""
 
-    preset: Literal["tiny", "full"] = "tiny"
+    preset: Literal["tiny", "full", "deep"] = "tiny"
     """Which set of defaults the other settings start from."""
     families: tuple[str, ...] = ("teacher", "tied")
     """Families of the map."""
@@ -121,12 +122,14 @@ PRESETS = {
     "tiny": Config(),
     "full": Config(
         preset="full",
-        families=tuple(FAMILIES),
+        families=tuple(name for name, family in FAMILIES.items() if family.depth == 2),
         controls=tuple(CONTROLS),
         p2=(3e-2, 1e-2, 1e-3, 1e-4, 1e-6),
         p3=(5e-2, 2e-2, 1e-2, 1e-3),
-        deep=(3e-2, 1e-2, 3e-3),
         seeds=8,
+    ),
+    "deep": Config(
+        preset="deep", families=("deep",), controls=(), deep=(1e-2, 3e-3, 1e-3), seeds=8
     ),
 }
 COLUMNS = diagnostics.Departures._fields

@@ -85,10 +85,9 @@ def test_families_share_few_shapes(name):
 def test_hundreds_of_cascades_in_the_full_preset():
     every = sparsity_map.points(sparsity_map.PRESETS["full"])
     assert len(every) == len(set(every)) >= 300
-    assert {point.family for point in every} == {
-        *sparsity_map.FAMILIES,
-        *sparsity_map.CONTROLS,
-    }
+    left_out = {"deep", "deep-sparse"}
+    families = {*sparsity_map.FAMILIES, *sparsity_map.CONTROLS} - left_out
+    assert {point.family for point in every} == families
 
 
 @pytest.mark.slow
