@@ -77,8 +77,8 @@ def plot_channel_shares(
     Raises:
         ValueError: if there are none.
     """
-    if not shares:
-        raise ValueError("shares must hold at least one group, got none")
+    if not shares or not all(shares.values()):
+        raise ValueError("shares must hold at least one group, and each a bar, got none")
     figure, panel = axes(ax)
     bars = list(dict.fromkeys(name for each in shares.values() for name in each))
     width = 0.8 / len(bars)

@@ -16,6 +16,11 @@ def _legend(panel: Axes, **options: Any) -> None:
     panel.legend(frameon=False, fontsize=7, handlelength=1.2, **options)
 
 
+def _something(name: str, values: Any) -> None:
+    if not len(values):
+        raise ValueError(f"{name} must hold something to draw, got none")
+
+
 def plot_depth_law(
     eps: Mapping[int, Any],
     depths: Mapping[int, Any],
@@ -32,7 +37,11 @@ def plot_depth_law(
         predicted: predicted medians `(E,)` for each K.
         title: of the panel.
         ax: where to draw.
+
+    Raises:
+        ValueError: if there is nothing to draw.
     """
+    _something("eps", eps)
     figure, panel = axes(ax)
     for color, (k, near) in zip(CATEGORIES, eps.items(), strict=False):
         near, values = np.asarray(near), np.asarray(depths[k], float)
@@ -71,7 +80,11 @@ def plot_error_budget(
         predicted: predicted medians `(B,)` for each K.
         title: of the panel.
         ax: where to draw.
+
+    Raises:
+        ValueError: if there is nothing to draw.
     """
+    _something("errors", errors)
     figure, panel = axes(ax)
     budgets = np.asarray(budgets, float)
     for color, (k, each) in zip(CATEGORIES, errors.items(), strict=False):
@@ -107,7 +120,11 @@ def plot_invariant_density(
         truth: of the invariant density.
         title: of the panel.
         ax: where to draw.
+
+    Raises:
+        ValueError: if there is nothing to draw.
     """
+    _something("shares", shares)
     figure, panel = axes(ax)
     shares = np.asarray(shares)
     panel.stairs(
@@ -137,7 +154,11 @@ def plot_rounding(
         differences: name to distances `(k, steps + 1)`.
         bits: of the format; the line is `2^(m - bits)`.
         ax: where to draw.
+
+    Raises:
+        ValueError: if there is nothing to draw.
     """
+    _something("differences", differences)
     figure, panel = axes(ax)
     for color, (name, each) in zip(CATEGORIES, differences.items(), strict=False):
         middle = np.median(np.asarray(each), axis=0)

@@ -26,5 +26,7 @@ def test_shares_and_all_panels():
     assert [bar.get_height() for bar in panel.patches] == [0.5, 0.25]
     with pytest.raises(ValueError, match="shares must hold"):
         plots.plot_channel_shares({})
+    with pytest.raises(ValueError, match="each a bar"):
+        plots.plot_channel_shares({"tanh": {}})
     some = {"tanh": [([1.0, 2.0], [3.0, 4.0])]}
     assert len(plots.plot_channels(some, some, some, shares).axes) == 4

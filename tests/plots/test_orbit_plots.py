@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from nsjax import plots
 
@@ -44,3 +45,14 @@ def test_rounding_leaves_zeros_out():
 def test_shares_at_the_true_depth():
     panel = plots.plot_same_depth([1.0, 100.0], [1.0, 0.0], label="logistic").axes[0]
     np.testing.assert_array_equal(panel.lines[0].get_ydata(), [1, 0])
+
+
+def test_nothing_to_draw_is_refused():
+    for draw, said in (
+        (lambda: plots.plot_depth_law({}, {}, {}), "eps must hold"),
+        (lambda: plots.plot_error_budget([], {}, {}), "errors must hold"),
+        (lambda: plots.plot_invariant_density([]), "shares must hold"),
+        (lambda: plots.plot_rounding({}), "differences must hold"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            draw()
