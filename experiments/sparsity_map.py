@@ -338,6 +338,15 @@ def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[
         ),
         rows,
     )
+    results["together"] = together(config, done)
+    runs.print_table(
+        "All families of a depth and degree together",
+        ("layers", "p", "delta", "escapes", "kept", "predicted"),
+        [
+            (*key.split(), each["escapes"], shown(each["kept"]), f"{each['predicted']:.3f}")
+            for key, each in results["together"].items()
+        ],
+    )
     runs.print_table("Escapes that break", ("family", "delta", *diagnostics.REASONS), why)
     ruled = {
         part: rule(config, [cells for (name, _), cells in done.items() if name in names])
@@ -363,6 +372,26 @@ def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[
     run.save_results({}, results)
     draw(run, config, done, curves)
     print(f"results and figures: {run.path}")
+
+
+def together(config: Config, done: dict[tuple[str, float], list[Any]]) -> dict[str, Any]:
+    """Shares of all families of a depth and degree, by "depth p delta"."""
+    groups: dict[tuple[int, int, float], list[Any]] = {}
+    for (name, delta), cells in done.items():
+        if name in FAMILIES:
+            key = FAMILIES[name].depth, FAMILIES[name].p, delta
+            groups.setdefault(key, []).extend(cells)
+    found = {}
+    for (depth, p, delta), cells in groups.items():
+        smallest = min(d for *kind, d in groups if kind == [depth, p])
+        reference, *_ = joined(config, groups[depth, p, smallest])
+        _, reasons, *_ = joined(config, cells)
+        found[f"{depth} {p} {delta:g}"] = {
+            "escapes": len(reasons),
+            "kept": interval([reason == diagnostics.KEPT for reason in reasons]),
+            "predicted": predicted(config, reference, delta / smallest),
+        }
+    return found
 
 
 def predicted(config: Config, reference: diagnostics.Departures, ratio: float) -> float:

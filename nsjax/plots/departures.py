@@ -51,7 +51,7 @@ def plot_kept_shares(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
             )
             place.plot(deltas, predicted, "--", color=color, linewidth=0.9)
         place.set(xscale="log", ylim=(-0.03, 1.03), title=title, xlabel=r"$\delta$")
-        place.legend(loc="lower left")
+        place.legend(loc="lower left", frameon=False)
     places.flat[0].set_ylabel("share of escapes kept")
     return figure
 
