@@ -3,11 +3,9 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 
 from experiments import exponent_map
-from nsjax import plots
 
 
 @pytest.fixture
@@ -87,22 +85,3 @@ def test_full_covers_what_it_says():
 def test_bad_settings_are_refused(config, changes, said):
     with pytest.raises(SystemExit, match=said):
         exponent_map.main(dataclasses.replace(config, **changes))
-
-
-def test_map_needs_a_bound_for_each_column():
-    with pytest.raises(ValueError, match="alphas must have shape"):
-        plots.plot_exponent_map(
-            np.ones((1, 2)), [0.75], [["within"] * 2], rows=["a"], columns=["b", "c"]
-        )
-
-
-def test_map_marks_what_fails():
-    figure = plots.plot_exponent_map(
-        [[0.5, 0.75], [np.nan, 2 / 3], [np.nan, np.nan]],
-        [0.75, 0.625],
-        [["within", "outside"], ["", "cannot be told"], ["", "cannot be told"]],
-        rows=["a", "b", "c"],
-        columns=["p=2", "p=4"],
-    )
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["0.50", "0.75×", "", "0.67?", "", "?"]

@@ -32,7 +32,7 @@ def test_run_and_resume_with_the_same_bits(tmp_path, monkeypatch, capsys):
     assert {path.name for path in (alone / "figures").iterdir()} == {
         f"{name}.{ending}"
         for name in ("errors", "directions", "losses")
-        for ending in ("pdf", "png")
+        for ending in ("pdf", "png", "svg")
     }
     config = dataclasses.replace(SMALL, root=tmp_path / "stopped")
     save, states = runs.Checkpoints.save, []

@@ -37,6 +37,7 @@ SAME_POINT = 0.95
 ALIVE = 1e-12
 """Norm against the winner's below which a neuron is none: it is zero, or died out."""
 KEPT = "kept"
+"""One neuron is new, as expected, none is lost, and no other grew."""
 TWO_SAME, TWO_OTHER = "two at once, same point", "two at once, other points"
 GREW_SAME, GREW_OTHER = "other grew, same point", "other grew, other point"
 LONG_FALL, LOST = "long fall", "one lost"
@@ -124,15 +125,8 @@ def departures(
         )
     columns = np.array(rows, float).reshape(len(visits) - 1, 14).T
     degrees, expected, new, lost, *numbers, winner_rates, durations = columns
-    return Departures(
-        degrees.astype(int),
-        expected.astype(bool),
-        new.astype(int),
-        lost.astype(int),
-        *numbers[:6],
-        durations * winner_rates,
-        *numbers[6:],
-    )
+    counts = (degrees.astype(int), expected.astype(bool), new.astype(int), lost.astype(int))
+    return Departures._make((*counts, *numbers[:6], durations * winner_rates, *numbers[6:]))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -149,7 +143,7 @@ def _rates(loss: NetworkLoss, params: Params, x: jax.Array, y: jax.Array) -> tup
     return tuple(rates)
 
 
-def _norms(params: Params) -> list[np.ndarray]:
+def _norms(params: Sequence[np.ndarray]) -> list[np.ndarray]:
     # On the host: the program of `neuron_norms` would be compiled for every number of saves.
     return [
         np.hypot(np.linalg.norm(into, axis=1), np.linalg.norm(out, axis=0))
@@ -167,7 +161,7 @@ def _turnover(before: list[np.ndarray], after: list[np.ndarray]) -> tuple[bool, 
 
 def _rivalry(
     active: list[np.ndarray],
-    states: list[Params],
+    states: Sequence[Sequence[np.ndarray]],
     rates: Sequence[jax.Array],
     degree: int,
     activation: Activation,

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsjax.diagnostics import KEPT, REASONS, Departures, critical_rate, rival_growth
-from nsjax.plots.style import CATEGORIES, axes, grid
+from nsjax.plots.style import CATEGORIES, RC, axes, grid
 
 _MARKERS = "sD^vPX"
 _RATIO = 0.1
@@ -20,19 +21,22 @@ _BINS = np.array([1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0])
 """Edges of the bins of chi; what lies below the first or above the last is in the outer ones."""
 
 
-def plot_kept_shares(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
+def plot_kept_shares(
+    panels: Mapping[str, Mapping[str, Any]], *, ax: Sequence[Axes] | None = None
+) -> Figure:
     """Share of escapes that keep sparsity against delta, with intervals, and what is predicted.
 
     Args:
         panels: title to name of a family to `(5, m)`: deltas, shares, lower and upper ends of their
             intervals, predicted shares (dashed).
+        ax: where to draw, one a panel; a new figure by default.
 
     Raises:
         ValueError: without a panel.
     """
     if not panels:
         raise ValueError("panels must hold at least one panel")
-    figure, places = grid(1, len(panels), panel=(2.9, 2.9))
+    figure, places = grid(1, len(panels), panel=(2.9, 2.9), ax=ax)
     for place, (title, families) in zip(places.flat, panels.items(), strict=True):
         shift = np.linspace(-0.06, 0.06, len(families)) if len(families) > 1 else np.zeros(1)
         for color, move, (name, curve) in zip(CATEGORIES, shift, families.items(), strict=False):
@@ -56,13 +60,16 @@ def plot_kept_shares(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def plot_rival_growth(found: Departures, reasons: Sequence[str], *, factor: float) -> Figure:
+def plot_rival_growth(
+    found: Departures, reasons: Sequence[str], *, factor: float, ax: Axes | None = None
+) -> Figure:
     """Growth of the other that grows most against its rate at departure, by reason; the law's line.
 
     Args:
         found: escapes.
         reasons: of each, `diagnostics.break_reasons`.
         factor: growth that still counts as staying small.
+        ax: where to draw; a new figure by default.
 
     Raises:
         ValueError: if there is not a reason for each escape.
@@ -71,7 +78,8 @@ def plot_rival_growth(found: Departures, reasons: Sequence[str], *, factor: floa
         raise ValueError(
             f"reasons must be one for each of {len(found.rates)} escapes, got {len(reasons)}"
         )
-    figure, panel = axes(None, size=(5.2, 3.4))
+    alone = ax is None
+    figure, panel = axes(ax, size=(5.2, 3.4))
     rates = np.maximum(found.own_rates, _LEAST)
     grown = np.maximum(found.growth - 1, _LEAST)
     kinds = np.array(reasons)
@@ -97,17 +105,18 @@ def plot_rival_growth(found: Departures, reasons: Sequence[str], *, factor: floa
     panel.set(xscale="log", yscale="log", xlim=(0.6 * _LEAST, 3))
     panel.set_xlabel(r"rate of growth over the winner's at departure, $\chi$")
     panel.set_ylabel("growth until landing, minus 1")
-    figure.legend(loc="outside right upper", frameon=False)
+    _legend(figure, panel, alone)
     return figure
 
 
-def plot_break_curve(groups: Mapping[str, Any], *, factor: float) -> Figure:
+def plot_break_curve(groups: Mapping[str, Any], *, factor: float, ax: Axes | None = None) -> Figure:
     """Share of escapes that break against the largest rate of another at departure.
 
     Args:
         groups: name to `(rates, broken, degrees)`, each `(e,)`: chi, whether the escape breaks, and
             q. Bars are Wilson's 95 % intervals.
         factor: growth that still counts as staying small: the critical chi are drawn for every q.
+        ax: where to draw; a new figure by default.
 
     Raises:
         ValueError: without a group.
@@ -116,7 +125,8 @@ def plot_break_curve(groups: Mapping[str, Any], *, factor: float) -> Figure:
 
     if not groups:
         raise ValueError("groups must hold at least one group of escapes")
-    figure, panel = axes(None, size=(4.6, 2.9))
+    alone = ax is None
+    figure, panel = axes(ax, size=(4.6, 2.9))
     edges = np.append(_BINS, 10.0)
     for color, (name, (rates, broken, _)) in zip(CATEGORIES, groups.items(), strict=False):
         rates, broken = np.asarray(rates, float), np.asarray(broken, bool)
@@ -142,5 +152,13 @@ def plot_break_curve(groups: Mapping[str, Any], *, factor: float) -> Figure:
     panel.set(xscale="log", ylim=(-0.03, 1.03))
     panel.set_xlabel(r"largest rate over the winner's at departure, $\chi$")
     panel.set_ylabel("share of escapes that break")
-    figure.legend(loc="outside right upper", frameon=False)
+    _legend(figure, panel, alone)
     return figure
+
+
+def _legend(figure: Figure, panel: Axes, alone: bool) -> None:
+    """Beside a panel that has the figure for itself, within it otherwise."""
+    if alone:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=RC["legend.fontsize"])
+    else:
+        panel.legend(frameon=False, fontsize=RC["legend.fontsize"])

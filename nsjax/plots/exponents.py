@@ -27,6 +27,7 @@ def plot_exponent_map(
     *,
     rows: Sequence[str],
     columns: Sequence[str],
+    ax: Axes | None = None,
 ) -> Figure:
     """A cell for every kind of data and network: the largest alpha, coloured by its distance.
 
@@ -39,6 +40,7 @@ def plot_exponent_map(
         bounds: `q / (2 (q - 1))` of each column.
         verdicts: of each cell, one of `VERDICTS`, empty for none.
         rows, columns: names.
+        ax: where to draw; a new figure by default.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -50,7 +52,7 @@ def plot_exponent_map(
             f"got {table.shape} and {len(bounds)}"
         )
     size = (1.9 + 0.46 * len(columns), 1.6 + 0.27 * len(rows))
-    figure, ax = axes(None, size=size)
+    figure, ax = axes(ax, size=size)
     off = np.ma.masked_invalid(table - np.asarray(bounds, float))
     colors = SIGNED.with_extremes(bad="0.9")
     image = ax.imshow(off, cmap=colors, vmin=-_REACH, vmax=_REACH, aspect="auto")
@@ -59,11 +61,11 @@ def plot_exponent_map(
         text = f"{alpha:.2f}" if np.isfinite(alpha) else ""
         text += _MARKS.get(verdicts[i][j], "")
         color = "white" if abs(alpha - bounds[j]) > 0.2 else "black"
-        ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color=color)
+        ax.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
     ax.set_yticks(range(len(rows)), rows)
     pairs = zip(columns, bounds, strict=True)
     names = [f"< {bound:.3g}\n" + name.replace(" ", "\n") for name, bound in pairs]
-    ax.set_xticks(range(len(columns)), names, fontsize=6.5)
+    ax.set_xticks(range(len(columns)), names, fontsize=7)
     ax.set_xlabel("open upper end $q / (2(q-1))$ of Assumption 2, and network")
     bar = figure.colorbar(image, ax=ax, extend="both", aspect=30, pad=0.01)
     bar.set_label(r"largest $\alpha$ minus the end")

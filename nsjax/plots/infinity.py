@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors, power_of_ten
 
 _SEEN = 1e-12
 """Smallest ratio that is shown."""
 
 
-def plot_races(panels: Mapping[str, Mapping[float, tuple[Any, Any]]]) -> Figure:
+def plot_races(
+    panels: Mapping[str, Mapping[float, tuple[Any, Any]]], *, ax: Sequence[Axes] | None = None
+) -> Figure:
     """What the tiny unit adds over what the separating ones do, against the loss, a panel a case.
 
     Args:
         panels: title to delta to `-log loss`, `(m,)`, and the ratio `||z||^q / ||w||^D`, `(m,)`.
+        ax: where to draw, one a panel; a new figure by default.
 
     Raises:
         ValueError: if there is no panel.
     """
     if not panels:
         raise ValueError("panels must hold at least one case")
-    figure, cells = grid(1, len(panels), panel=(2.6, 2.4))
+    figure, cells = grid(1, len(panels), panel=(2.6, 2.4), ax=ax)
     for panel, (title, courses) in zip(cells.ravel(), panels.items(), strict=True):
         ordered = sorted(courses.items(), reverse=True)
         for color, (delta, (depths, ratios)) in zip(
@@ -46,7 +49,11 @@ def plot_races(panels: Mapping[str, Mapping[float, tuple[Any, Any]]]) -> Figure:
         panel.set_title(title)
         panel.set_xlabel(r"$-\log$ loss  ($\approx \log t$)")
     handles, names = cells[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    look = {"frameon": False, "fontsize": RC["legend.fontsize"]}
+    if ax is None:
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), **look)
+    else:
+        cells[0, 0].legend(handles, names, **look)
     cells[0, 0].set_ylabel(r"tiny / separating, $\|z\|^q / \|w\|^D$")
     return figure
 

@@ -99,7 +99,7 @@ def test_a_run_leaves_a_whole_folder(tmp_path):
         "results.npz",
         "report.html",
         *(os.path.join("cells", f"p=2.{ending}") for ending in ("json", "npz")),
-        *(os.path.join("figures", f"loss.{ending}") for ending in ("png", "pdf")),
+        *(os.path.join("figures", f"loss.{ending}") for ending in ("png", "pdf", "svg")),
     }
     assert (run.path / "figures" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert (run.path / "figures" / "loss.pdf").read_bytes().startswith(b"%PDF")
