@@ -28,7 +28,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize, stats
 
 from nsjax import _check
 
@@ -76,17 +75,21 @@ def sensing_limit(
     nodes = _check.limited("nodes", _check.positive_integer("nodes", nodes), 60, least=4)
     psd, centred = _check.flag("psd", psd), _check.flag("centred", centred)
     points = _quadrature(width, nodes)
+    from scipy.optimize import brentq  # here, as importing it takes longer than most diagnostics
+
     with jax.enable_x64(True):  # a barrier method ends in rounding
 
         def excess(delta: float) -> float:
             return _reach(points, float(delta), width, psd, centred) - 1
 
         ends = 1.9 * width, (3.6 if psd else 7.0) * width
-        return float(optimize.brentq(excess, *ends, xtol=1e-3 * width))
+        return float(brentq(excess, *ends, xtol=1e-3 * width))
 
 
 def _quadrature(width: int, nodes: int) -> _Nodes:
     """Nodes for |s|, dense at zero where c varies most, and for q."""
+    from scipy import stats
+
     t, share = np.polynomial.legendre.leggauss(nodes)
     t, share = (t + 1) / 2, share / 2
     law, q = stats.chi(width), np.polynomial.hermite_e.hermegauss(nodes)

@@ -55,7 +55,7 @@ def plot_kept_shares(
             )
             place.plot(deltas, predicted, "--", color=color, linewidth=0.9)
         place.set(xscale="log", ylim=(-0.03, 1.03), title=title, xlabel=r"$\delta$")
-        place.legend(loc="lower left", frameon=False)
+        place.legend(loc="lower left", frameon=False, fontsize=RC["legend.fontsize"])
     places.flat[0].set_ylabel("share of escapes kept")
     return figure
 

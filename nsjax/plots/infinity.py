@@ -75,7 +75,7 @@ def plot_escape_exponents(
     ax.axvline(1.0, color="0.5", lw=0.8, ls="--")
     ax.set_xlabel(r"$N^* / \gamma$ of the tiny unit; escape right of 1")
     ax.set_ylabel(r"$d \log \|z\| / d \log \|w\|$")
-    ax.legend()
+    ax.legend(fontsize=RC["legend.fontsize"])
     return figure
 
 
@@ -107,5 +107,5 @@ def plot_margins(
     ax.set_xlim(0, 2)
     ax.set_xlabel(r"$\log(-\log\,\mathrm{loss})\ /\ \log(1/\delta)$")
     ax.set_ylabel(r"margin, $\min_i\, y_i H_i / \|w\|^2$")
-    ax.legend()
+    ax.legend(fontsize=RC["legend.fontsize"])
     return figure
