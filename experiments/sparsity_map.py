@@ -189,6 +189,7 @@ def prepare(name: str, seed: int) -> tuple[Any, jax.Array, jax.Array, nsjax.Poly
     else:
         x, y = data.sparse_task(keys[0], family.data, SAMPLES, dimension)
     width, depth = family.width, family.depth
+    start: tuple[jax.Array, ...]
     if family.start == "twins":
         half = networks.init(keys[2], (x.shape[1], width // 2, OUTPUTS))
         start = (jnp.repeat(half[0], 2, axis=0), jnp.repeat(half[1], 2, axis=1))
@@ -201,7 +202,7 @@ def prepare(name: str, seed: int) -> tuple[Any, jax.Array, jax.Array, nsjax.Poly
 def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and values of one cascade, as stored."""
     start, x, y, activation = prepare(point.family, point.seed)
-    options = {
+    options: dict[str, Any] = {
         "starts": config.starts,
         "key": jax.random.key(point.seed),
         "max_steps": MAX_STEPS[family_of(point.family).depth],
@@ -284,7 +285,10 @@ def joined(
 
 def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[Any]]) -> None:
     """Tables, results and figures."""
-    rows, why, results, curves = [], [], {}, {}
+    rows: list[Any] = []
+    why: list[Any] = []
+    results: dict[str, Any] = {}
+    curves: dict[str, list[tuple[float, ...]]] = {}
     for (name, delta), cells in done.items():
         found, reasons, whole, others = joined(config, cells)
         hold = [reason == diagnostics.KEPT for reason in reasons]
