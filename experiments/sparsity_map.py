@@ -189,9 +189,10 @@ def prepare(name: str, seed: int) -> tuple[Any, jax.Array, jax.Array, nsjax.Poly
     else:
         x, y = data.sparse_task(keys[0], family.data, SAMPLES, dimension)
     width, depth = family.width, family.depth
+    start: tuple[jax.Array, ...]
     if family.start == "twins":
-        into, out = networks.init(keys[2], (x.shape[1], width // 2, OUTPUTS))
-        start: tuple[jax.Array, ...] = (jnp.repeat(into, 2, axis=0), jnp.repeat(out, 2, axis=1))
+        half = networks.init(keys[2], (x.shape[1], width // 2, OUTPUTS))
+        start = (jnp.repeat(half[0], 2, axis=0), jnp.repeat(half[1], 2, axis=1))
     else:
         start = networks.init(keys[2], (x.shape[1], *(width,) * (depth - 1), OUTPUTS))
     start = networks.pad(start, (INPUTS, *(WIDTHS[depth],) * (depth - 1), OUTPUTS))
@@ -284,7 +285,9 @@ def joined(
 
 def summarise(run: runs.Run, config: Config, done: dict[tuple[str, float], list[Any]]) -> None:
     """Tables, results and figures."""
-    rows, why, results = [], [], {}
+    rows: list[Any] = []
+    why: list[Any] = []
+    results: dict[str, Any] = {}
     curves: dict[str, list[tuple[float, ...]]] = {}
     for (name, delta), cells in done.items():
         found, reasons, whole, others = joined(config, cells)

@@ -114,19 +114,33 @@ def departures(
     for i, (visit, after) in enumerate(pairwise(visits)):
         left, landed = between(ts, losses, visit, after)
         states = [tuple(np.asarray(w[at]) for w in weights) for at in (left, landed, -1)]
-        rates = _rates(NetworkLoss(activation, loss), tuple(map(jnp.asarray, states[0])), x, y)
+        pulls = _rates(NetworkLoss(activation, loss), tuple(map(jnp.asarray, states[0])), x, y)
         rows.append(
             (
                 visit.degree,
                 *_turnover(layers[i], layers[i + 1]),
-                *_rivalry(layers[i], states, rates, visit.degree, activation),
+                *_rivalry(layers[i], states, pulls, visit.degree, activation),
                 ts[landed] - ts[left],
             )
         )
     columns = np.array(rows, float).reshape(len(visits) - 1, 14).T
-    degrees, expected, new, lost, *numbers, winner_rates, durations = columns
-    counts = (degrees.astype(int), expected.astype(bool), new.astype(int), lost.astype(int))
-    return Departures._make((*counts, *numbers[:6], durations * winner_rates, *numbers[6:]))
+    degrees, expected, new, lost, rates, growth, own, ratios, cosines, values = columns[:10]
+    winners, later, paces, durations = columns[10:]
+    return Departures(
+        degrees=degrees.astype(int),
+        expected=expected.astype(bool),
+        new=new.astype(int),
+        lost=lost.astype(int),
+        rates=rates,
+        growth=growth,
+        own_rates=own,
+        ratios=ratios,
+        cosines=cosines,
+        values=values,
+        falls=durations * paces,
+        winners=winners,
+        later=later,
+    )
 
 
 @partial(jax.jit, static_argnums=0)
@@ -143,7 +157,7 @@ def _rates(loss: NetworkLoss, params: Params, x: jax.Array, y: jax.Array) -> tup
     return tuple(rates)
 
 
-def _norms(params: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _norms(params: tuple[np.ndarray, ...]) -> list[np.ndarray]:
     # On the host: the program of `neuron_norms` would be compiled for every number of saves.
     return [
         np.hypot(np.linalg.norm(into, axis=1), np.linalg.norm(out, axis=0))
@@ -161,7 +175,7 @@ def _turnover(before: list[np.ndarray], after: list[np.ndarray]) -> tuple[bool, 
 
 def _rivalry(
     active: list[np.ndarray],
-    states: Sequence[Sequence[np.ndarray]],
+    states: list[tuple[np.ndarray, ...]],
     rates: Sequence[jax.Array],
     degree: int,
     activation: Activation,

@@ -123,7 +123,7 @@ def test_growth_under_a_pull_that_stays(q):
 @pytest.mark.parametrize("q", [3, 4])
 def test_rescaled_rates_are_those_of_two_rays_from_another_delta(q):
     """Two neurons of unlike values, each on its ray; the winner leaves at norm 0.1."""
-    values, sizes = np.array([1.0, 0.8]), np.array([0.6, 0.5])
+    values, sizes = np.array([1.0, 0.6]), np.array([0.5, 0.6])
 
     def chi(delta):
         # rho^(2-q) falls at the rate q (q-2) N.
