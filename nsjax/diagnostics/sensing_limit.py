@@ -28,7 +28,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
 
 from nsjax import _check
 
@@ -87,6 +87,8 @@ def sensing_limit(
 
 def _quadrature(width: int, nodes: int) -> _Nodes:
     """Nodes for |s|, dense at zero where c varies most, and for q."""
+    from scipy import stats  # half a second to import
+
     t, share = np.polynomial.legendre.leggauss(nodes)
     t, share = (t + 1) / 2, share / 2
     law, q = stats.chi(width), np.polynomial.hermite_e.hermegauss(nodes)
