@@ -15,6 +15,8 @@ from nsjax.neuronseek.orbits.maps import NeuronMap, check_map
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
+OUTSIDE = 1e-9
+"""How far outside [0, 1] rounding may carry a point."""
 BATCHES = 32
 """Parts of an orbit whose means give a standard error."""
 
@@ -63,7 +65,7 @@ def cell_masses(orbit: Any, cells: int) -> Float[np.ndarray, " c"]:
     """Share of an orbit in each of so many equal cells of [0, 1]."""
     _check.array("orbit", orbit)
     orbit = np.asarray(orbit, float).reshape(-1)
-    if not orbit.size or orbit.min() < 0 or orbit.max() > 1:
+    if not orbit.size or orbit.min() < -OUTSIDE or orbit.max() > 1 + OUTSIDE:
         raise ValueError("orbit must have points of [0, 1], got none, or some outside")
     cells = _check.positive_integer("cells", cells)
     places = np.clip((orbit * cells).astype(int), 0, cells - 1)
