@@ -19,7 +19,15 @@ from nsjax.diagnostics.channels import (
     limit_response,
     watch_channels,
 )
-from nsjax.diagnostics.departures import (
+from nsjax.diagnostics.directions import effective_directions
+from nsjax.diagnostics.exponent import lojasiewicz
+from nsjax.diagnostics.fourier import FourierModes, fourier_modes
+from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
+from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
+from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
+from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
+from nsjax.diagnostics.pointwise import Pointwise, pointwise
+from nsjax.diagnostics.rivals import (
     KEPT,
     NOT_LEFT,
     REASONS,
@@ -32,14 +40,6 @@ from nsjax.diagnostics.departures import (
     rescaled_rates,
     rival_growth,
 )
-from nsjax.diagnostics.directions import effective_directions
-from nsjax.diagnostics.exponent import lojasiewicz
-from nsjax.diagnostics.fourier import FourierModes, fourier_modes
-from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
-from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
-from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
-from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
-from nsjax.diagnostics.pointwise import Pointwise, pointwise
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sparsity import (
     WeightSparsity,
