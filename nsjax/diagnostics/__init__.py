@@ -20,7 +20,17 @@ from nsjax.diagnostics.channels import (
     watch_channels,
 )
 from nsjax.diagnostics.courses import NeuronCourse, course_length, neuron_course
-from nsjax.diagnostics.departures import (
+from nsjax.diagnostics.directions import effective_directions
+from nsjax.diagnostics.exponent import lojasiewicz
+from nsjax.diagnostics.fourier import FourierModes, fourier_modes
+from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
+from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
+from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
+from nsjax.diagnostics.margin import MarginPoint, best_margin, margin_point
+from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
+from nsjax.diagnostics.pointwise import Pointwise, pointwise
+from nsjax.diagnostics.regularity import Regular, Regularity, ncf_share, regularity
+from nsjax.diagnostics.rivals import (
     KEPT,
     NOT_LEFT,
     REASONS,
@@ -33,16 +43,6 @@ from nsjax.diagnostics.departures import (
     rescaled_rates,
     rival_growth,
 )
-from nsjax.diagnostics.directions import effective_directions
-from nsjax.diagnostics.exponent import lojasiewicz
-from nsjax.diagnostics.fourier import FourierModes, fourier_modes
-from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
-from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
-from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
-from nsjax.diagnostics.margin import MarginPoint, best_margin, margin_point
-from nsjax.diagnostics.morse_bott import MorseBott, Valley, morse_bott
-from nsjax.diagnostics.pointwise import Pointwise, pointwise
-from nsjax.diagnostics.regularity import Regular, Regularity, ncf_share, regularity
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sensing_limit import sensing_limit
 from nsjax.diagnostics.sparsity import (
