@@ -11,7 +11,7 @@ import pytest
 from nsjax import runs
 from nsjax.runs.summary import read_tables
 from theory_checks import __main__ as command
-from theory_checks.verdict import Row, Verdict, print_verdict, to_json
+from theory_checks.verdict import Row, Verdict, draw, print_verdict, to_json
 
 
 def row(verdict):
@@ -230,3 +230,39 @@ def test_every_check_says_what_it_checks():
     known = command.statements()
     assert "verdict" not in known
     assert all(known.values())
+
+
+@pytest.mark.parametrize(
+    ("row", "used"),
+    [
+        (Row.equal("c", "h", 1.05, 1.0, 0.1), 0.5),
+        (Row.equal("c", "h", -105.0, -100.0, 0.1, relative=True), 0.5),
+        (Row.at_most("c", "h", 1.0, 4.0), 0.25),
+        (Row.at_most("c", "h", -1.0, 4.0), 0.0),
+        (Row.at_most("c", "h", -2.0, -1.0), 0.5),
+        (Row.at_most("c", "h", -1.0, -2.0), 2.0),
+        (Row.at_most("c", "h", 1.0, -2.0), math.inf),
+        (Row.at_most("c", "h", 0.0, 0.0), 0.0),
+        (Row.at_most("c", "h", 1e-9, 0.0), math.inf),
+        (Row.at_least("c", "h", 4.0, 1.0), 0.25),
+        (Row.at_least("c", "h", 0.5, 1.0), 2.0),
+        (Row.at_least("c", "h", 0.5, 0.0), 0.5 * 0.0),
+        (Row.at_most("c", "h", math.nan, 1.0), None),
+        (Row.equal("c", "h", 1.05, 1.0, 0.1, met=False), None),
+    ],
+)
+def test_share_used_of_what_is_allowed(row, used):
+    """At most 1 where the row holds, above 1 where it is violated, whatever the signs."""
+    assert row.used == (used if used is None else pytest.approx(used))
+    if used is not None:
+        assert (row.verdict == "holds") == (row.used <= 1)
+
+
+def test_a_verdict_is_drawn_by_claim():
+    """Settings before the last colon do not make lines of their own."""
+    rows = [Row.at_most(f"seed {seed}: residual", "h", 1e-3, 1e-2) for seed in range(3)]
+    rows.append(row("holds"))  # in words: it has no share
+    verdict = Verdict.of("lemma", [], rows, [Row.at_most("control: residual", "h", 1, 1e-2)])
+    (ax,) = draw(verdict).axes
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["residual", "residual (control)"]

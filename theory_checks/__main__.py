@@ -14,7 +14,7 @@ from typing import Any
 
 from nsjax import runs
 from nsjax.runs import command
-from theory_checks.verdict import Verdict, print_verdict, to_json
+from theory_checks.verdict import Verdict, draw, print_verdict, to_json
 
 FOLDER = Path(__file__).resolve().parent
 PROG = "python -m theory_checks"
@@ -55,6 +55,7 @@ def run(name: str, words: Sequence[str], root: Path) -> tuple[Verdict, Path]:
     with opened as folder:
         verdict = module.check(config)
         print_verdict(verdict)
+        folder.save_figure(draw(verdict), "claims")
         folder.save_results({}, asdict(verdict))
     return verdict, folder.path
 

@@ -140,6 +140,7 @@ def _row(name: str, hypothesis: str, measured: diagnostics.Lojasiewicz, met: boo
         f"< {measured.largest_alpha:.4g}",
         half if np.isfinite(half) else None,
         word,
+        measured.alpha / measured.largest_alpha if word != "inconclusive" else None,
     )
 
 

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from nsjax.runs import print_table
 from nsjax.runs import to_json as plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Word = Literal["holds", "violated", "inconclusive"]
 _WORDS = ("holds", "violated", "inconclusive")
@@ -23,6 +26,8 @@ class Row:
         predicted: the number or bound that the statement gives, or words.
         tolerance: how far the two may lie apart; None where that has no meaning.
         verdict: `holds`, `violated` or `inconclusive`.
+        used: the share of what the statement allows that was used, above 1 where it is violated;
+            None where that has no meaning.
     """
 
     claim: str
@@ -31,6 +36,7 @@ class Row:
     predicted: float | str
     tolerance: float | None
     verdict: Word
+    used: float | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in _WORDS:
@@ -66,8 +72,10 @@ class Row:
         found, wanted = float(measured), float(predicted)
         allowed = tolerance * abs(wanted) if relative else tolerance
         decided = met and math.isfinite(found) and math.isfinite(wanted)
-        verdict = _word(decided, abs(found - wanted) <= allowed)
-        return cls(claim, hypothesis, found, wanted, float(tolerance), verdict)
+        off = abs(found - wanted)
+        verdict = _word(decided, off <= allowed)
+        used = _used(off, allowed) if decided else None
+        return cls(claim, hypothesis, found, wanted, float(tolerance), verdict, used)
 
     @classmethod
     def at_most(
@@ -76,9 +84,9 @@ class Row:
         """A row that holds if the number found is at most the bound; see `equal` for `met`."""
         found, limit = float(measured), float(bound)
         decided = met and not (math.isnan(found) or math.isnan(limit))
-        return cls(
-            claim, hypothesis, found, f"<= {limit:.4g}", None, _word(decided, found <= limit)
-        )
+        used = _used(found, limit) if decided else None
+        word = _word(decided, found <= limit)
+        return cls(claim, hypothesis, found, f"<= {limit:.4g}", None, word, used)
 
     @classmethod
     def at_least(
@@ -87,15 +95,24 @@ class Row:
         """A row that holds if the number found is at least the bound; see `equal` for `met`."""
         found, limit = float(measured), float(bound)
         decided = met and not (math.isnan(found) or math.isnan(limit))
-        return cls(
-            claim, hypothesis, found, f">= {limit:.4g}", None, _word(decided, found >= limit)
-        )
+        used = _used(-found, -limit) if decided else None
+        word = _word(decided, found >= limit)
+        return cls(claim, hypothesis, found, f">= {limit:.4g}", None, word, used)
 
 
 def _word(decided: bool, true: bool) -> Word:
     if not decided:
         return "inconclusive"
     return "holds" if true else "violated"
+
+
+def _used(value: float, limit: float) -> float:
+    """The share of an upper limit that is used: at most 1 if and only if `value <= limit`."""
+    if limit > 0:
+        return max(value, 0.0) / limit
+    if value < 0:  # both negative: the further from zero, the more is left
+        return limit / value
+    return 0.0 if value <= limit else math.inf
 
 
 @dataclass(frozen=True)
@@ -158,6 +175,23 @@ def print_verdict(verdict: Verdict, *, file: IO[str] | None = None) -> None:
             ]
             print_table(title, columns, cells, file=file)
     print(f"verdict: {verdict.verdict}\n", file=file)
+
+
+def draw(verdict: Verdict) -> "Figure":
+    """Every row as the share of what the statement allows; rows of the same claim on one line.
+
+    What a claim says of settings and seeds stands before its last `: `.
+    """
+    from nsjax import plots
+
+    def shares(rows: tuple[Row, ...]) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for row in rows:
+            if row.used is not None:
+                found.setdefault(row.claim.rpartition(": ")[2], []).append(row.used)
+        return found
+
+    return plots.plot_claims(shares(verdict.rows), shares(verdict.control))
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nsjax.plots.cascade import (
     plot_visits,
 )
 from nsjax.plots.channels import plot_channel_courses, plot_channel_shares, plot_channels
+from nsjax.plots.claims import plot_claims
 from nsjax.plots.compressed_sensing import plot_recovery
 from nsjax.plots.compression import plot_compression
 from nsjax.plots.constants import plot_constants, plot_length_bounds, plot_pointwise
@@ -93,6 +94,7 @@ __all__ = [
     "plot_channel_shares",
     "plot_channels",
     "plot_circle",
+    "plot_claims",
     "plot_compression",
     "plot_confusion",
     "plot_constants",
