@@ -36,6 +36,10 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[docs]'
 	@touch $@
 
+$(VENV)/.figures: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[figures]'
+	@touch $(VENV)/.run $@
+
 venv: $(VENV)/.dev ## create .venv with everything that tests and lint need
 
 demo: $(VENV)/.run ## install, run a saddle escape and a short pursuit, leave run folders with figures
@@ -70,8 +74,9 @@ docs: $(VENV)/.docs ## build the documentation into site/, warnings are errors; 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
 
-docs-figures: $(VENV)/.run ## run the code on the pages of ideas, which draws their figures; write the gallery
+docs-figures: $(VENV)/.figures ## run the pages of ideas and the notebooks, which draws their figures; write the gallery
 	MPLBACKEND=Agg $(BIN)/python -m docsite figures
+	$(BIN)/python -m docsite notebooks
 	$(BIN)/python -m docsite gallery
 
 clean: ## remove the environment and the caches, keep runs/

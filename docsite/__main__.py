@@ -1,8 +1,8 @@
-"""Makes what the site stores: `python -m docsite figures [PAGE ...]`, `... gallery`."""
+"""Makes what the site stores: `python -m docsite figures [PAGE ...]`, `notebooks`, `gallery`."""
 
 import sys
 
-from docsite import blocks, gallery
+from docsite import blocks, gallery, notebooks
 
 
 def main(words: list[str]) -> int:
@@ -12,6 +12,10 @@ def main(words: list[str]) -> int:
         for name in words[1:] or pages:
             print(f"{name}: {', '.join(blocks.figures(pages[name]))}", flush=True)
             blocks.run(pages[name], blocks.DOCS)
+        return 0
+    if words[:1] == ["notebooks"]:
+        for name in words[1:] or notebooks.names():
+            print(notebooks.write(name), flush=True)
         return 0
     if words == ["gallery"]:
         gallery.PAGE.write_text(gallery.page(), "utf-8")

@@ -124,6 +124,8 @@ def missing(root: Path = ROOT) -> list[str]:
     files = {entry.file for entry in ENTRIES} | {f"{stem}.png" for stem in CHECKS.values()}
     folder = root / "docs" / "figures"
     found += [f"no file {name}" for name in sorted(files) if not (folder / name).is_file()]
-    stored = {path.name for path in folder.iterdir() if not path.name.startswith("idea_")}
+    stored = {
+        path.name for path in folder.iterdir() if not path.name.startswith(("idea_", "notebook_"))
+    }
     found += [f"figure {name} is in no entry" for name in sorted(stored - files)]
     return found

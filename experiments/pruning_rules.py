@@ -30,7 +30,7 @@ from nsjax import data, neuronseek, runs
 from nsjax.networks import cp
 from nsjax.neuronseek import Training, terms
 from nsjax.neuronseek.recovery import true_formula
-from nsjax.plots.style import CATEGORIES, RC
+from nsjax.plots.style import CATEGORIES, RC, house
 
 KINDS = ("exact", "more", "missing")
 AS_PRUNED = "exact as pruned"
@@ -225,7 +225,7 @@ def summarise(config: Config, done: dict[Point, dict[str, Any]]) -> dict[str, An
 def draw(config: Config, summary: dict[str, Any]) -> Figure:
     """Shares of exact structures, of those with more terms, and of those that miss some."""
     names = [f"{target}, d = {d}" for d in config.dimensions for target in config.targets]
-    with plt.rc_context(RC):
+    with house():
         figure, panels = plt.subplots(
             1,
             len(names),

@@ -8,6 +8,8 @@ from pathlib import Path
 import matplotlib.figure
 import pytest
 
+from docsite import notebooks
+
 FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 SMALL = {
     "cascade": {"SAMPLES": 20, "DIMENSION": 3, "NEURONS": 3, "TEACHER": 2, "DELTAS": (1e-3, 1e-4)},
@@ -86,6 +88,21 @@ def test_files_are_valid_and_bare(name):
     for source in sources(document):
         for line in source.splitlines():
             assert len(line) <= 100
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_pages_say_what_the_notebooks_say(name):
+    """Every cell stands on the page in order, and each plot once; values may differ by rounding."""
+    page = (FOLDER / f"{name}.md").read_text("utf-8")
+    end = 0
+    for cell in notebooks.cells(name):
+        at = page.find(cell, end)
+        assert at >= end, f"run `python -m docsite notebooks {name}`: {cell}"
+        end = at + len(cell)
+    drawn = sum("plots.plot_" in cell for cell in sources(notebook(name)))
+    stored = sorted((FOLDER.parent / "figures").glob(f"notebook_{name}_*.png"))
+    assert len(stored) == drawn
+    assert page.count("](../figures/") == drawn
 
 
 def test_flax_model():

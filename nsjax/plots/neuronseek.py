@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, COLUMN, PAGE, RC, axes, grid, ordered_colors
+from nsjax.plots.style import CATEGORIES, COLUMN, PAGE, RC, axes, grid, house, ordered_colors
 
 _LEAST = 1e-17
 _MOST_TERMS = 24
@@ -48,7 +48,7 @@ def plot_terms(search: Any, *, ax: Axes | None = None) -> Figure:
     steps = 1 + np.arange(len(shares))
     if ax is None:
         height = 1.2 + 0.17 * len(rows)
-        with plt.rc_context(RC):
+        with house():
             figure, (upper, lower) = plt.subplots(
                 2,
                 1,

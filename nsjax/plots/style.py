@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -63,6 +64,17 @@ def fit(width: float) -> float:
     return COLUMN if width <= LARGEST_COLUMN else PAGE
 
 
+@contextmanager
+def house() -> Iterator[None]:
+    """Within it new figures have the look of `RC`."""
+    # A notebook's backend switches interactive mode on when it is loaded, for which matplotlib
+    # waits until the first figure. Loaded within the context, its end would switch that off again,
+    # and later figures would not be shown.
+    plt.draw_if_interactive()
+    with plt.rc_context(RC):
+        yield
+
+
 def axes(ax: Axes | None, *, size: tuple[float, float] = (3.4, 2.6)) -> tuple[Figure, Axes]:
     """The given axes with their figure, or a new figure of one panel, its width by `fit`."""
     if ax is not None:
@@ -71,7 +83,7 @@ def axes(ax: Axes | None, *, size: tuple[float, float] = (3.4, 2.6)) -> tuple[Fi
         figure = ax.get_figure(root=True)
         assert figure is not None
         return figure, ax
-    with plt.rc_context(RC):
+    with house():
         figure, ax = plt.subplots(figsize=(fit(size[0]), size[1]))
     return figure, ax
 
@@ -104,7 +116,7 @@ def grid(
             raise ValueError(f"ax must be {rows * columns} axes, one a panel, got {given.size}")
         return axes(given[0])[0], given.reshape(rows, columns)
     size = (fit(panel[0] * columns), panel[1] * rows)
-    with plt.rc_context(RC):
+    with house():
         return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
 
 

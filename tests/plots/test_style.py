@@ -2,6 +2,9 @@
 
 import inspect
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_type_hints
 
@@ -127,3 +130,21 @@ def test_ordered_colors_darken_in_order():
     """Also in grey: lightness rises by steps that can be seen."""
     light = [lab(color)[0] for color in style.ordered_colors(8)]
     assert min(np.diff(light)) > 3
+
+
+def test_a_backend_that_is_interactive_stays_so(tmp_path):
+    """Notebooks show a figure at a cell's end if it is; their backend is loaded with the first."""
+    (tmp_path / "notebook.py").write_text(
+        "import matplotlib\n"
+        "from matplotlib.backends.backend_agg import FigureCanvasAgg as FigureCanvas\n"
+        "matplotlib.interactive(True)\n"
+    )
+    code = (
+        "import matplotlib; from nsjax import plots;"
+        "plots.plot_claims({'a': [1.0]}, {}); assert matplotlib.is_interactive()"
+    )
+    environment = os.environ | {
+        "MPLBACKEND": "module://notebook",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
