@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from nsjax.diagnostics import neuron_norms
-from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import (
+    CATEGORIES,
+    RC,
+    SIGNED,
+    axes,
+    grid,
+    legend_above,
+    legend_below,
+    ordered_colors,
+    power_of_ten,
+)
 
 _STAY = CATEGORIES[7]
 _TINY = 1e-16
@@ -51,15 +61,8 @@ def plot_cascade(cascades: Any, *, ax: Axes | None = None, floor: float = 1e-6) 
         Line2D([], [], color=color, label=power_of_ten(cascade.delta))
         for cascade, color in zip(ordered, ordered_colors(len(ordered)), strict=True)
     ]
-    figure.legend(
-        handles=[*handles, _dot("0.4", "escape")],
-        loc="outside lower center",
-        ncols=min(len(handles) + 1, 9),
-        title=r"start size $\delta$",
-        fontsize=RC["legend.fontsize"],
-        title_fontsize=RC["legend.fontsize"],
-        frameon=False,
-    )
+    handles.append(_dot("0.4", "escape"))
+    legend_below(figure, handles, columns=len(handles), title=r"start size $\delta$")
     return figure
 
 
@@ -243,13 +246,7 @@ def plot_descent(
     left, right = _window(cascade)
     ax.set_xlim(left, min(right, 1.5 * float(np.asarray(descent.ts)[-1])))
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(
-        handles=[*handles, _dot("0.4", "escape")],
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        fontsize=RC["legend.fontsize"],
-        frameon=False,
-    )
+    legend_above(ax, [*handles, _dot("0.4", "escape")], columns=1)
     return figure
 
 

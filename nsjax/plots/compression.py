@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, LEGEND, grid, plain_ticks
 
 STYLES = ("--", "-", ":", "-.")
 
@@ -81,7 +81,6 @@ def plot_compression(
         named,
         loc="outside lower center",
         ncols=1 + max(order.values()),
-        frameon=False,
-        fontsize=RC["legend.fontsize"],
+        **LEGEND,
     )
     return figure

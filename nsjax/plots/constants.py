@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from nsjax.plots.style import CATEGORIES, axes, grid, ordered_colors
+from nsjax.plots.style import CATEGORIES, axes, grid, legend_below, ordered_colors
 
 MOST_TICKS = 12
 """Numbers of neurons up to which each has a tick of its own."""
@@ -48,7 +48,7 @@ def plot_pointwise(
     exponent = next(iter(results.values())).alpha if results else 0.5
     ax.set_ylabel(rf"$\|\nabla f\| \,/\, (f - f^*)^{{{exponent:.3g}}}$")
     if alone:
-        figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+        legend_below(figure, columns=3, fontsize=7)
     else:
         ax.legend(fontsize=7, frameon=False)
     return figure
@@ -119,7 +119,7 @@ def plot_constants(
     for panel in (left, right):
         _counts(panel, np.unique(x[known | np.isfinite(np.asarray(mu, float))]))
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    legend_below(figure, handles, labels, columns=3, fontsize=7)
     return figure
 
 
@@ -162,7 +162,7 @@ def plot_length_bounds(
     _counts(ax, places)
     ax.set_xlabel("neurons")
     ax.set_ylabel(quantity)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
+    legend_below(figure, columns=2, fontsize=7)
     return figure
 
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nsjax import _check
-from nsjax.plots.layers import LEGEND, layer_lines, neuron_dots, tables_of, times_of
-from nsjax.plots.style import CATEGORIES, RC, axes, grid
+from nsjax.plots.layers import layer_lines, neuron_dots, tables_of, times_of
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, legend_above
 
 ALIGNMENTS = {
     "kkt_residual": "KKT residual",
@@ -59,7 +59,7 @@ def plot_imbalance(
         figure, ax = axes(ax)
         ax.axhline(0, color="0.4", linewidth=0.8, linestyle="--")
         neuron_dots(ax, tables, "hidden neuron")
-        ax.legend(**LEGEND)
+        legend_above(ax)
         ax.set_ylabel(_IMBALANCE)
         return figure
     times, label, log = times_of(ts, len(tables[0]))
@@ -102,7 +102,7 @@ def plot_balance_ratio(ratios: Sequence[Any], *, ts: Any = None, ax: Axes | None
     if tables[0].ndim == 1:
         neuron_dots(ax, tables, "hidden neuron")
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(**LEGEND)
+            legend_above(ax)
     else:
         times, label, log = times_of(ts, len(tables[0]))
         layer_lines(ax, times, tables, log)
@@ -186,7 +186,7 @@ def plot_neuron_alignment(
         ax.plot(times, block, color="black", linewidth=2, label="zero block")
         ax.set_xlabel(label)
     handles, names = ax.get_legend_handles_labels()
-    ax.legend(handles, names, **LEGEND)
+    legend_above(ax, handles, names)
     if quantity != "ncf":
         ax.set_yscale("log")
     ax.set_ylabel(ALIGNMENTS[quantity])

@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nsjax.dynamics import time_scaling
-from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import (
+    CATEGORIES,
+    PAGE,
+    RC,
+    axes,
+    grid,
+    legend_below,
+    ordered_colors,
+    power_of_ten,
+)
 
 
 class _Quantity(NamedTuple):
@@ -99,15 +108,7 @@ def plot_escape(
     handles, labels = panels[0, 0].get_legend_handles_labels()
     handles.append(Line2D([], [], color="0.4", marker="o", linestyle="", markersize=3.5))
     labels.append("escape")
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(len(labels), 9),
-        title=r"start size $\delta$",
-        fontsize=RC["legend.fontsize"],
-        frameon=False,
-    )
+    legend_below(figure, handles, labels, columns=len(labels), title=r"start size $\delta$")
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
@@ -152,12 +153,6 @@ def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None 
         if high < 10 * low:
             panel.set_ylim(low / 3, high * 3)
     elif handles and ax is None:
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            fontsize=7,
-            frameon=False,
-            ncols=1 if len(labels) < 7 else 2,
-        )
+        columns = 1 if len(labels) < 7 else 2
+        legend_below(figure, handles, labels, columns=columns, fontsize=7)
     return figure

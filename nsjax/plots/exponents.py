@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes
+from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, legend_below
 
 VERDICTS = ("within", "outside", "cannot be told")
 """What an interval of alpha says of Assumption 2."""
@@ -112,9 +112,7 @@ def plot_exponents(groups: Mapping[str, Mapping[str, Any]], *, ax: Axes | None =
         for name, shape in _SHAPES.items()
     ]
     if alone:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=3, fontsize=7, frameon=False
-        )
+        legend_below(figure, handles, columns=3, fontsize=7)
     else:
         ax.legend(handles=handles, fontsize=7, frameon=False)
     return figure

@@ -9,7 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import (
+    CATEGORIES,
+    LEGEND,
+    RC,
+    axes,
+    grid,
+    legend_below,
+    ordered_colors,
+    power_of_ten,
+)
 
 _SEEN = 1e-12
 """Smallest ratio that is shown."""
@@ -49,11 +58,10 @@ def plot_races(
         panel.set_title(title)
         panel.set_xlabel(r"$-\log$ loss  ($\approx \log t$)")
     handles, names = cells[0, 0].get_legend_handles_labels()
-    look = {"frameon": False, "fontsize": RC["legend.fontsize"]}
     if ax is None:
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names), **look)
+        legend_below(figure, handles, names, columns=len(names))
     else:
-        cells[0, 0].legend(handles, names, **look)
+        cells[0, 0].legend(handles, names, **LEGEND)
     cells[0, 0].set_ylabel(r"tiny / separating, $\|z\|^q / \|w\|^D$")
     return figure
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, grid
+from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, grid, legend_above, legend_below
 
 KINDS: dict[str, tuple[str, str, bool]] = {
     "maximum": ("o", CATEGORIES[0], True),
@@ -50,18 +50,8 @@ def _marker(kind: str, size: float) -> dict[str, Any]:
 
 
 def _legend(ax: Axes, handles: Sequence[Line2D]) -> None:
-    """A legend above the axes, where no curve runs."""
-    ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0.2,
-        ncols=3 if len(handles) != 4 else 2,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        fontsize=RC["legend.fontsize"],
-        frameon=False,
-    )
+    """Above the axes, four entries in two rows of two."""
+    legend_above(ax, handles, columns=3 if len(handles) != 4 else 2, handletextpad=0.5)
 
 
 def _keys(kinds: np.ndarray) -> list[Line2D]:
@@ -246,13 +236,7 @@ def plot_kkt_path(
         below.set_xlabel(label)
     panels[0, 0].set_ylabel("value $N$ of a new neuron")
     panels[1, 0].set_ylabel("loss $f$")
-    figure.legend(
-        handles=_path_keys(path),
-        loc="outside lower center",
-        ncols=5,
-        fontsize=RC["legend.fontsize"],
-        frameon=False,
-    )
+    legend_below(figure, _path_keys(path), columns=5)
     if title:
         figure.suptitle(title, fontsize=RC["axes.titlesize"])
     return figure
@@ -394,5 +378,5 @@ def plot_dominant(paths: Mapping[str, Any], *, title: str = "", ax: Axes | None 
     if title:
         panel.set_title(title, fontsize=RC["axes.titlesize"])
     if ax is None:
-        figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+        legend_below(figure, columns=3, fontsize=7)
     return figure

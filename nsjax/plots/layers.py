@@ -8,19 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from nsjax.plots.style import CATEGORIES, RC
-
-LEGEND: dict[str, Any] = {
-    "frameon": False,
-    "fontsize": RC["legend.fontsize"],
-    "loc": "lower left",
-    "bbox_to_anchor": (0, 1),
-    "borderaxespad": 0.2,
-    "ncols": 4,
-    "columnspacing": 1.2,
-    "handlelength": 1.5,
-}
-"""Above the axes, where no line runs."""
+from nsjax.plots.style import CATEGORIES, legend_above
 
 
 def layer_color(layer: int) -> str:
@@ -94,4 +82,4 @@ def layer_lines(
     if log:
         ax.set_xscale("log")
     if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(**LEGEND)
+        legend_above(ax)

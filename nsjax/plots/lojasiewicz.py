@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, axes
+from nsjax.plots.style import CATEGORIES, RC, axes, legend_below
 
 
 def plot_lojasiewicz(result: Any, *, ax: Axes | None = None) -> Figure:
@@ -130,6 +130,6 @@ def _legend(figure: Figure, ax: Axes, alone: bool) -> None:
     if not handles:
         return
     if alone:
-        figure.legend(handles, labels, loc="outside lower center", fontsize=7, frameon=False)
+        legend_below(figure, handles, labels, columns=1, fontsize=7)
     else:
         ax.legend(handles, labels, fontsize=7, frameon=False)

@@ -14,7 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, COLUMN, PAGE, RC, axes, grid, house, ordered_colors
+from nsjax.plots.style import (
+    CATEGORIES,
+    COLUMN,
+    PAGE,
+    RC,
+    axes,
+    grid,
+    house,
+    legend_below,
+    ordered_colors,
+)
 
 _LEAST = 1e-17
 _MOST_TERMS = 24
@@ -347,13 +357,8 @@ def plot_exactness(
             for i in range(len(series))
         ]
         handles.append(Line2D([], [], color="0.3", marker="o", markerfacecolor="white", ls=""))
-        figure.legend(
-            handles,
-            [*series, "another structure"],
-            loc="outside upper center",
-            ncols=min(4, len(handles)),
-            **_LEGEND,
-        )
+        names = [*series, "another structure"]
+        legend_below(figure, handles, names, columns=4, loc="outside upper center")
     return figure
 
 

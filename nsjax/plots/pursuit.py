@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from nsjax.diagnostics import balance_ratio, neuron_norms
 from nsjax.networks.homogeneous import Activation, activation_degree
-from nsjax.plots.layers import LEGEND, layer_color, neuron_dots
-from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid
+from nsjax.plots.layers import layer_color, neuron_dots
+from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid, legend_above
 
 _LEAST = 1e-17
 _OTHERS = "0.75"
@@ -98,7 +98,7 @@ def plot_growth(
         "round" if against == "rounds" else f"hidden neurons{' of all layers' * (layers > 1)}"
     )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(handles=handles, **(LEGEND | {"ncols": 2}))
+    legend_above(ax, handles, columns=2)
     return figure
 
 
@@ -144,7 +144,7 @@ def plot_ncf(result: Any, *, relative: bool = False, ax: Axes | None = None) -> 
     ax.set_xlabel("round")
     ax.set_ylabel("NCF, share of the most possible" if relative else "best NCF of a unit neuron")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(handles=handles, **LEGEND)
+    legend_above(ax, handles)
     return figure
 
 
@@ -173,7 +173,7 @@ def plot_insertions(result: Any, *, ax: Sequence[Axes] | None = None) -> Figure:
         first.plot(rounds, values, marker, color=color, markersize=4, linestyle="-", label=name)
     first.set(yscale="log", xlabel="round", ylabel="relative training loss")
     first.xaxis.set_major_locator(MaxNLocator(integer=True))
-    first.legend(**(LEGEND | {"ncols": 2}))
+    legend_above(first, columns=2)
     ratios, scales = np.asarray(history.descent, float), np.asarray(history.scale, float)
     kinds = np.asarray(history.kind).astype(int)
     second.axhline(1, color="0.4", linewidth=0.8, linestyle="--", label="leading order")
@@ -199,7 +199,7 @@ def plot_insertions(result: Any, *, ax: Sequence[Axes] | None = None) -> Figure:
     if low < -2:
         second.set_yscale("symlog", linthresh=1)
     second.set_ylim(min(low, 0), max(high, 1.1))
-    second.legend(**(LEGEND | {"ncols": 2}))
+    legend_above(second, columns=2)
     return figure
 
 
@@ -228,7 +228,7 @@ def plot_balance(params: Any, activation: Activation, *, ax: Axes | None = None)
     root = r"\sqrt{p}\," if p > 1 else ""
     ax.set_ylabel(rf"$\|w_{{in}}\| \,/\, {root}\|w_{{out}}\|$")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(**LEGEND)
+        legend_above(ax)
     return figure
 
 
@@ -280,7 +280,9 @@ def plot_weights(
         panel.set_ylabel("output" if last else f"neuron of layer {i + 1}")
         panel.set_xlabel(_input(constant) if i == 0 else f"neuron of layer {i}")
         _ticks(panel, 1, [str(j + 1) for j in range(weight.shape[0])])
-        _ticks(panel, 0, labels if i == 0 else [str(j + 1) for j in range(weight.shape[1])])
+        names = labels if i == 0 else [str(j + 1) for j in range(weight.shape[1])]
+        # The first matrix is the wide one; the others have a few columns' room.
+        _ticks(panel, 0, names, 13)
         bar = figure.colorbar(image, ax=panel, fraction=0.08, pad=0.03)
         bar.ax.tick_params(labelsize=RC["ytick.labelsize"])
     if title:
@@ -324,11 +326,11 @@ def plot_used(
     _ticks(first, 0, labels, 15)
     first.set(xlabel=_input(constant), ylabel="norm of its column of $W_1$")
     if used:
-        first.legend(**LEGEND)
+        legend_above(first)
     norms = [np.asarray(norm) for norm in neuron_norms(weights)]
     neuron_dots(second, [np.where(norm > 0, norm, np.nan) for norm in norms], "hidden neuron")
     second.set(yscale="log", ylabel="norm of the neuron")
-    second.legend(**(LEGEND | {"ncols": 2}))
+    legend_above(second, columns=2)
     for panel in (first, second):
         _decades(panel)
     return figure

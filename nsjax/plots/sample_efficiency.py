@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, narrow_ticks, plain_ticks
+from nsjax.plots.style import CATEGORIES, RC, axes, grid, legend_below, narrow_ticks, plain_ticks
 
 _ERROR = "test error (MSE / variance)"
 SMALL = ", small init"
@@ -125,14 +125,8 @@ def plot_sample_efficiency(
             place.set_ylabel("")
         drawn, said = place.get_legend_handles_labels()
         handles |= dict(zip(said, drawn, strict=True))
-    figure.legend(
-        [handles[name] for name in names if name in handles],
-        [name for name in names if name in handles],
-        loc="outside lower center",
-        ncols=legend_columns,
-        fontsize=RC["legend.fontsize"],
-        frameon=False,
-    )
+    shown = [name for name in names if name in handles]
+    legend_below(figure, [handles[name] for name in shown], shown, columns=legend_columns)
     if title:
         figure.suptitle(title, fontsize=10)
     return figure

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nsjax import _check
-from nsjax.plots.layers import LEGEND, layer_color, tables_of, times_of
-from nsjax.plots.style import CATEGORIES, RC, axes
+from nsjax.plots.layers import layer_color, tables_of, times_of
+from nsjax.plots.style import CATEGORIES, RC, axes, legend_above
 
 SPARSITIES = {
     "small": "share of small entries",
@@ -59,7 +59,7 @@ def plot_sparsity(
         if log:
             ax.set_xscale("log")
         ax.set_xlabel(label)
-        ax.legend(**LEGEND)
+        legend_above(ax)
     if "rank" not in quantity:
         ax.set_ylim(-0.03, 1.03)
     else:
@@ -109,7 +109,7 @@ def plot_activity(
         ax.set_xticks([])
         ax.set_xlabel("hidden neuron, by its score")
         ax.set_ylabel(f"{what} (layer's mean 1)")
-        ax.legend(**LEGEND)
+        legend_above(ax)
         return figure
     floor = max(found.tau / 10, 1e-4)
     largest = max(float(np.nanmax(table, initial=1)) for table in tables)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, axes, grid, legend_below, plain_ticks
 
 
 def plot_error_boxes(
@@ -105,12 +105,5 @@ def plot_courses(
             panel.set_ylim(max(low, 1e-3), min(high, 5.0))
             plain_ticks(panel.yaxis)
     handles, names = panels.reshape(-1)[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        names,
-        loc="outside lower center",
-        ncols=len(names),
-        frameon=False,
-        fontsize=RC["legend.fontsize"],
-    )
+    legend_below(figure, handles, names, columns=len(names))
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 RC: dict[Any, Any] = {
@@ -118,6 +119,55 @@ def grid(
     size = (fit(panel[0] * columns), panel[1] * rows)
     with house():
         return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+
+
+def legend_below(figure: Figure, *entries: Any, columns: int, **options: Any) -> None:
+    """A legend below all panels, in as many columns as fit the figure's width, at most `columns`.
+
+    Args:
+        figure: where to draw.
+        entries: handles, or handles and labels; by default those of all panels.
+        columns: the most, positive.
+        options: of `Figure.legend`.
+    """
+    options = {"loc": "outside lower center", **LEGEND, **options}
+    _fitted(figure.legend, entries, columns, figure.bbox.width, options)
+
+
+def legend_above(ax: Axes, *entries: Any, columns: int = 4, **options: Any) -> None:
+    """A legend above the axes, where no line runs, in columns that fit; see `legend_below`."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    # Up to the next panel, or the figure's edge: a tenth of the panel's width beyond it.
+    room = 1.1 * ax.get_position().width * figure.bbox.width
+    options = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, **options}
+    _fitted(ax.legend, entries, columns, room, {**LEGEND, **options})
+
+
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": RC["legend.fontsize"],
+    "title_fontsize": RC["legend.fontsize"],
+    "columnspacing": 1.2,
+    "handlelength": 1.5,
+}
+"""The look of a legend."""
+
+
+def _fitted(
+    draw: Callable[..., Legend],
+    entries: tuple[Any, ...],
+    columns: int,
+    room: float,
+    options: dict[str, Any],
+) -> None:
+    named = {"handles": entries[0]} if len(entries) == 1 else {}
+    placed = entries if len(entries) == 2 else ()
+    for count in range(columns, 0, -1):
+        drawn = draw(*placed, ncols=count, **named, **options)
+        if count == 1 or drawn.get_window_extent().width <= room:
+            return
+        drawn.remove()
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -31,5 +31,6 @@ def _figures_fit_a_paper(monkeypatch):
             if text.get_text().strip() and text.get_visible():
                 assert text.get_fontsize() >= SMALLEST_FONT, text
         for legend in each.findobj(Legend):
+            assert legend.get_window_extent().width <= each.bbox.width, "a legend is cut off"
             for text in legend.get_texts():
                 assert text.get_fontsize() <= RC["legend.fontsize"], text

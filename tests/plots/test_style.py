@@ -148,3 +148,19 @@ def test_a_backend_that_is_interactive_stays_so(tmp_path):
         "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
     }
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("names", [3, 12])
+def test_legends_have_as_many_columns_as_fit(names):
+    """Three names stand in a row below and above; of twelve no row is wider than the figure."""
+    figure, ax = style.axes(None)
+    for i in range(names):
+        ax.plot([0, 1], [i, i], label=f"a name of some length {i}" if names > 3 else str(i))
+    style.legend_below(figure, columns=names)
+    style.legend_above(ax, columns=names)
+    (below,), above = figure.legends, ax.get_legend()
+    for legend in (below, above):
+        assert legend.get_window_extent().width <= figure.bbox.width
+        assert len(legend.get_texts()) == names
+    if names == 3:
+        assert below.get_window_extent().height < 2 * figure.dpi * 8 / 72 * 1.5
