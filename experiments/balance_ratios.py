@@ -61,7 +61,7 @@ class Config:
     """Neurons before the one that is inserted for gradient flow and steps of one size."""
     delta: float = 0.1
     """Norm of its weights."""
-    time: float = 0.3
+    horizon: float = 0.3
     """How long both go on, in the time of `dw/dt = -grad f` with f a sum over samples."""
     rates: tuple[float, ...] = (2e-4, 1e-4, 5e-5)
     """Sizes of steps, in the same unit."""
@@ -197,7 +197,7 @@ def follow(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         loss,
         params,
         args=train,
-        t1=config.time,
+        t1=config.horizon,
         rtol=1e-5,
         saves=saves,
         max_steps=1_000_000,  # steps shrink at the kinks of ReLU
@@ -205,7 +205,7 @@ def follow(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     courses: dict[str, Any] = {"gradient flow": flow}
     for rate in config.rates:
         courses[f"gradient descent, h = {rate:g}"] = dynamics.gradient_descent(
-            loss, params, args=train, learning_rate=rate, steps=round(config.time / rate)
+            loss, params, args=train, learning_rate=rate, steps=round(config.horizon / rate)
         )
     arrays, values = {}, {}
     for i, (name, course) in enumerate(courses.items()):

@@ -110,13 +110,8 @@ def prepare(config: Config) -> tuple[Any, jax.Array, jax.Array, nsjax.PolyLeakyR
         x = data.INPUTS[config.inputs](keys[0], config.samples, config.dimension)
         hidden = (config.teacher,) * len(config.hidden)
         y = networks.teacher_targets(keys[1], x, activation, hidden=hidden, outputs=config.outputs)
-    elif config.data in data.BUNDLED:
-        x, y = data.bundled(config.data)
-    elif config.data.startswith("npz:"):
-        x, y = data.read_npz(config.data.removeprefix("npz:"))
     else:
-        known = ", ".join(("teacher", *data.BUNDLED))
-        raise ValueError(f"data must be one of {known} or npz:FILE, got {config.data!r}")
+        x, y = data.by_name(config.data, argument="data", others=("teacher",))
     return networks.init(keys[2], (x.shape[1], *config.hidden, y.shape[1])), x, y, activation
 
 

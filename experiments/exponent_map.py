@@ -52,7 +52,7 @@ class Config:
     """Flows for each of them."""
     size: float = 0.3
     """Norm of the weights that a flow starts from."""
-    time: float = 1e7
+    horizon: float = 1e7
     """Time of a flow."""
     modulus: int = 3
     """Of modular addition."""
@@ -367,7 +367,7 @@ def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]
         LOSS,
         tuple(size * weight for weight in start),
         args=args,
-        t1=config.time,
+        t1=config.horizon,
         rtol=1e-8,
         saves=dynamics.Saves(400, decades=10.0),
         method="implicit",

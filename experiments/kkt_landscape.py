@@ -136,12 +136,7 @@ def load(config: Config, name: str) -> tuple[jax.Array, jax.Array | None]:
         return data.INPUTS[config.inputs](key, config.samples, config.dimension), None
     if name == "modular":
         return data.modular_addition(config.modulus, centred=config.centred)
-    if name in data.BUNDLED:
-        return data.bundled(name)
-    if name.startswith("npz:"):
-        return data.read_npz(name.removeprefix("npz:"))
-    known = ", ".join(("teacher", "modular", *data.BUNDLED))
-    raise ValueError(f"data must be one of {known} or npz:FILE, got {name!r}")
+    return data.by_name(name, argument="data", others=("teacher", "modular"))
 
 
 def short_name(name: str, x: jax.Array, y: jax.Array | None) -> str:

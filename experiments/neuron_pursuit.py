@@ -3,8 +3,8 @@
 Grows networks by Algorithm 1 of neuron pursuit (arXiv 2509.12154), as improved or, with `--preset
 paper`, as published, and shows training and test error per neuron, layer and NCF of each new
 neuron, what insertions do to the loss, balance, and the weight matrices: which inputs and neurons
-the network uses. Sparse targets are generated, `--task sparse-f1 ... sparse-f4 dense`; your own
-data are `--task npz:FILE` with arrays `x` and `y`, bundled ones `--task diabetes`.
+the network uses. Sparse targets are generated, `--tasks sparse-f1 ... sparse-f4 dense`; your own
+data are `--tasks npz:FILE` with arrays `x` and `y`, bundled ones `--tasks diabetes`.
 
 A rerun with the same settings goes on at the first network that was not finished.
 """
@@ -39,7 +39,7 @@ class Config:
 
     preset: Literal["quick", "full", "paper"] = "quick"
     """Which set of defaults the other settings start from."""
-    task: tuple[str, ...] = ("sparse-f1",)
+    tasks: tuple[str, ...] = ("sparse-f1",)
     """Targets: sparse-f1 to sparse-f4, dense, a bundled set (diabetes, linnerud), or npz:FILE."""
     inputs: tuple[Literal["sphere", "cube", "hypercube", "gaussian"], ...] = ("sphere",)
     """Laws of generated inputs."""
@@ -95,7 +95,7 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        task=SPARSE,
+        tasks=SPARSE,
         inputs=("sphere", "hypercube", "gaussian"),
         samples=500,
         seeds=5,
@@ -125,12 +125,12 @@ class Learned(NamedTuple):
 
 def sweep(config: Config) -> list[Point]:
     """The networks of a config; the laws of inputs are those of generated data alone."""
-    if not (config.task and config.inputs and config.seeds > 0):
+    if not (config.tasks and config.inputs and config.seeds > 0):
         raise ValueError("there must be at least one task, one law of inputs and one seed")
     laws = ["hypercube" if law == "cube" else law for law in config.inputs]
     return [
         Point(task, law, config.seed + number)
-        for task in dict.fromkeys(config.task)
+        for task in dict.fromkeys(config.tasks)
         for law in (dict.fromkeys(laws) if task in data.SPARSE else ("data",))
         for number in range(config.seeds)
     ]
@@ -169,7 +169,7 @@ def prepare(config: Config, point: Point) -> Learned:
             for key, n in zip(keys, sizes, strict=False)
         )
     else:
-        x, y = load(point.task)
+        x, y = data.by_name(point.task, argument="tasks", others=data.SPARSE)
         if config.constant:
             x = jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1)
         held = round(config.holdout * len(x))
@@ -194,16 +194,6 @@ def options(config: Config) -> dict[str, Any]:
         "loss": config.loss,
         "config": settings(config),
     }
-
-
-def load(name: str) -> tuple[jax.Array, jax.Array]:
-    """A data set by name."""
-    if name in data.BUNDLED:
-        return data.bundled(name)
-    if name.startswith("npz:"):
-        return data.read_npz(name.removeprefix("npz:"))
-    known = ", ".join((*data.SPARSE, *data.BUNDLED))
-    raise ValueError(f"task must be one of {known} or npz:FILE, got {name!r}")
 
 
 def name_of(point: Point, files: dict[str, bytes]) -> str:
@@ -314,7 +304,7 @@ def main(config: Config) -> Path:
         for point in points:
             if point.seed == config.seed:
                 prepare(config, point)
-        files = data.npz_contents(config.task)
+        files = data.npz_contents(config.tasks)
         names = [name_of(point, files) for point in points]
     with runs.open_run(config.root, "neuron_pursuit", config, seed=config.seed, data=files) as run:
         done: dict[str, SimpleNamespace] = {}

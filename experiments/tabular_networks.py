@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax import data, neuronseek, plots, pursuit, runs
+from nsjax import data, diagnostics, neuronseek, plots, pursuit, runs
 from nsjax.data.tables import FILES
 from nsjax.neuronseek import architectures, ensembles
 from nsjax.neuronseek.activations import ACTIVATIONS
@@ -348,15 +348,6 @@ def searched(config: Config, task: Task, split: Split, number: int) -> dict[str,
     return {**asdict(terms), "text": text, "seconds": time.process_time() - begun}
 
 
-def interval(differences: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of a mean over splits, as if their rows had nothing in common."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(differences) - 1) * np.std(differences, ddof=1)
-    half /= np.sqrt(len(differences))
-    return float(np.mean(differences) - half), float(np.mean(differences) + half)
-
-
 def summarise(
     run: runs.Run, config: Config, tasks: dict[str, Task], done: dict[tuple[str, str], Any]
 ) -> None:
@@ -367,7 +358,7 @@ def summarise(
         for kind in KINDS:
             arrays, values = done[name, kind]
             found = arrays["errors"]
-            low, high = interval(found - plain)
+            _, low, high = diagnostics.mean_interval(found - plain)
             rows.append(
                 (
                     name,

@@ -154,7 +154,7 @@ def test_what_the_library_refuses_ends_in_words(config, tmp_path):
 
 
 def test_presets_and_the_command_line():
-    words = ["--data", "diabetes", "--method", "pursuit", "paper", "--orders", "1", "2"]
+    words = ["--data", "diabetes", "--methods", "pursuit", "paper", "--orders", "1", "2"]
     config = runs.parse(neuron_search.Config, neuron_search.PRESETS, words)
     assert (config.method, config.orders) == (("pursuit", "paper"), (1, 2))
     assert neuron_search.known_as("low-rank") == "synthetic-low-rank"

@@ -15,7 +15,7 @@ def config(tmp_path):
     """A quadratic form in three variables and two layers; two programs."""
     return pursuit_ablation.Config(
         tasks=("dense",),
-        law="gaussian",
+        inputs="gaussian",
         dimension=3,
         samples=(50,),
         fixed=50,
@@ -26,7 +26,7 @@ def config(tmp_path):
         depth=2,
         seeds=1,
         max_rounds=3,
-        tests=100,
+        test=100,
         root=tmp_path,
     )
 

@@ -20,7 +20,7 @@ def config(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_efficiency.baselines, "tiny_ladder", lambda depth: ((4,),))
     return sample_efficiency.Config(
         tasks=("dense",),
-        laws=("gaussian",),
+        inputs=("gaussian",),
         dimensions=(4,),
         samples=(80,),
         seeds=2,
@@ -29,7 +29,7 @@ def config(tmp_path, monkeypatch):
         width=6,
         rates=(1e-2,),
         adam_steps=50,
-        tests=200,
+        test=200,
         root=tmp_path,
     )
 
