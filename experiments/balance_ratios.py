@@ -143,9 +143,9 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
             balanced = networks.balance(whole, activation)
             state = state._replace(params=tuple(np.asarray(weight)[None] for weight in balanced))
             before[:] = 0
-    outputs = networks.apply(task.units.back(lane(state)), test[0], activation)
+    error = pursuit.network_error("logistic", task.units.back(lane(state)), *test, activation)
     values = {
-        "accuracy": 1 - float(pursuit.prediction_error("logistic", outputs, test[1])),
+        "accuracy": 1 - float(error),
         "fitted": state.result[0] == pursuit.Stop.FITTED,
         "message": pursuit.MESSAGES[int(state.result[0])],
         "neurons": int(state.counts[0, 0]),

@@ -255,15 +255,7 @@ def train(
     losses = np.concatenate([np.asarray(leg.losses) for leg in legs])
     first = len(legs[0].ts) - 1  # the save at the drop
     ts[first + 1 :] += ts[first]
-    quarter = max(config.snapshots // 4, 2)
-    before = np.searchsorted(ts, np.geomspace(ts[first] / 10, ts[first], quarter))
-    fallen = np.linspace(losses[first], losses[-1], 2 * quarter)
-    falls = [int(np.argmax(losses <= level)) for level in fallen]
-    picked = [0, *before, first, *falls, len(ts) - 1]
-    since = ts - ts[first]
-    if since[falls[1]] > 0:
-        picked += [*np.searchsorted(since, np.geomspace(since[falls[1]], since[-1], quarter))]
-    chosen = np.unique(picked)
+    chosen = diagnostics.saves_around_drop(ts, losses, first, config.snapshots)
     snapshots = jax.tree.map(
         lambda *parts: np.concatenate([np.asarray(part) for part in parts])[chosen],
         *(leg.snapshots for leg in legs),

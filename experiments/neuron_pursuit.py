@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
+from nsjax import data, plots, pursuit, runs
 
 SOLVED = 1e-3
 """Test error from which a network counts as right."""
@@ -245,7 +245,6 @@ def grow(
     arrays = {f"history_{name}": np.asarray(v) for name, v in found.history._asdict().items()}
     arrays |= {f"weights_{i}": np.asarray(weight) for i, weight in enumerate(found.params)}
     arrays |= {f"grown_{i}": np.asarray(weight) for i, weight in enumerate(found.unpruned)}
-    outputs = networks.apply(found.params, learned.test[0], activation)
     values = {
         "result": int(found.result),
         "message": found.message,
@@ -256,7 +255,9 @@ def grow(
         "before_pruning": found.grown,
         "neurons": found.neurons,
         "error": found.error,
-        "test_error": float(pursuit.prediction_error(config.loss, outputs, learned.test[1])),
+        "test_error": float(
+            pursuit.network_error(config.loss, found.params, *learned.test, activation)
+        ),
         "certified": found.certificate.certified,
         "certificate": found.certificate._asdict(),
         "warnings": found.warnings,
@@ -365,7 +366,7 @@ def columns(found: SimpleNamespace) -> list[float]:
     return np.linalg.norm(found.params[0], axis=0).tolist()
 
 
-def used_inputs(config: Config, point: Point) -> list[int] | None:
+def used_inputs(point: Point) -> list[int] | None:
     """Inputs that a sparse target uses, the constant not counted; None if it is not known."""
     target = data.SPARSE.get(point.task)
     return None if target is None or target.inputs is None else list(range(target.inputs))
@@ -378,7 +379,7 @@ def draw(run: runs.Run, config: Config, name: str, found: SimpleNamespace) -> No
         return
     activation = nsjax.PolyLeakyReLU(config.degree, config.slope)
     held_out = "test" if found.point.task in data.SPARSE else "held out"
-    used = used_inputs(config, found.point)
+    used = used_inputs(found.point)
     figures = {
         "growth": plots.plot_growth(found, held_out=held_out),
         "ncf": plots.plot_ncf(found),
@@ -435,7 +436,7 @@ def show(config: Config, done: dict[str, SimpleNamespace]) -> None:
     )
     rows = []
     for found in done.values():
-        used = used_inputs(config, found.point)
+        used = used_inputs(found.point)
         if used is None or 0 in found.neurons:
             continue
         norms = np.array(columns(found))

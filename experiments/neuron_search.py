@@ -95,7 +95,7 @@ class Config:
 PRESETS = {
     "quick": Config(),
     "full": Config(
-        preset="full", method=("pursuit", "paper", "contribution"), seeds=10, resample=True
+        preset="full", methods=("pursuit", "paper", "contribution"), seeds=10, resample=True
     ),
 }
 

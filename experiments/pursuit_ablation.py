@@ -19,8 +19,7 @@ import jax
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
-from nsjax.pursuit.problem import prediction_error
+from nsjax import data, plots, pursuit, runs
 
 SUCCESS = 1e-3
 """Relative test error of a success."""
@@ -159,9 +158,8 @@ def measure(config: Config, point: Point, task: str, seed: int) -> dict[str, Any
     found = pursuit.run(
         keys[2], x, y, activation=activation, depth=config.depth, config=point.settings
     )
-    outputs = networks.apply(found.params, test[0], activation)
     return {
-        "error": float(prediction_error("square", outputs, test[1])),
+        "error": float(pursuit.network_error("square", found.params, *test, activation)),
         "loss": found.loss,
         "fitted": found.result == pursuit.Stop.FITTED,
         "neurons": found.neurons,

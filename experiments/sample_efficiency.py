@@ -21,9 +21,8 @@ import jax
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
+from nsjax import data, plots, pursuit, runs
 from nsjax.pursuit import baselines
-from nsjax.pursuit.problem import prediction_error
 
 Law = Literal["sphere", "hypercube", "gaussian"]
 Method = Literal[
@@ -170,9 +169,7 @@ def measure(
     activation = nsjax.PolyLeakyReLU(config.degree, config.slope)
 
     def error(params: Any) -> float:
-        return float(
-            prediction_error("square", networks.apply(params, test[0], activation), test[1])
-        )
+        return float(pursuit.network_error("square", params, *test, activation))
 
     if method in ("pursuit", "paper"):
         preset = "default" if method == "pursuit" else "paper"

@@ -211,7 +211,7 @@ def train(
     }
 
 
-def boost(config: Config, task: Task, splits: list[Split]) -> tuple[dict[str, Any], dict[str, Any]]:
+def boost(task: Task, splits: list[Split]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Boosted trees: of several settings and numbers of trees the best by held-out error."""
     grid = [(rate, leaf) for rate in (0.03, 0.1, 0.2) for leaf in (5, 20)]
     begun = time.process_time()
@@ -320,7 +320,7 @@ def main(config: Config) -> Path:
         def compute(each: tuple[str, str]) -> Any:
             name, kind = each
             if kind == "boosted trees":
-                return boost(config, tasks[name], splits[name])
+                return boost(tasks[name], splits[name])
             arrays, values = train(config, kind, tasks[name], splits[name], terms[name])
             if kind == "task-driven":
                 values["search seconds"] = seconds[name]

@@ -45,6 +45,7 @@ from nsjax.diagnostics.rivals import (
     rival_growth,
     within_fall,
 )
+from nsjax.diagnostics.saves import saves_around_drop
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sensing_limit import sensing_limit
 from nsjax.diagnostics.sparsity import (
@@ -121,6 +122,7 @@ __all__ = [
     "regularity",
     "rescaled_rates",
     "rival_growth",
+    "saves_around_drop",
     "sensing_limit",
     "share_interval",
     "statistical_dimension",
