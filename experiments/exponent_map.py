@@ -438,13 +438,8 @@ def main(config: Config) -> Path:
 
 def check(config: Config) -> None:
     """Refuse settings of saddles that do not exist."""
-    for name, given, known in (
-        ("kinds", config.kinds, TRAINED),
-        ("degenerate", [text.split(":")[-1] for text in config.degenerate], MADE),
-    ):
-        for kind in given:
-            if kind not in known:
-                raise ValueError(f"{name} must be of {', '.join(known)}, got {kind!r}")
+    runs.among("kinds", config.kinds, TRAINED)
+    runs.among("degenerate", (text.split(":")[-1] for text in config.degenerate), MADE)
     for point in points(config):
         activation_of(point)
         if not (point.depth >= 2 and point.active >= 1 and point.p <= HIGHEST):

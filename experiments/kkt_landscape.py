@@ -314,8 +314,8 @@ def main(config: Config) -> Path:
     runs.setup()
     with runs.refusals():
         cases, files = list(sweep(config)), data.npz_contents(config.data)
-    if not cases:
-        raise SystemExit("error: data, degrees and slopes must each name at least one")
+        if not cases:
+            raise ValueError("data, degrees and slopes must each name at least one")
     with runs.open_run(config.root, "kkt_landscape", config, seed=config.seed, data=files) as run:
         done: dict[Case, tuple[SimpleNamespace, SimpleNamespace | None]] = {}
         for (case, _, _), *cell in run.sweep(

@@ -122,12 +122,10 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     clock = runs.Compilations()
-    unknown = [name for name in config.families if name not in data.FAMILIES]
-    if unknown or not config.families or config.seeds < 1:
-        raise SystemExit(
-            f"error: families must be among {', '.join(data.FAMILIES)}, and seeds at least 1, got "
-            f"{', '.join(unknown) or 'none'} and {config.seeds}"
-        )
+    with runs.refusals():
+        runs.among("families", config.families, data.FAMILIES)
+        if not config.families or config.seeds < 1:
+            raise ValueError("there must be at least one family and one seed")
     with runs.open_run(config.root, "neuron_families", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
 

@@ -266,15 +266,9 @@ def name_of(point: Point) -> str:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    unknown = set(config.rules) - {*RULES, PURSUIT}
-    if unknown:
-        raise SystemExit(
-            f"error: rules must be among {', '.join([*RULES, PURSUIT])}, got {unknown}"
-        )
-    if set(config.targets) - set(data.POLYNOMIALS):
-        raise SystemExit(
-            f"error: targets must be among {', '.join(data.POLYNOMIALS)}, got {config.targets}"
-        )
+    with runs.refusals():
+        runs.among("rules", config.rules, (*RULES, PURSUIT))
+        runs.among("targets", config.targets, data.POLYNOMIALS)
     with runs.open_run(config.root, "pruning_rules", config, seed=config.seed) as run:
         done = {}
         for point, _, values in run.sweep(

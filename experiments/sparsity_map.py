@@ -163,8 +163,7 @@ def points(config: Config) -> list[Point]:
 def family_of(name: str) -> Family:
     """A family or a control."""
     known = FAMILIES | CONTROLS
-    if name not in known:
-        raise ValueError(f"families and controls must be of {', '.join(known)}, got {name!r}")
+    runs.among("families and controls", (name,), known)
     return known[name]
 
 

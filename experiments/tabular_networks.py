@@ -278,11 +278,12 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     with runs.refusals():
-        unknown = [name for name in config.data if name not in SETS]
-        if unknown or not config.data:
-            raise ValueError(f"data must be among {', '.join(SETS)}, got {unknown or 'none'}")
-        if config.splits < 2 or not (config.rates and config.decays and config.hidden):
-            raise ValueError("there must be two splits, a rate, a decay and a hidden layer or more")
+        runs.among("data", config.data, SETS)
+        runs.among("activation", (config.activation,), ACTIVATIONS)
+        if config.splits < 2 or not all((config.data, config.rates, config.decays, config.hidden)):
+            raise ValueError(
+                "there must be a data set, two splits, a rate, a decay and a hidden layer or more"
+            )
         training(config)
         if min(config.hidden) < 1 or not 0 <= config.least < 1 or config.rows < 10:
             raise ValueError(
@@ -291,9 +292,6 @@ def main(config: Config) -> Path:
             )
         if min((*config.rates, *config.decays)) < 0:
             raise ValueError(f"rates and decays must not be negative, got {config.rates}")
-        if config.activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"activation must be one of {known}, got {config.activation!r}")
         tasks = {name: read(config, name) for name in dict.fromkeys(config.data)}
     samples = {f"{name} {part}": getattr(tasks[name], part) for name in tasks for part in "xy"}
     with runs.open_run(
