@@ -130,9 +130,9 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             start=kept.restore,
             on_chunk=on_chunk,
         )
-    errors = jax.vmap(lambda params: pursuit.network_error("square", params, *test, activation))(
-        flows.params
-    )
+    errors = jax.vmap(
+        lambda params: pursuit.network_error("square", params, test[0], test[1], activation)
+    )(flows.params)
     norm = jax.vmap(optax.tree.norm)
     moved = norm(jax.tree.map(jnp.subtract, flows.params, params)) / norm(params)
     (directions,) = diagnostics.effective_directions(flows.params, activation)

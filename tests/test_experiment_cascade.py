@@ -44,8 +44,7 @@ def test_run_and_resume(config, capsys, forbid):
         assert (folder / "figures" / f"{name}.pdf").exists()
     assert "Gradient descent at delta 0.01" in capsys.readouterr().out
 
-    forbid(cascade.dynamics, "cascade")
-    forbid(cascade, "descend")
+    forbid(cascade.dynamics, "cascade", "gradient_descent")
     assert cascade.main(config) == folder
 
 
