@@ -143,7 +143,8 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
             balanced = networks.balance(whole, activation)
             state = state._replace(params=tuple(np.asarray(weight)[None] for weight in balanced))
             before[:] = 0
-    error = pursuit.network_error("logistic", task.units.back(lane(state)), *test, activation)
+    grown = task.units.back(lane(state))
+    error = pursuit.network_error("logistic", grown, test[0], test[1], activation)
     values = {
         "accuracy": 1 - float(error),
         "fitted": state.result[0] == pursuit.Stop.FITTED,

@@ -67,8 +67,8 @@ def gradient_descent(
     if _check.positive_integer("steps", steps) < saves:
         raise ValueError(f"steps must be at least saves = {saves}, got {steps}")
     each = steps // saves
-    last, saved = _descend(loss, params, args, rate, each, saves)
-    return Descent(rate * each * jnp.arange(saves + 1), *saved, last)
+    last, (losses, norms, snapshots) = _descend(loss, params, args, rate, each, saves)
+    return Descent(rate * each * jnp.arange(saves + 1), losses, norms, snapshots, last)
 
 
 @partial(jax.jit, static_argnums=(0, 5))

@@ -24,7 +24,7 @@ from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import MINIMISERS as NAMES
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.minimisers import Fit, Objective, fit_in_turn
-from nsjax.pursuit.problem import Problem, Units, prediction_error, prepare
+from nsjax.pursuit.problem import Problem, Units, network_error, prediction_error, prepare
 from nsjax.pursuit.results import MOST_PARAMETERS
 
 TOL = Config().tol
