@@ -61,7 +61,7 @@ class Config:
     """Neurons before the one that is inserted for gradient flow and steps of one size."""
     delta: float = 0.1
     """Norm of its weights."""
-    time: float = 0.3
+    horizon: float = 0.3
     """How long both go on, in the time of `dw/dt = -grad f` with f a sum over samples."""
     rates: tuple[float, ...] = (2e-4, 1e-4, 5e-5)
     """Sizes of steps, in the same unit."""
@@ -143,9 +143,10 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
             balanced = networks.balance(whole, activation)
             state = state._replace(params=tuple(np.asarray(weight)[None] for weight in balanced))
             before[:] = 0
-    outputs = networks.apply(task.units.back(lane(state)), test[0], activation)
+    grown = task.units.back(lane(state))
+    error = pursuit.network_error("logistic", grown, test[0], test[1], activation)
     values = {
-        "accuracy": 1 - float(pursuit.prediction_error("logistic", outputs, test[1])),
+        "accuracy": 1 - float(error),
         "fitted": state.result[0] == pursuit.Stop.FITTED,
         "message": pursuit.MESSAGES[int(state.result[0])],
         "neurons": int(state.counts[0, 0]),
@@ -197,7 +198,7 @@ def follow(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         loss,
         params,
         args=train,
-        t1=config.time,
+        t1=config.horizon,
         rtol=1e-5,
         saves=saves,
         max_steps=1_000_000,  # steps shrink at the kinks of ReLU
@@ -205,7 +206,7 @@ def follow(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     courses: dict[str, Any] = {"gradient flow": flow}
     for rate in config.rates:
         courses[f"gradient descent, h = {rate:g}"] = dynamics.gradient_descent(
-            loss, params, args=train, learning_rate=rate, steps=round(config.time / rate)
+            loss, params, args=train, learning_rate=rate, steps=round(config.horizon / rate)
         )
     arrays, values = {}, {}
     for i, (name, course) in enumerate(courses.items()):

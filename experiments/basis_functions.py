@@ -134,12 +134,10 @@ def name_of(point: Point) -> str:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    unknown = [name for name in config.targets if name not in data.POLYNOMIALS]
-    if unknown or not (config.targets and config.templates) or config.seeds < 1:
-        raise SystemExit(
-            f"error: targets must be among {', '.join(data.POLYNOMIALS)}, with at least one "
-            f"template and seed, got {', '.join(unknown) or 'none'}"
-        )
+    with runs.refusals():
+        runs.among("targets", config.targets, data.POLYNOMIALS)
+        if not (config.targets and config.templates) or config.seeds < 1:
+            raise ValueError("there must be at least one target, template and seed")
     with runs.open_run(config.root, "basis_functions", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
 

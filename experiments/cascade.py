@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -110,13 +109,8 @@ def prepare(config: Config) -> tuple[Any, jax.Array, jax.Array, nsjax.PolyLeakyR
         x = data.INPUTS[config.inputs](keys[0], config.samples, config.dimension)
         hidden = (config.teacher,) * len(config.hidden)
         y = networks.teacher_targets(keys[1], x, activation, hidden=hidden, outputs=config.outputs)
-    elif config.data in data.BUNDLED:
-        x, y = data.bundled(config.data)
-    elif config.data.startswith("npz:"):
-        x, y = data.read_npz(config.data.removeprefix("npz:"))
     else:
-        known = ", ".join(("teacher", *data.BUNDLED))
-        raise ValueError(f"data must be one of {known} or npz:FILE, got {config.data!r}")
+        x, y = data.by_name(config.data, argument="data", others=("teacher",))
     return networks.init(keys[2], (x.shape[1], *config.hidden, y.shape[1])), x, y, activation
 
 
@@ -191,25 +185,6 @@ def stored(arrays: dict[str, Any], values: dict[str, Any]) -> SimpleNamespace:
     return found
 
 
-@partial(jax.jit, static_argnums=0)
-def descend(
-    loss: objectives.NetworkLoss, params: Any, x: jax.Array, y: jax.Array, h: Any, stride: Any
-) -> tuple[Any, Any]:
-    """Gradient descent of step h with `SAVES` saves, `stride` steps apart, the start included."""
-
-    def save(params: Any, _: Any) -> tuple[Any, Any]:
-        value, gradient = jax.value_and_grad(loss)(params, x, y)
-        size = jnp.sqrt(sum(jnp.sum(part**2) for part in gradient))
-        after = jax.lax.fori_loop(0, stride, lambda _, w: step(w), params)
-        return after, (value, size, params)
-
-    def step(params: Any) -> Any:
-        gradient = jax.grad(loss)(params, x, y)
-        return jax.tree.map(lambda w, g: w - h * g, params, gradient)
-
-    return jax.lax.scan(save, params, length=SAVES)
-
-
 def gradient_descent(
     config: Config, cascade: Any, params: Any, x: jax.Array, y: jax.Array, activation: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -219,11 +194,14 @@ def gradient_descent(
     h = config.step / cascade.curvature
     horizon = 1.3 * max(cascade.escape_times)
     stride = int(np.ceil(min(horizon / h, config.max_descent) / SAVES))
-    _, (losses, sizes, snapshots) = descend(
-        objectives.NetworkLoss(activation, config.loss), start, x, y, h, stride
+    flow = dynamics.gradient_descent(
+        objectives.NetworkLoss(activation, config.loss),
+        start,
+        args=(x, y),
+        learning_rate=h,
+        steps=stride * (SAVES - 1),
+        saves=SAVES - 1,
     )
-    ts = h * stride * np.arange(SAVES)
-    flow = SimpleNamespace(ts=ts, losses=losses, grad_norms=sizes, snapshots=snapshots)
     visits = dynamics.saddle_visits(
         flow,
         x,

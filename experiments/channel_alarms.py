@@ -101,7 +101,7 @@ def teacher(config: Config, key: jax.Array, kind: str, d: int) -> Any:
     return dynamics.join_channel(network, 0.1)
 
 
-def students(config: Config, key: jax.Array, kind: str, truth: Any) -> Any:
+def students(key: jax.Array, kind: str, truth: Any) -> Any:
     """Starts of the student of one teacher: eight at random, otherwise one, with leading axis."""
     keys = jax.random.split(key, 8)
     k, d = truth[0].shape
@@ -137,7 +137,7 @@ def fit(config: Config, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
             number += 1
             truth = teacher(config, keys[0], kind, x.shape[1])
             y = networks.apply(truth, x, activation)
-            starts = students(config, keys[1], kind, truth)
+            starts = students(keys[1], kind, truth)
             found = dynamics.least_squares(residuals, starts, args=(x, y), max_steps=1000)
             low, high = found.curvatures.T
             # With a copy or a silent neuron minima come in families: at rest and bounded.

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax import data, plots, runs
+from nsjax import data, diagnostics, plots, runs
 from nsjax.pursuit import diagonal
 
 Solutions = dict[str, np.ndarray]
@@ -171,10 +171,10 @@ def compare(config: Config, sparsity: int) -> tuple[Solutions, dict[str, Any]]:
     least = np.abs(solutions[BP]).sum(axis=1)
     for name, beta in solutions.items():
         row = {
-            "as_omp": diagonal.share_interval(diagonal.same_support(beta, solutions[OMP])),
-            "as_bp": diagonal.share_interval(diagonal.same_support(beta, solutions[BP])),
-            "recovered": diagonal.share_interval(diagonal.recovered(beta, np.asarray(batch[3]))),
-            "l1": diagonal.median_interval(np.abs(beta).sum(axis=1) / least),
+            "as_omp": diagnostics.share_interval(diagonal.same_support(beta, solutions[OMP])),
+            "as_bp": diagnostics.share_interval(diagonal.same_support(beta, solutions[BP])),
+            "recovered": diagnostics.share_interval(diagonal.recovered(beta, np.asarray(batch[3]))),
+            "l1": diagnostics.median_interval(np.abs(beta).sum(axis=1) / least),
             "l1_most": float(np.max(np.abs(beta).sum(axis=1) / least)),
         }
         if name in orders:
@@ -187,7 +187,7 @@ def compare(config: Config, sparsity: int) -> tuple[Solutions, dict[str, Any]]:
                     for one, other in zip(followed["order"], orders[name], strict=False)
                 ]
                 row["common"] = float(np.median(common))
-                row["as_flow"] = diagonal.share_interval(np.array(common) >= config.first)
+                row["as_flow"] = diagnostics.share_interval(np.array(common) >= config.first)
         values[name] = row
     if followed:
         values["followed"] = {key: followed[key] for key in ("residual", "gap", "steps")}

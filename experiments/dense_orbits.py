@@ -168,9 +168,7 @@ def main(config: Config) -> Path:
     with runs.refusals():
         if not (config.maps and config.points and config.budget_points):
             raise ValueError("there must be at least one of maps, points and budget-points")
-        for name in config.maps:
-            if name not in orbits.MAPS:
-                raise ValueError(f"maps must be of {', '.join(orbits.MAPS)}, got {name!r}")
+        runs.among("maps", config.maps, orbits.MAPS)
         orbits.scales(max(config.points), config.steps)
     with runs.open_run(config.root, "dense_orbits", config, seed=config.seed) as run:
         maps = {

@@ -52,7 +52,7 @@ class Config:
     """Flows for each of them."""
     size: float = 0.3
     """Norm of the weights that a flow starts from."""
-    time: float = 1e7
+    horizon: float = 1e7
     """Time of a flow."""
     modulus: int = 3
     """Of modular addition."""
@@ -367,7 +367,7 @@ def follow(config: Config, point: Point) -> tuple[dict[str, Any], dict[str, Any]
         LOSS,
         tuple(size * weight for weight in start),
         args=args,
-        t1=config.time,
+        t1=config.horizon,
         rtol=1e-8,
         saves=dynamics.Saves(400, decades=10.0),
         method="implicit",
@@ -438,13 +438,8 @@ def main(config: Config) -> Path:
 
 def check(config: Config) -> None:
     """Refuse settings of saddles that do not exist."""
-    for name, given, known in (
-        ("kinds", config.kinds, TRAINED),
-        ("degenerate", [text.split(":")[-1] for text in config.degenerate], MADE),
-    ):
-        for kind in given:
-            if kind not in known:
-                raise ValueError(f"{name} must be of {', '.join(known)}, got {kind!r}")
+    runs.among("kinds", config.kinds, TRAINED)
+    runs.among("degenerate", (text.split(":")[-1] for text in config.degenerate), MADE)
     for point in points(config):
         activation_of(point)
         if not (point.depth >= 2 and point.active >= 1 and point.p <= HIGHEST):

@@ -136,12 +136,7 @@ def load(config: Config, name: str) -> tuple[jax.Array, jax.Array | None]:
         return data.INPUTS[config.inputs](key, config.samples, config.dimension), None
     if name == "modular":
         return data.modular_addition(config.modulus, centred=config.centred)
-    if name in data.BUNDLED:
-        return data.bundled(name)
-    if name.startswith("npz:"):
-        return data.read_npz(name.removeprefix("npz:"))
-    known = ", ".join(("teacher", "modular", *data.BUNDLED))
-    raise ValueError(f"data must be one of {known} or npz:FILE, got {name!r}")
+    return data.by_name(name, argument="data", others=("teacher", "modular"))
 
 
 def short_name(name: str, x: jax.Array, y: jax.Array | None) -> str:
@@ -260,15 +255,7 @@ def train(
     losses = np.concatenate([np.asarray(leg.losses) for leg in legs])
     first = len(legs[0].ts) - 1  # the save at the drop
     ts[first + 1 :] += ts[first]
-    quarter = max(config.snapshots // 4, 2)
-    before = np.searchsorted(ts, np.geomspace(ts[first] / 10, ts[first], quarter))
-    fallen = np.linspace(losses[first], losses[-1], 2 * quarter)
-    falls = [int(np.argmax(losses <= level)) for level in fallen]
-    picked = [0, *before, first, *falls, len(ts) - 1]
-    since = ts - ts[first]
-    if since[falls[1]] > 0:
-        picked += [*np.searchsorted(since, np.geomspace(since[falls[1]], since[-1], quarter))]
-    chosen = np.unique(picked)
+    chosen = diagnostics.saves_around_drop(ts, losses, first, config.snapshots)
     snapshots = jax.tree.map(
         lambda *parts: np.concatenate([np.asarray(part) for part in parts])[chosen],
         *(leg.snapshots for leg in legs),
@@ -327,8 +314,8 @@ def main(config: Config) -> Path:
     runs.setup()
     with runs.refusals():
         cases, files = list(sweep(config)), data.npz_contents(config.data)
-    if not cases:
-        raise SystemExit("error: data, degrees and slopes must each name at least one")
+        if not cases:
+            raise ValueError("data, degrees and slopes must each name at least one")
     with runs.open_run(config.root, "kkt_landscape", config, seed=config.seed, data=files) as run:
         done: dict[Case, tuple[SimpleNamespace, SimpleNamespace | None]] = {}
         for (case, _, _), *cell in run.sweep(

@@ -147,8 +147,7 @@ def run_exponent(config: Config, kind: str, seed: int) -> tuple[dict[str, Any], 
     tiny = NOTHING * jax.random.normal(jax.random.key(seed), shape)
     weights = tiny.at[:active].set(strong)
     flow = dynamics.rescaled_flow(units, weights, x, y, depth=config.depth)
-    unit = np.exp(flow.log_norms[-1] - flow.log_size[-1])[:, None] * flow.directions[-1]
-    point = diagnostics.margin_point(units, unit, flow.dual[-1], x, y)
+    point = diagnostics.margin_point(units, flow.end, flow.dual[-1], x, y)
     pull = flow.dual[-1] * y[:, 0]
     value = float(units.dominant(x, pull)[0])
     # A coordinate that is there cannot be learned once more; a square can.
@@ -212,13 +211,11 @@ def main(config: Config) -> Path:
                 points, name_of, lambda each: compute(config, each), description="flows"
             )
         }
-        summarise(run, config, done)
+        summarise(run, done)
     return run.path
 
 
-def summarise(
-    run: runs.Run, config: Config, done: dict[Point, tuple[dict[str, Any], dict[str, Any]]]
-) -> None:
+def summarise(run: runs.Run, done: dict[Point, tuple[dict[str, Any], dict[str, Any]]]) -> None:
     """Tables, results and figures."""
     races: dict[str, Any] = {title: {} for title in CASES.values()}
     rows, results = [], {}

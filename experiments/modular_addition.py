@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import nsjax
-from nsjax import data, diagnostics, kkt, networks, plots, pursuit, runs
+from nsjax import data, diagnostics, kkt, plots, pursuit, runs
 from nsjax.pursuit import baselines
 
 Method = Literal["pursuit", "adam", "adam-small"]
@@ -120,8 +120,7 @@ def split(config: Config, fraction: float, seed: int) -> Split:
 
 def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
     """Share of pairs whose largest output is the sum."""
-    outputs = networks.apply(params, pairs[0], ACTIVATION)
-    return 1 - float(pursuit.prediction_error("cross_entropy", outputs, pairs[1]))
+    return 1 - float(pursuit.network_error("cross_entropy", params, *pairs, ACTIVATION))
 
 
 def grow(

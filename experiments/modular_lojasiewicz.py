@@ -59,9 +59,9 @@ class Config:
     """Evaluations of L-BFGS in each round of the pursuit."""
     starts: int = 64
     """Starts of the ascent of the NCF."""
-    time: float = 1e5
+    horizon: float = 1e5
     """Longest time of a flow, in the time of `dw/dt = -grad f`, f a sum over samples."""
-    tolerance: float = 1e-5
+    rtol: float = 1e-5
     """Relative tolerance of the integration; the absolute one is a thousandth of it."""
     rest: float = 1e-6
     """Gradient norm at which a flow has come to rest."""
@@ -179,8 +179,7 @@ def norm(params: Any) -> float:
 
 def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
     """Share of pairs whose largest output is the sum."""
-    outputs = networks.apply(params, pairs[0], ACTIVATION)
-    return 1 - float(pursuit.prediction_error("cross_entropy", outputs, pairs[1]))
+    return 1 - float(pursuit.network_error("cross_entropy", params, *pairs, ACTIVATION))
 
 
 def grow(config: Config, fraction: float, seed: int) -> Cell:
@@ -231,9 +230,9 @@ def measure(config: Config, fraction: float, seed: int, start: Weights) -> Cell:
         LOSS,
         tuple(jnp.asarray(weight) for weight in start),
         args=pairs.seen,
-        t1=config.time,
-        rtol=config.tolerance,
-        atol=1e-3 * config.tolerance,
+        t1=config.horizon,
+        rtol=config.rtol,
+        atol=1e-3 * config.rtol,
         saves=dynamics.Saves(config.saves, decades=7.0),
         events=dynamics.Event("grad_norm", below=config.rest),
         max_steps=config.flow_steps * (1 if method == "implicit" else 20),

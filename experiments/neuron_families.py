@@ -20,9 +20,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.stats import binomtest
 
-from nsjax import data, neuronseek, plots, runs
+from nsjax import data, diagnostics, neuronseek, plots, runs
 from nsjax.neuronseek.recovery import recovery
 
 
@@ -123,12 +122,10 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     clock = runs.Compilations()
-    unknown = [name for name in config.families if name not in data.FAMILIES]
-    if unknown or not config.families or config.seeds < 1:
-        raise SystemExit(
-            f"error: families must be among {', '.join(data.FAMILIES)}, and seeds at least 1, got "
-            f"{', '.join(unknown) or 'none'} and {config.seeds}"
-        )
+    with runs.refusals():
+        runs.among("families", config.families, data.FAMILIES)
+        if not config.families or config.seeds < 1:
+            raise ValueError("there must be at least one family and one seed")
     with runs.open_run(config.root, "neuron_families", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
 
@@ -151,8 +148,8 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         groups.setdefault((point.family, point.noise), []).append(found)
     rows, results = [], {}
     for (family, noise), members in groups.items():
-        hits = sum(found["recovery"]["structure"] for found in members)
-        interval = binomtest(hits, len(members)).proportion_ci(method="wilson")
+        exact = [found["recovery"]["structure"] for found in members]
+        _, low, high = diagnostics.share_interval(exact)
         relative = [found["over_noise"] for found in members]
         compiled = [found["cold_seconds"] for found in members if found["compiled"]]
         seconds = [t for t in (found["warm_seconds"] for found in members) if math.isfinite(t)]
@@ -160,8 +157,8 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
             (
                 data.POLYNOMIALS[family].formula,
                 f"{noise:.1%}",
-                f"{hits}/{len(members)}",
-                f"{interval.low:.2f} to {interval.high:.2f}",
+                f"{sum(exact)}/{len(members)}",
+                f"{low:.2f} to {high:.2f}",
                 f"{np.median([found['test_error'] for found in members]):.1e}",
                 f"{np.median(relative):.2g}",
                 f"{np.max(relative):.2g}",
@@ -170,9 +167,9 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
             )
         )
         results[f"{family}, noise {noise:g}"] = {
-            "exact": hits,
+            "exact": sum(exact),
             "seeds": len(members),
-            "interval": [float(interval.low), float(interval.high)],
+            "interval": [low, high],
             "members": members,
         }
     runs.print_table(
@@ -192,9 +189,9 @@ def summarise(run: runs.Run, config: Config, done: dict[Point, dict[str, Any]]) 
         ),
         rows,
     )
-    total = sum(found["recovery"]["structure"] for found in done.values())
-    interval = binomtest(total, len(done)).proportion_ci(method="wilson")
-    print(f"all together: {total} of {len(done)} exact ({interval.low:.2f} to {interval.high:.2f})")
+    exact = [found["recovery"]["structure"] for found in done.values()]
+    _, low, high = diagnostics.share_interval(exact)
+    print(f"all together: {sum(exact)} of {len(done)} exact ({low:.2f} to {high:.2f})")
     for point, found in done.items():
         if not found["recovery"]["structure"]:
             print(

@@ -3,8 +3,8 @@
 Grows networks by Algorithm 1 of neuron pursuit (arXiv 2509.12154), as improved or, with `--preset
 paper`, as published, and shows training and test error per neuron, layer and NCF of each new
 neuron, what insertions do to the loss, balance, and the weight matrices: which inputs and neurons
-the network uses. Sparse targets are generated, `--task sparse-f1 ... sparse-f4 dense`; your own
-data are `--task npz:FILE` with arrays `x` and `y`, bundled ones `--task diabetes`.
+the network uses. Sparse targets are generated, `--tasks sparse-f1 ... sparse-f4 dense`; your own
+data are `--tasks npz:FILE` with arrays `x` and `y`, bundled ones `--tasks diabetes`.
 
 A rerun with the same settings goes on at the first network that was not finished.
 """
@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
+from nsjax import data, plots, pursuit, runs
 
 SOLVED = 1e-3
 """Test error from which a network counts as right."""
@@ -39,7 +39,7 @@ class Config:
 
     preset: Literal["quick", "full", "paper"] = "quick"
     """Which set of defaults the other settings start from."""
-    task: tuple[str, ...] = ("sparse-f1",)
+    tasks: tuple[str, ...] = ("sparse-f1",)
     """Targets: sparse-f1 to sparse-f4, dense, a bundled set (diabetes, linnerud), or npz:FILE."""
     inputs: tuple[Literal["sphere", "cube", "hypercube", "gaussian"], ...] = ("sphere",)
     """Laws of generated inputs."""
@@ -95,7 +95,7 @@ PRESETS = {
     "quick": Config(),
     "full": Config(
         preset="full",
-        task=SPARSE,
+        tasks=SPARSE,
         inputs=("sphere", "hypercube", "gaussian"),
         samples=500,
         seeds=5,
@@ -125,12 +125,12 @@ class Learned(NamedTuple):
 
 def sweep(config: Config) -> list[Point]:
     """The networks of a config; the laws of inputs are those of generated data alone."""
-    if not (config.task and config.inputs and config.seeds > 0):
+    if not (config.tasks and config.inputs and config.seeds > 0):
         raise ValueError("there must be at least one task, one law of inputs and one seed")
     laws = ["hypercube" if law == "cube" else law for law in config.inputs]
     return [
         Point(task, law, config.seed + number)
-        for task in dict.fromkeys(config.task)
+        for task in dict.fromkeys(config.tasks)
         for law in (dict.fromkeys(laws) if task in data.SPARSE else ("data",))
         for number in range(config.seeds)
     ]
@@ -169,7 +169,7 @@ def prepare(config: Config, point: Point) -> Learned:
             for key, n in zip(keys, sizes, strict=False)
         )
     else:
-        x, y = load(point.task)
+        x, y = data.by_name(point.task, argument="tasks", others=data.SPARSE)
         if config.constant:
             x = jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1)
         held = round(config.holdout * len(x))
@@ -194,16 +194,6 @@ def options(config: Config) -> dict[str, Any]:
         "loss": config.loss,
         "config": settings(config),
     }
-
-
-def load(name: str) -> tuple[jax.Array, jax.Array]:
-    """A data set by name."""
-    if name in data.BUNDLED:
-        return data.bundled(name)
-    if name.startswith("npz:"):
-        return data.read_npz(name.removeprefix("npz:"))
-    known = ", ".join((*data.SPARSE, *data.BUNDLED))
-    raise ValueError(f"task must be one of {known} or npz:FILE, got {name!r}")
 
 
 def name_of(point: Point, files: dict[str, bytes]) -> str:
@@ -255,7 +245,6 @@ def grow(
     arrays = {f"history_{name}": np.asarray(v) for name, v in found.history._asdict().items()}
     arrays |= {f"weights_{i}": np.asarray(weight) for i, weight in enumerate(found.params)}
     arrays |= {f"grown_{i}": np.asarray(weight) for i, weight in enumerate(found.unpruned)}
-    outputs = networks.apply(found.params, learned.test[0], activation)
     values = {
         "result": int(found.result),
         "message": found.message,
@@ -266,7 +255,9 @@ def grow(
         "before_pruning": found.grown,
         "neurons": found.neurons,
         "error": found.error,
-        "test_error": float(pursuit.prediction_error(config.loss, outputs, learned.test[1])),
+        "test_error": float(
+            pursuit.network_error(config.loss, found.params, *learned.test, activation)
+        ),
         "certified": found.certificate.certified,
         "certificate": found.certificate._asdict(),
         "warnings": found.warnings,
@@ -314,7 +305,7 @@ def main(config: Config) -> Path:
         for point in points:
             if point.seed == config.seed:
                 prepare(config, point)
-        files = data.npz_contents(config.task)
+        files = data.npz_contents(config.tasks)
         names = [name_of(point, files) for point in points]
     with runs.open_run(config.root, "neuron_pursuit", config, seed=config.seed, data=files) as run:
         done: dict[str, SimpleNamespace] = {}
@@ -375,7 +366,7 @@ def columns(found: SimpleNamespace) -> list[float]:
     return np.linalg.norm(found.params[0], axis=0).tolist()
 
 
-def used_inputs(config: Config, point: Point) -> list[int] | None:
+def used_inputs(point: Point) -> list[int] | None:
     """Inputs that a sparse target uses, the constant not counted; None if it is not known."""
     target = data.SPARSE.get(point.task)
     return None if target is None or target.inputs is None else list(range(target.inputs))
@@ -388,7 +379,7 @@ def draw(run: runs.Run, config: Config, name: str, found: SimpleNamespace) -> No
         return
     activation = nsjax.PolyLeakyReLU(config.degree, config.slope)
     held_out = "test" if found.point.task in data.SPARSE else "held out"
-    used = used_inputs(config, found.point)
+    used = used_inputs(found.point)
     figures = {
         "growth": plots.plot_growth(found, held_out=held_out),
         "ncf": plots.plot_ncf(found),
@@ -445,7 +436,7 @@ def show(config: Config, done: dict[str, SimpleNamespace]) -> None:
     )
     rows = []
     for found in done.values():
-        used = used_inputs(config, found.point)
+        used = used_inputs(found.point)
         if used is None or 0 in found.neurons:
             continue
         norms = np.array(columns(found))

@@ -1,7 +1,7 @@
 """Neuron search: the formula of a task-driven neuron, from data.
 
 Finds a polynomial of the inputs, with products of projections and other functions where they are
-allowed, by a search over candidate terms (`--method pursuit`), by a fit of a whole template with
+allowed, by a search over candidate terms (`--methods pursuit`), by a fit of a whole template with
 ridge, for prediction (`ridge`), or by gradient training with a pruning rule (`paper`,
 `contribution`, `hard_concrete`, `group_lasso`, `stridge`; NeuronSeek, arXiv 2506.15715). Prints
 each formula as text and LaTeX, saves it as JSON, and shows which terms came and went, the share of
@@ -56,7 +56,7 @@ class Config:
     """Generated data, a bundled or measured set, or npz:FILE; see above."""
     data_dir: Path | None = field(default=None, compare=False)
     """Folder with the file of a measured set; None downloads it."""
-    method: tuple[Method, ...] = ("pursuit",)
+    methods: tuple[Method, ...] = ("pursuit",)
     """How to search: by candidates, by ridge, or by training with one of the pruning rules."""
     samples: int = 1000
     """Number of training samples n of generated data."""
@@ -95,7 +95,7 @@ class Config:
 PRESETS = {
     "quick": Config(),
     "full": Config(
-        preset="full", method=("pursuit", "paper", "contribution"), seeds=10, resample=True
+        preset="full", methods=("pursuit", "paper", "contribution"), seeds=10, resample=True
     ),
 }
 
@@ -295,9 +295,9 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     with runs.refusals():
-        if not config.method or config.seeds < 1:
+        if not config.methods or config.seeds < 1:
             raise ValueError("there must be at least one method and one seed")
-        for method in config.method:
+        for method in config.methods:
             settings(config, method)
         first = prepare(config, config.seed)
     samples = {"x": first.x, "y": first.y}
@@ -305,7 +305,7 @@ def main(config: Config) -> Path:
         done: dict[tuple[str, int], SimpleNamespace] = {}
         points = [
             (method, config.seed + number)
-            for method in dict.fromkeys(config.method)
+            for method in dict.fromkeys(config.methods)
             for number in range(config.seeds)
         ]
 

@@ -106,13 +106,13 @@ class Config:
     """Seeds of targets, samples and starts."""
     lanes: int = 4
     """Lanes of a pursuit."""
-    neurons: int = 24
+    max_neurons: int = 24
     """Most neurons of a pursuit."""
-    share: float = 0.9
+    max_share: float = 0.9
     """Most weights of a pursuit, over samples."""
     dictionary: int = 20_000
     """Most monomials of a dictionary; with more, its methods are left out."""
-    tests: int = 2000
+    test: int = 2000
     """Fresh points for the test error."""
     seed: int = 0
     """First seed."""
@@ -145,7 +145,7 @@ def draw(config: Config, each: Point) -> tuple[data.PolynomialData, Any, jax.Arr
     """A seed's samples, of which those of fewer n are the first; fresh ones; and a key."""
     most = max(*config.samples, each.n)
     keys = jax.random.split(jax.random.key(each.seed))
-    sizes: Any = most + config.tests, each.d
+    sizes: Any = most + config.test, each.d
     if config.task == "low-rank":
         task = data.interaction_task(keys[0], {3: each.terms}, *sizes, noise=config.noise)
     elif config.task == "sparse":
@@ -203,8 +203,8 @@ def pursued(
         rule="normalised" if alone else "lookahead",
         lanes=1 if alone else config.lanes,
         attempts=1,
-        max_neurons=config.neurons,
-        max_share=config.share,
+        max_neurons=config.max_neurons,
+        max_share=config.max_share,
         shuffles=1 if alone or config.noise else 0,
     )
 

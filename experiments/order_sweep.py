@@ -209,10 +209,11 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     too_large = [size for size in config.tucker_sizes if size > config.dimension]
-    if too_large and "forms" in config.parts:
-        raise SystemExit(f"error: tucker_sizes must be at most d, got {too_large}")
-    if config.seeds < 1 or not config.parts:
-        raise SystemExit("error: there must be at least one part and one seed")
+    with runs.refusals():
+        if too_large and "forms" in config.parts:
+            raise ValueError(f"tucker_sizes must be at most d, got {too_large}")
+        if config.seeds < 1 or not config.parts:
+            raise ValueError("there must be at least one part and one seed")
     with runs.open_run(config.root, "order_sweep", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
 

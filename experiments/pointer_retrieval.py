@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
+from nsjax import data, plots, pursuit, runs
 from nsjax.pursuit import baselines
 
 Activation = Literal["relu", "relu2", "x2", "x3"]
@@ -154,8 +154,7 @@ def measure(config: Config, panel: Panel, n: int, seed: int, method: str) -> dic
     activation = nsjax.PolyLeakyReLU(*ACTIVATIONS[panel.activation])
 
     def accuracy(params: Any) -> float:
-        outputs = networks.apply(params, test[0], activation)
-        return 1 - float(pursuit.prediction_error("logistic", outputs, test[1]))
+        return 1 - float(pursuit.network_error("logistic", params, *test, activation))
 
     begun = time.process_time()
     if not method.startswith("adam"):

@@ -22,15 +22,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from nsjax import data, neuronseek, runs
+from nsjax import data, neuronseek, plots, runs
 from nsjax.networks import cp
 from nsjax.neuronseek import Training, terms
 from nsjax.neuronseek.recovery import true_formula
-from nsjax.plots.style import CATEGORIES, RC, house
 
 KINDS = ("exact", "more", "missing")
 AS_PRUNED = "exact as pruned"
@@ -225,36 +223,15 @@ def summarise(config: Config, done: dict[Point, dict[str, Any]]) -> dict[str, An
 def draw(config: Config, summary: dict[str, Any]) -> Figure:
     """Shares of exact structures, of those with more terms, and of those that miss some."""
     names = [f"{target}, d = {d}" for d in config.dimensions for target in config.targets]
-    with house():
-        figure, panels = plt.subplots(
-            1,
-            len(names),
-            sharey=True,
-            squeeze=False,
-            figsize=(1.6 + 1.15 * len(names), 1.2 + 0.26 * len(summary)),
-        )
-        colors = dict(zip(KINDS, (CATEGORIES[2], CATEGORIES[5], CATEGORIES[1]), strict=True))
-        labels = {
-            "exact": f"exact above {config.share:g}",
-            "more": "all terms and more",
-            "missing": "terms missing",
+    panels = {
+        name.replace(", ", "\n"): {
+            rule: [row["targets"][name][key] / config.seeds for key in (*KINDS, AS_PRUNED)]
+            for rule, row in summary.items()
         }
-        for panel, name in zip(panels[0], names, strict=True):
-            left = np.zeros(len(summary))
-            for k in KINDS:
-                counts = np.array([row["targets"][name][k] for row in summary.values()])
-                bars = counts / config.seeds
-                panel.barh(list(summary), bars, left=left, color=colors[k], label=labels[k])
-                left += bars
-            pruned = [row["targets"][name][AS_PRUNED] / config.seeds for row in summary.values()]
-            panel.plot(pruned, list(summary), "|", color="black", ms=9, mew=2, label=AS_PRUNED)
-            panel.set(xlim=(-0.04, 1.04), xticks=(0, 1), title=name.replace(", ", "\n"))
-            panel.grid(visible=False)
-        panels[0, 0].invert_yaxis()
-        figure.supxlabel("share of seeds", fontsize=RC["axes.labelsize"])
-        handles, texts = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, texts, loc="outside upper center", ncols=4)
-    return figure
+        for name in names
+    }
+    labels = (f"exact above {config.share:g}", "all terms and more", "terms missing", AS_PRUNED)
+    return plots.plot_structures(panels, labels=labels)
 
 
 def name_of(point: Point) -> str:
@@ -266,15 +243,9 @@ def name_of(point: Point) -> str:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    unknown = set(config.rules) - {*RULES, PURSUIT}
-    if unknown:
-        raise SystemExit(
-            f"error: rules must be among {', '.join([*RULES, PURSUIT])}, got {unknown}"
-        )
-    if set(config.targets) - set(data.POLYNOMIALS):
-        raise SystemExit(
-            f"error: targets must be among {', '.join(data.POLYNOMIALS)}, got {config.targets}"
-        )
+    with runs.refusals():
+        runs.among("rules", config.rules, (*RULES, PURSUIT))
+        runs.among("targets", config.targets, data.POLYNOMIALS)
     with runs.open_run(config.root, "pruning_rules", config, seed=config.seed) as run:
         done = {}
         for point, _, values in run.sweep(

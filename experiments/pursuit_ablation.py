@@ -19,8 +19,7 @@ import jax
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
-from nsjax.pursuit.problem import prediction_error
+from nsjax import data, plots, pursuit, runs
 
 SUCCESS = 1e-3
 """Relative test error of a success."""
@@ -34,7 +33,7 @@ class Config:
     """Which set of defaults the other settings start from."""
     tasks: tuple[str, ...] = ("sparse-f1", "dense")
     """Targets, see `nsjax.data.SPARSE`."""
-    law: Literal["sphere", "hypercube", "gaussian"] = "sphere"
+    inputs: Literal["sphere", "hypercube", "gaussian"] = "sphere"
     """Law of the inputs."""
     dimension: int = 20
     """Number of inputs d, the constant one not counted."""
@@ -61,15 +60,15 @@ class Config:
     """Norm of large ones."""
     depth: int = 3
     """Number of layers L."""
-    p: int = 2
-    """Degree of the activation max(t, a t)^p."""
+    degree: int = 2
+    """Degree p of the activation max(t, a t)^p."""
     slope: float = 1.0
-    """Slope a for negative inputs."""
+    """Slope a of the activation for negative inputs."""
     max_rounds: int = 12
     """Bound on the rounds of a pursuit."""
     seeds: int = 2
     """Seeds of data and of everything random."""
-    tests: int = 3000
+    test: int = 3000
     """Fresh points for the test error."""
     seed: int = 0
     """First seed."""
@@ -153,15 +152,14 @@ def points(config: Config) -> Iterator[Point]:
 def measure(config: Config, point: Point, task: str, seed: int) -> dict[str, Any]:
     """One pursuit: test error, neurons and evaluations."""
     keys = jax.random.split(jax.random.key(seed), 3)
-    x, y = data.sparse_task(keys[0], task, point.n, config.dimension, config.law)
-    test = data.sparse_task(keys[1], task, config.tests, config.dimension, config.law)
-    activation = nsjax.PolyLeakyReLU(config.p, config.slope)
+    x, y = data.sparse_task(keys[0], task, point.n, config.dimension, config.inputs)
+    test = data.sparse_task(keys[1], task, config.test, config.dimension, config.inputs)
+    activation = nsjax.PolyLeakyReLU(config.degree, config.slope)
     found = pursuit.run(
         keys[2], x, y, activation=activation, depth=config.depth, config=point.settings
     )
-    outputs = networks.apply(found.params, test[0], activation)
     return {
-        "error": float(prediction_error("square", outputs, test[1])),
+        "error": float(pursuit.network_error("square", found.params, *test, activation)),
         "loss": found.loss,
         "fitted": found.result == pursuit.Stop.FITTED,
         "neurons": found.neurons,
@@ -243,7 +241,7 @@ def summarise(run: runs.Run, config: Config, records: dict[str, Any]) -> None:
                         )
                     )
             at_n = "" if sweep == "samples" else f", n = {config.fixed}"
-            title = f"{task.removeprefix('sparse-')}, {config.law}, {sweep}{at_n}"
+            title = f"{task.removeprefix('sparse-')}, {config.inputs}, {sweep}{at_n}"
             panels[title], labels[title] = curves, SWEEPS[sweep]
     run.save_figure(
         plots.plot_sample_efficiency(panels, label=labels, threshold=SUCCESS), "pursuit_ablation"
@@ -251,7 +249,7 @@ def summarise(run: runs.Run, config: Config, records: dict[str, Any]) -> None:
     run.save_results({}, results)
     runs.print_table(
         f"Pursuit with one lane, preset {config.base}, rule {config.rule}, L = {config.depth}, "
-        f"p = {config.p}, d = {config.dimension}: successes have a relative test error below "
+        f"p = {config.degree}, d = {config.dimension}: successes have a relative test error below "
         f"{SUCCESS:g}; medians over {config.seeds} seeds",
         (
             "target",

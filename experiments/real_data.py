@@ -209,7 +209,7 @@ def search(
         work, path = np.array(marks[-len(history.train) :]) - marks[0], history.test
         judged = found.validation_error
         # The last step, to all rows, is what is returned.
-        now = leaders(history.validation)
+        now = stability.leaders(history.validation)
         now[-1] = len(path) - 1
     structures = stability.step_structures(history)
     arrays = {"work": work, "path": path[now], "predicted": predicted}
@@ -244,7 +244,7 @@ def evolve(
         bounds=(float(y.min()), float(y.max())),
     )
     predicted = found.predict(samples.test[0])[:, None]
-    now = leaders(found.steps.held)
+    now = stability.leaders(found.steps.held)
     arrays = {"work": found.steps.seconds, "path": found.steps.test[now], "predicted": predicted}
     values = {
         "error": relative(predicted, samples.test[1]),
@@ -258,12 +258,6 @@ def evolve(
         "json": "",
     }
     return arrays, values
-
-
-def leaders(held: np.ndarray) -> np.ndarray:
-    """For every step the one up to it with the least held-out error, `(m,)`."""
-    places = np.arange(len(held))
-    return np.maximum.accumulate(np.where(held <= np.minimum.accumulate(held), places, 0))
 
 
 def relative(predicted: np.ndarray, targets: np.ndarray) -> float:

@@ -21,9 +21,8 @@ import jax
 import numpy as np
 
 import nsjax
-from nsjax import data, networks, plots, pursuit, runs
+from nsjax import data, plots, pursuit, runs
 from nsjax.pursuit import baselines
-from nsjax.pursuit.problem import prediction_error
 
 Law = Literal["sphere", "hypercube", "gaussian"]
 Method = Literal[
@@ -49,7 +48,7 @@ class Config:
     """Which set of defaults the other settings start from."""
     tasks: tuple[str, ...] = ("sparse-f1",)
     """Targets, see `nsjax.data.SPARSE`."""
-    laws: tuple[Law, ...] = ("sphere",)
+    inputs: tuple[Law, ...] = ("sphere",)
     """Laws of the inputs for the first `across` targets; the others have the first law alone."""
     across: int = 2
     """Targets that are learned under every law."""
@@ -77,10 +76,10 @@ class Config:
     """A method is not run on once all seeds succeeded at that many n in a row; 0 for never."""
     depth: int = 3
     """Number of layers L."""
-    p: int = 2
-    """Degree of the activation max(t, a t)^p."""
+    degree: int = 2
+    """Degree p of the activation max(t, a t)^p."""
     slope: float = 1.0
-    """Slope a for negative inputs."""
+    """Slope a of the activation for negative inputs."""
     width: int = 50
     """Neurons in each hidden layer of the networks of fixed width."""
     rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
@@ -99,7 +98,7 @@ class Config:
     """Its small initialisation."""
     tiny_seconds: float = 0.0
     """CPU seconds of the tiny restarts; 0 for what the pursuit took on the same data."""
-    tests: int = 3000
+    test: int = 3000
     """Fresh points for the test error."""
     seed: int = 0
     """First seed."""
@@ -112,7 +111,7 @@ PRESETS = {
     "full": Config(
         preset="full",
         tasks=("sparse-f1", "sparse-f2", "sparse-f3", "sparse-f4"),
-        laws=("sphere", "hypercube", "gaussian"),
+        inputs=("sphere", "hypercube", "gaussian"),
         samples=(250, 500, 1000),
         paper_samples=(1000,),
         seeds=4,
@@ -137,7 +136,7 @@ def panels(config: Config) -> Iterator[Panel]:
     """The panels of a config."""
     for dimension in config.dimensions:
         for i, task in enumerate(config.tasks):
-            for law in config.laws if i < config.across else config.laws[:1]:
+            for law in config.inputs if i < config.across else config.inputs[:1]:
                 yield Panel(task, law, dimension)
 
 
@@ -166,13 +165,11 @@ def measure(
     """One method on one data set: test error, CPU seconds and what became of it."""
     keys = jax.random.split(jax.random.key(seed), 3)
     x, y = data.sparse_task(keys[0], panel.task, n, panel.dimension, panel.law)
-    test = data.sparse_task(keys[1], panel.task, config.tests, panel.dimension, panel.law)
-    activation = nsjax.PolyLeakyReLU(config.p, config.slope)
+    test = data.sparse_task(keys[1], panel.task, config.test, panel.dimension, panel.law)
+    activation = nsjax.PolyLeakyReLU(config.degree, config.slope)
 
     def error(params: Any) -> float:
-        return float(
-            prediction_error("square", networks.apply(params, test[0], activation), test[1])
-        )
+        return float(pursuit.network_error("square", params, *test, activation))
 
     if method in ("pursuit", "paper"):
         preset = "default" if method == "pursuit" else "paper"

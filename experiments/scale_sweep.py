@@ -53,7 +53,7 @@ class Config:
     and on the way to the minimum."""
     fit: float = 1e-5
     """Training loss, relative to that at the origin, at which a flow is done."""
-    tests: int = 2000
+    test: int = 2000
     """Test samples."""
     saves: int = 120
     """Log-spaced saves of every flow."""
@@ -89,7 +89,7 @@ def prepare(config: Config) -> tuple[Any, ...]:
     activation = nsjax.PolyLeakyReLU(p=config.degree, slope=config.slope)
     keys = jax.random.split(jax.random.key(config.seed), 3)
     n = config.samples
-    x = data.sphere(keys[0], samples=n + config.tests, dimension=config.dimension)
+    x = data.sphere(keys[0], samples=n + config.test, dimension=config.dimension)
     y = networks.teacher_targets(keys[1], x, activation, hidden=(config.teacher,))
     widths = (config.dimension, config.width, 1)
     starts = jax.vmap(lambda key: networks.init(key, widths))(
@@ -131,9 +131,7 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             on_chunk=on_chunk,
         )
     errors = jax.vmap(
-        lambda params: pursuit.prediction_error(
-            "square", networks.apply(params, test[0], activation), test[1]
-        )
+        lambda params: pursuit.network_error("square", params, test[0], test[1], activation)
     )(flows.params)
     norm = jax.vmap(optax.tree.norm)
     moved = norm(jax.tree.map(jnp.subtract, flows.params, params)) / norm(params)

@@ -140,13 +140,15 @@ def exponent(dimensions: list[int], values: list[float]) -> float:
 def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
-    if config.seeds < 1 or not config.dimensions or not config.truths:
-        raise SystemExit("error: there must be at least one seed, one dimension and one truth")
-    if min(config.dimensions) < max(config.monomials, 2 * config.rank):
-        raise SystemExit(
-            f"error: dimensions must be at least {max(config.monomials, 2 * config.rank)}, the "
-            f"monomials or twice the rank, got {min(config.dimensions)}"
-        )
+    with runs.refusals():
+        if config.seeds < 1 or not config.dimensions or not config.truths:
+            raise ValueError("there must be at least one seed, one dimension and one truth")
+        least = max(config.monomials, 2 * config.rank)
+        if min(config.dimensions) < least:
+            raise ValueError(
+                f"dimensions must be at least {least}, the monomials or twice the rank, got "
+                f"{min(config.dimensions)}"
+            )
     with runs.open_run(config.root, "scaling", config, seed=config.seed) as run:
         done: dict[Point, dict[str, Any]] = {}
         for point, _, values in run.sweep(

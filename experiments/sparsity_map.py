@@ -26,7 +26,6 @@ import numpy as np
 
 import nsjax
 from nsjax import data, diagnostics, dynamics, networks, plots, runs
-from nsjax.pursuit.diagonal import share_interval
 
 
 class Family(NamedTuple):
@@ -88,7 +87,7 @@ TEACHER, TERMS = 3, 2
 class Config:
     """Settings of the map."""
 
-    preset: Literal["tiny", "full", "deep"] = "tiny"
+    preset: Literal["quick", "full", "deep"] = "quick"
     """Which set of defaults the other settings start from."""
     families: tuple[str, ...] = ("teacher", "tied")
     """Families of the map."""
@@ -119,7 +118,7 @@ class Config:
 
 
 PRESETS = {
-    "tiny": Config(),
+    "quick": Config(),
     "full": Config(
         preset="full",
         families=tuple(name for name, family in FAMILIES.items() if family.depth == 2),
@@ -134,8 +133,6 @@ PRESETS = {
 }
 COLUMNS = diagnostics.Departures._fields
 RULES = "below", "above", "found", "bounded"
-SLACK = 1.01
-"""Factor on the bound of growth, for what the flow is not resolved to."""
 
 
 class Point(NamedTuple):
@@ -166,8 +163,7 @@ def points(config: Config) -> list[Point]:
 def family_of(name: str) -> Family:
     """A family or a control."""
     known = FAMILIES | CONTROLS
-    if name not in known:
-        raise ValueError(f"families and controls must be of {', '.join(known)}, got {name!r}")
+    runs.among("families and controls", (name,), known)
     return known[name]
 
 
@@ -417,22 +413,13 @@ def rule(config: Config, groups: Sequence[Any]) -> dict[str, Any]:
         "below": interval(~broken[~above]),
         "above": interval(broken[above]),
         "found": interval(above[broken]),
-        "bounded": interval(bounded(found)),
+        "bounded": interval(diagnostics.within_fall(found)),
     }
-
-
-def bounded(found: diagnostics.Departures) -> np.ndarray:
-    """Of the escapes with a rival, which keep the bound of a pull that does not rise."""
-    pairs = zip(found.own_rates, found.falls, found.degrees, strict=True)
-    bound = np.array([float(diagnostics.fall_growth(*each[:2], int(each[2]))) for each in pairs])
-    rivals = np.isfinite(found.growth)
-    # A rival that shrinks is bounded by its norm at departure.
-    return (found.growth <= SLACK * np.maximum(bound, 1))[rivals]
 
 
 def interval(hits: Any) -> tuple[float, float, float, int]:
     """Share, its interval, and of how many."""
-    return (*share_interval(hits), len(hits)) if len(hits) else (np.nan, np.nan, np.nan, 0)
+    return *diagnostics.share_interval(hits), len(hits)
 
 
 def shown(share: tuple[float, float, float, int]) -> str:

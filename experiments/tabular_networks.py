@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsjax import data, neuronseek, plots, pursuit, runs
+from nsjax import data, diagnostics, neuronseek, plots, pursuit, runs
 from nsjax.data.tables import FILES
 from nsjax.neuronseek import architectures, ensembles
 from nsjax.neuronseek.activations import ACTIVATIONS
@@ -211,7 +211,7 @@ def train(
     }
 
 
-def boost(config: Config, task: Task, splits: list[Split]) -> tuple[dict[str, Any], dict[str, Any]]:
+def boost(task: Task, splits: list[Split]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Boosted trees: of several settings and numbers of trees the best by held-out error."""
     grid = [(rate, leaf) for rate in (0.03, 0.1, 0.2) for leaf in (5, 20)]
     begun = time.process_time()
@@ -278,11 +278,12 @@ def main(config: Config) -> Path:
     """Run the experiment; returns the run's folder."""
     runs.setup()
     with runs.refusals():
-        unknown = [name for name in config.data if name not in SETS]
-        if unknown or not config.data:
-            raise ValueError(f"data must be among {', '.join(SETS)}, got {unknown or 'none'}")
-        if config.splits < 2 or not (config.rates and config.decays and config.hidden):
-            raise ValueError("there must be two splits, a rate, a decay and a hidden layer or more")
+        runs.among("data", config.data, SETS)
+        runs.among("activation", (config.activation,), ACTIVATIONS)
+        if config.splits < 2 or not all((config.data, config.rates, config.decays, config.hidden)):
+            raise ValueError(
+                "there must be a data set, two splits, a rate, a decay and a hidden layer or more"
+            )
         training(config)
         if min(config.hidden) < 1 or not 0 <= config.least < 1 or config.rows < 10:
             raise ValueError(
@@ -291,9 +292,6 @@ def main(config: Config) -> Path:
             )
         if min((*config.rates, *config.decays)) < 0:
             raise ValueError(f"rates and decays must not be negative, got {config.rates}")
-        if config.activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"activation must be one of {known}, got {config.activation!r}")
         tasks = {name: read(config, name) for name in dict.fromkeys(config.data)}
     samples = {f"{name} {part}": getattr(tasks[name], part) for name in tasks for part in "xy"}
     with runs.open_run(
@@ -320,7 +318,7 @@ def main(config: Config) -> Path:
         def compute(each: tuple[str, str]) -> Any:
             name, kind = each
             if kind == "boosted trees":
-                return boost(config, tasks[name], splits[name])
+                return boost(tasks[name], splits[name])
             arrays, values = train(config, kind, tasks[name], splits[name], terms[name])
             if kind == "task-driven":
                 values["search seconds"] = seconds[name]
@@ -348,15 +346,6 @@ def searched(config: Config, task: Task, split: Split, number: int) -> dict[str,
     return {**asdict(terms), "text": text, "seconds": time.process_time() - begun}
 
 
-def interval(differences: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of a mean over splits, as if their rows had nothing in common."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(differences) - 1) * np.std(differences, ddof=1)
-    half /= np.sqrt(len(differences))
-    return float(np.mean(differences) - half), float(np.mean(differences) + half)
-
-
 def summarise(
     run: runs.Run, config: Config, tasks: dict[str, Task], done: dict[tuple[str, str], Any]
 ) -> None:
@@ -367,7 +356,7 @@ def summarise(
         for kind in KINDS:
             arrays, values = done[name, kind]
             found = arrays["errors"]
-            low, high = interval(found - plain)
+            _, low, high = diagnostics.mean_interval(found - plain)
             rows.append(
                 (
                     name,

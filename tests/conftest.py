@@ -50,6 +50,20 @@ def _compiled_programs_end_with_a_slow_test(request):
         _forget_programs()
 
 
+@pytest.fixture
+def forbid(monkeypatch):
+    """`forbid(module, *names)`: functions that a rerun of a finished run must not call fail."""
+
+    def forbid(module, *names):
+        def fail(*_, **__):
+            raise AssertionError("a finished cell was computed again")
+
+        for name in names:
+            monkeypatch.setattr(module, name, fail)
+
+    return forbid
+
+
 @pytest.fixture(autouse=True)
 def _figures_end_with_their_test():
     """Closes what a test has drawn: pyplot keeps figures, and warns from the twenty-first on."""

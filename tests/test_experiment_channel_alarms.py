@@ -16,7 +16,7 @@ def config(tmp_path):
     )
 
 
-def test_run_and_resume(config, capsys, monkeypatch):
+def test_run_and_resume(config, capsys, forbid):
     """Channels are found alone, no alarm on a fit; a close pair looks like one and is refused."""
     folder = channel_alarms.main(config)
     found = json.loads((folder / "results.json").read_text())["values"]
@@ -28,11 +28,7 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert (close["looks"], close["confirmed"], close["refused"]) == (1, 0, 1)
     assert "Constructed channels" in capsys.readouterr().out
 
-    def fail(*_):
-        raise AssertionError
-
-    for name in ("constructed", "fit"):
-        monkeypatch.setattr(channel_alarms, name, fail)
+    forbid(channel_alarms, "constructed", "fit")
     assert channel_alarms.main(config) == folder
 
 

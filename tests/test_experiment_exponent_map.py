@@ -76,8 +76,8 @@ def test_full_covers_what_it_says():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kinds": ("nothing",)}, "kinds must be of teacher"),
-        ({"degenerate": ("2:2:1:nothing",)}, "degenerate must be of conflict"),
+        ({"kinds": ("nothing",)}, "kinds must be among teacher"),
+        ({"degenerate": ("2:2:1:nothing",)}, "degenerate must be among conflict"),
         ({"shapes": ("1x1",)}, "must have 2 layers or more"),
         ({"shapes": ("2x1",), "activations": ("5",)}, "degrees up to 4"),
     ],

@@ -21,7 +21,7 @@ def config(tmp_path):
     )
 
 
-def test_run_and_resume(config, capsys, monkeypatch):
+def test_run_and_resume(config, capsys, forbid):
     """A channel that the flow enters; none with weight decay."""
     folder = flat_channels.main(config)
     found = json.loads((folder / "results.json").read_text())["values"]
@@ -34,10 +34,7 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert (folder / "figures" / "flat_channels.png").stat().st_size > 5000
     assert "Shares of all flows" in capsys.readouterr().out
 
-    def fail(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(flat_channels, "follow", fail)
+    forbid(flat_channels, "follow")
     assert flat_channels.main(config) == folder
 
 

@@ -18,7 +18,7 @@ def config(tmp_path):
 
 
 @pytest.mark.slow
-def test_run_and_resume(config, capsys, monkeypatch):
+def test_run_and_resume(config, capsys, forbid):
     """Degree 3 never escapes, degree 2 later than degree 1; a rerun computes nothing again."""
     folder = logistic_saddles.main(config)
     found = json.loads((folder / "results.json").read_text())["values"]
@@ -35,10 +35,7 @@ def test_run_and_resume(config, capsys, monkeypatch):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
     assert "N* / gamma" in capsys.readouterr().out
 
-    def fail(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(logistic_saddles, "compute", fail)
+    forbid(logistic_saddles, "compute")
     assert logistic_saddles.main(config) == folder
 
 

@@ -42,7 +42,7 @@ def test_families(tmp_path, capsys, monkeypatch):
     assert (folder / "figures" / "families.png").stat().st_size > 5000
     monkeypatch.delattr(neuron_families.neuronseek, "search")
     assert neuron_families.main(config) == folder
-    with pytest.raises(SystemExit, match=r"families must be among family-x2, .*, got sparse"):
+    with pytest.raises(SystemExit, match=r"families must be among family-x2, .*, got 'sparse'"):
         neuron_families.main(dataclasses.replace(config, families=("sparse",)))
     assert len(neuron_families.PRESETS["quick"].families) == 16
 
@@ -101,5 +101,5 @@ def test_basis_functions(tmp_path, capsys):
     assert found["step, sine"][0]["exact"] is None
     assert found["sine, sine"][0]["exact"] is False
     assert (folder / "figures" / "templates.png").stat().st_size > 5000
-    with pytest.raises(SystemExit, match=r"error: targets must be among sparse, .*, got cube"):
+    with pytest.raises(SystemExit, match=r"error: targets must be among sparse, .*, got 'cube'"):
         basis_functions.main(dataclasses.replace(config, targets=("cube",)))

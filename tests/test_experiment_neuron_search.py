@@ -147,16 +147,16 @@ def test_what_the_library_refuses_ends_in_words(config, tmp_path):
         ({"data": "npz:none.npz"}, "error: there is no data file none.npz"),
         ({"data": "diabetes", "holdout": 1.0}, "error: holdout must leave samples"),
         ({"dimension": 2}, "error: dimension must be at least 3"),
-        ({"method": ()}, "error: there must be at least one method"),
+        ({"methods": ()}, "error: there must be at least one method"),
     ):
         with pytest.raises(SystemExit, match=message):
             neuron_search.main(dataclasses.replace(config, **change))
 
 
 def test_presets_and_the_command_line():
-    words = ["--data", "diabetes", "--method", "pursuit", "paper", "--orders", "1", "2"]
+    words = ["--data", "diabetes", "--methods", "pursuit", "paper", "--orders", "1", "2"]
     config = runs.parse(neuron_search.Config, neuron_search.PRESETS, words)
-    assert (config.method, config.orders) == (("pursuit", "paper"), (1, 2))
+    assert (config.methods, config.orders) == (("pursuit", "paper"), (1, 2))
     assert neuron_search.known_as("low-rank") == "synthetic-low-rank"
     assert set(data.FAMILIES) < {neuron_search.known_as(name) for name in data.POLYNOMIALS}
 

@@ -17,7 +17,7 @@ def config(tmp_path):
     )
 
 
-def test_run_and_resume(config, capsys, monkeypatch):
+def test_run_and_resume(config, capsys, forbid):
     """Two terms of orders 2 and 3 are found; a rerun computes nothing again."""
     folder = order_choice.main(config)
     found = json.loads((folder / "results.json").read_text())["values"]
@@ -32,10 +32,7 @@ def test_run_and_resume(config, capsys, monkeypatch):
     assert (folder / "figures" / "order_choice.png").stat().st_size > 5000
     assert "CP terms, orders 1 to 3" in capsys.readouterr().out
 
-    def fail(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(order_choice, "learn", fail)
+    forbid(order_choice, "learn")
     assert order_choice.main(config) == folder
 
 

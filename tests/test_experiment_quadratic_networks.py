@@ -9,7 +9,7 @@ from experiments import quadratic_networks
 from nsjax import runs
 
 
-def test_run_and_resume(tmp_path, capsys, monkeypatch):
+def test_run_and_resume(tmp_path, capsys, monkeypatch, forbid):
     """Far below the threshold nothing is found, far above everything; networks agree."""
     config = quadratic_networks.Config(
         dimension=4,
@@ -39,10 +39,7 @@ def test_run_and_resume(tmp_path, capsys, monkeypatch):
     assert (folder / "figures" / "quadratic_networks.png").stat().st_size > 5000
     assert "predicted" in capsys.readouterr().out
 
-    def fail(*_, **__):
-        raise AssertionError("a finished cell was computed again")
-
-    monkeypatch.setattr(quadratic_networks, "learn", fail)
+    forbid(quadratic_networks, "learn")
     assert quadratic_networks.main(config) == folder
 
 

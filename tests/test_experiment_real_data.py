@@ -70,11 +70,6 @@ def test_formulas_are_in_original_units(finished):
     assert real_data.relative(np.asarray(scaled.formula(x)), y) < 1
 
 
-def test_what_leads_is_the_least_so_far():
-    held = np.array([3.0, 1.0, 2.0, 1.0, 0.5])
-    assert real_data.leaders(held).tolist() == [0, 1, 1, 3, 4]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

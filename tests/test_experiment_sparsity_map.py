@@ -105,7 +105,7 @@ def test_a_cascade_of_twins_breaks_and_one_of_a_teacher_is_counted(config):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"families": ("other",)}, "families and controls must be of teacher, .*, got 'other'"),
+        ({"families": ("other",)}, "families and controls must be among teacher, .*, got 'other'"),
         ({"families": (), "controls": ()}, "there must be a family with a delta"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"factor": 1.0}, "factor must be above 1, got 1"),

@@ -105,7 +105,7 @@ def test_splits_are_standardised_and_have_no_row_twice(name):
     ("change", "said"),
     [
         ({"data": ("mnist",)}, "data must be among"),
-        ({"data": ()}, "data must be among"),
+        ({"data": ()}, "a data set"),
         ({"splits": 1}, "two splits"),
         ({"rates": ()}, "a rate"),
         ({"rates": (-1.0,)}, "rates and decays"),

@@ -1,8 +1,12 @@
+import dataclasses
+import importlib
 import sys
+import typing
 
 import pytest
 
 from experiments import __main__ as command
+from nsjax import runs
 from nsjax.runs.command import first_line
 
 
@@ -70,3 +74,18 @@ def test_the_exit_code_of_a_script_is_that_of_the_command(folder):
 
 def test_every_experiment_says_what_it_shows():
     assert all(first_line(path) for path in command.scripts().values())
+
+
+@pytest.mark.parametrize("name", command.scripts())
+def test_every_setting_is_on_the_command_line(name, capsys):
+    """Of every experiment --help lists each field, and each preset has the name that it says."""
+    script = importlib.import_module(f"experiments.{name}")
+    with pytest.raises(SystemExit) as leaving:
+        runs.parse(script.Config, script.PRESETS, ["--help"])
+    assert leaving.value.code == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(script.Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+    names = typing.get_args(typing.get_type_hints(script.Config)["preset"])
+    assert names == tuple(script.PRESETS)
+    assert all(script.PRESETS[each].preset == each for each in names)

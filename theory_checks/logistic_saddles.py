@@ -57,7 +57,7 @@ def check(config: Config) -> Verdict:
         *_one_sample(config),
         *_above_two(config),
         *(row for seed in config.seeds for row in _two(config, seed)),
-        *_escape_depths(config),
+        *_escape_depths(),
         *_one(config),
     ]
     hypotheses = (
@@ -211,10 +211,7 @@ def _above_two(config: Config) -> list[Row]:
         last, first = flows[-1], flows[0]
         angles = [float(np.linalg.norm(f.directions[-1, -1] - f.directions[0, -1])) for f in flows]
         growth = [abs(float(f.log_norms[-1, -1] - f.log_norms[0, -1])) for f in flows]
-        active = (
-            np.exp(last.log_norms[-1] - last.log_size[-1])[:-1, None] * last.directions[-1, :-1]
-        )
-        point = diagnostics.margin_point(units, active, last.dual[-1], x, y)
+        point = diagnostics.margin_point(units, last.end[:-1], last.dual[-1], x, y)
         smooth = -math.log(math.expm1(math.exp(last.log_loss[0]))) * math.exp(-q * last.log_size[0])
         pull = dynamics.pull_left(math.exp(last.log_size[0]), smooth, q)
         name = f"two layers, x^{p}, D = q = {q}"
@@ -299,13 +296,12 @@ def _two(config: Config, seed: int) -> list[Row]:
     return [row for case in cases for row in _race_of_two(config, seed, *case)]
 
 
-def local_point(
-    units: Any, flow: dynamics.RescaledFlow, active: int, x: Any, y: Any
+def _local_point(
+    units: Any, flow: dynamics.RescaledFlow, x: Any, y: Any
 ) -> tuple[diagnostics.MarginPoint, float, np.ndarray]:
     """KKT point of the active units, N* of the dual, and the dual, at the end of a flow."""
-    size, dual = flow.log_size[-1], flow.dual[-1]
-    weights = np.exp(flow.log_norms[-1] - size)[:, None] * flow.directions[-1]
-    point = diagnostics.margin_point(units, weights, dual, x, y)
+    dual = flow.dual[-1]
+    point = diagnostics.margin_point(units, flow.end, dual, x, y)
     return point, float(units.dominant(x, dual * y[:, 0])[0]), dual
 
 
@@ -320,7 +316,7 @@ def _race_of_two(
 ) -> list[Row]:
     x, y = labelled
     flow = dynamics.rescaled_flow(units, weights, x, y, depth=config.depth)
-    point, value, dual = local_point(units, flow, active, x, y)
+    point, value, dual = _local_point(units, flow, x, y)
     best, _ = diagnostics.best_margin(units, x, y)
     name, met = f"{label}, D = q = 2, seed {seed}", point.residual < 2e-2 and point.margin > 0
     hypothesis = f"N*/gamma {value / point.margin:.3f}, best/gamma {best / point.margin:.3f}"
@@ -392,7 +388,7 @@ def _aligned(
     )
 
 
-def _escape_depths(config: Config) -> list[Row]:
+def _escape_depths() -> list[Row]:
     """Degree two: `-log loss` at which the tiny unit is a tenth of the active one."""
     rows = []
     for other in (2.0, 3.0):
@@ -463,7 +459,7 @@ def _controls(config: Config) -> list[Row]:
     weights = jnp.concatenate([jnp.eye(2, config.dimension), _tiny(NOTHING, 2, config.dimension)])
     flow = dynamics.rescaled_flow(SQUARES, weights, x, y, depth=config.depth)
     dual = np.random.default_rng(0).permutation(flow.dual[-1] * np.asarray(y)[:, 0])
-    point, value, _ = local_point(SQUARES, flow, 2, x, y)
+    point, value, _ = _local_point(SQUARES, flow, x, y)
     late = flow.depth > math.sqrt(config.depth)
     in_time = np.polyfit(flow.log_time[late], np.max(flow.log_norms[late, 2:], axis=1), 1)[0]
     naive = value / point.margin / 2  # z' = 2 N z / t against rho^2 gamma = log t

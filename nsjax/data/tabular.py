@@ -67,6 +67,31 @@ def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float
     return x, jax.nn.one_hot(jnp.asarray(table.target), len(table.target_names), dtype=dtype)
 
 
+def by_name(
+    name: str, *, argument: str = "name", others: Iterable[str] = ()
+) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+    """What a command line names: a bundled regression set, or the arrays of a file.
+
+    Args:
+        name: one of `BUNDLED`, see `bundled`, or `npz:FILE`, see `read_npz`.
+        argument: what the name is called in messages.
+        others: names that the caller has data for itself, for the message.
+
+    Raises:
+        ValueError: for any other name.
+        FileNotFoundError, TypeError, ImportError: as `bundled` and `read_npz` do.
+
+    >>> by_name("linnerud")[0].shape
+    (20, 3)
+    """
+    if name in BUNDLED:
+        return bundled(name)
+    if name.startswith("npz:"):
+        return read_npz(name.removeprefix("npz:"))
+    known = ", ".join((*others, *BUNDLED))
+    raise ValueError(f"{argument} must be one of {known} or npz:FILE, got {name!r}")
+
+
 def column_names(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names that scikit-learn has for the inputs of a bundled set, and for its targets or classes.
 

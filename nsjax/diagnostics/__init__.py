@@ -24,6 +24,7 @@ from nsjax.diagnostics.directions import effective_directions
 from nsjax.diagnostics.exponent import lojasiewicz
 from nsjax.diagnostics.fourier import FourierModes, fourier_modes
 from nsjax.diagnostics.inequality import Fitted, Lojasiewicz
+from nsjax.diagnostics.intervals import mean_interval, median_interval, share_interval
 from nsjax.diagnostics.kept import KeptSparsity, kept_sparsity
 from nsjax.diagnostics.lengths import PathLength, Trajectory, path_length
 from nsjax.diagnostics.margin import MarginPoint, best_margin, margin_point
@@ -42,7 +43,9 @@ from nsjax.diagnostics.rivals import (
     predicted_breaks,
     rescaled_rates,
     rival_growth,
+    within_fall,
 )
+from nsjax.diagnostics.saves import saves_around_drop
 from nsjax.diagnostics.scaling import PowerLaw, power_law
 from nsjax.diagnostics.sensing_limit import sensing_limit
 from nsjax.diagnostics.sparsity import (
@@ -104,6 +107,8 @@ __all__ = [
     "limit_response",
     "lojasiewicz",
     "margin_point",
+    "mean_interval",
+    "median_interval",
     "morse_bott",
     "ncf_share",
     "neuron_activity",
@@ -117,8 +122,11 @@ __all__ = [
     "regularity",
     "rescaled_rates",
     "rival_growth",
+    "saves_around_drop",
     "sensing_limit",
+    "share_interval",
     "statistical_dimension",
     "watch_channels",
     "weight_sparsity",
+    "within_fall",
 ]

@@ -36,6 +36,8 @@ SAME_POINT = 0.95
 """Cosine of the incoming weights from which two neurons count as at one KKT point."""
 ALIVE = 1e-12
 """Norm against the winner's below which a neuron is none: it is zero, or died out."""
+SLACK = 1.01
+"""Factor on the bound of growth, for what the flow is not resolved to."""
 KEPT = "kept"
 """One neuron is new, as expected, none is lost, and no other grew."""
 TWO_SAME, TWO_OTHER = "two at once, same point", "two at once, other points"
@@ -298,6 +300,21 @@ def fall_growth(rate: Any, fall: Any, degree: int) -> np.ndarray:
     left = 1 - (degree - 2) * grown
     power = np.where(left > 0, left, 1) ** (-1 / (degree - 2))
     return np.asarray(np.where(left > 0, power, np.inf))
+
+
+def within_fall(found: Departures) -> np.ndarray:
+    """Which escapes with a rival keep the bound `fall_growth` of a pull that does not rise.
+
+    Args:
+        found: e escapes. Those without a rival are left out.
+
+    Returns:
+        `(r,)` bool. A rival that shrinks is bounded by its norm at departure; the bound counts with
+        `SLACK`.
+    """
+    pairs = zip(found.own_rates, found.falls, found.degrees, strict=True)
+    bound = np.array([float(fall_growth(rate, fall, int(q))) for rate, fall, q in pairs])
+    return (found.growth <= SLACK * np.maximum(bound, 1))[np.isfinite(found.growth)]
 
 
 def critical_rate(factor: float, degree: int, ratio: float) -> float:

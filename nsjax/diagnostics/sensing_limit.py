@@ -116,7 +116,7 @@ def _reach(nodes: _Nodes, delta: float, width: int, psd: bool, centred: bool) ->
 
 
 def _terms(
-    nodes: _Nodes, z: jax.Array, delta: jax.Array, width: int, psd: bool, centred: bool
+    nodes: _Nodes, z: jax.Array, delta: jax.Array, width: int, centred: bool
 ) -> tuple[jax.Array, jax.Array]:
     """The value on the range, and what has to be positive."""
     count = len(nodes.weight)
@@ -152,10 +152,10 @@ def _newton(
     """One damped Newton step, the decrement before it, and the value on the range after it."""
 
     def inside(z: jax.Array) -> jax.Array:
-        return jnp.all(_terms(nodes, z, delta, width, psd, centred)[1] > 0)
+        return jnp.all(_terms(nodes, z, delta, width, centred)[1] > 0)
 
     def barrier(z: jax.Array) -> jax.Array:
-        value, slacks = _terms(nodes, z, delta, width, psd, centred)
+        value, slacks = _terms(nodes, z, delta, width, centred)
         # The last ones need none: c has a pole at u, and the cone two halves that meet at zero.
         return -sharpness * value - jnp.sum(jnp.log(slacks[: 2 if psd else 3]))
 
@@ -173,4 +173,4 @@ def _newton(
 
     length = jax.lax.while_loop(too_long, lambda length: 0.5 * length, jnp.ones(()))
     z = jnp.where(length > _SHORTEST, z + length * step, z)
-    return z, decrement, _terms(nodes, z, delta, width, psd, centred)[0]
+    return z, decrement, _terms(nodes, z, delta, width, centred)[0]

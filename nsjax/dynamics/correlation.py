@@ -94,11 +94,10 @@ def dominant(
     activation: Activation,
     *,
     starts: int = 64,
-    max_steps: int = 2000,
 ) -> Dominant:
     """Search for the dominant KKT point of a saddle's NCF, over all its hidden layers."""
     if coupled_origin(inactive):
-        return _dominant_at_origin(key, params, ncf, activation, starts, max_steps)
+        return _dominant_at_origin(key, params, ncf, activation, starts)
     hidden_features, pulled = ncf.args
     family = HomogeneousNeurons(activation)
     p = activation_degree(activation)
@@ -112,7 +111,7 @@ def dominant(
         scale = max(scale, bound * value_factor(p))
         if bound == 0:
             continue
-        found = search_family(k, family, before, after, starts=starts, max_steps=max_steps)
+        found = search_family(k, family, before, after, starts=starts)
         if float(found.values[0]) > best.value:
             j = int(np.argmax(inactive[i]))
             weights = [jnp.zeros_like(weight) for weight in params]
@@ -128,7 +127,6 @@ def _dominant_at_origin(
     ncf: Correlation,
     activation: Activation,
     starts: int,
-    max_steps: int,
 ) -> Dominant:
     x, residual = ncf.args
     # The output is of degree p^(L-1) in a sample.
@@ -142,7 +140,6 @@ def _dominant_at_origin(
         partial(random_unit, like=params),
         args=ncf.args,
         starts=starts,
-        max_steps=max_steps,
     )
     best = jax.tree.map(lambda leaf: leaf[0], found.points)
     return Dominant(best, float(found.values[0]), scale, None)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nsjax import _check
+from nsjax.kkt.sphere import norm
 
 
 class Descent(NamedTuple):
@@ -18,13 +19,14 @@ class Descent(NamedTuple):
 
     Attributes:
         ts: `(m + 1,)` times: steps times the learning rate, from 0.
-        losses: `(m + 1,)`.
+        losses, grad_norms: `(m + 1,)`, the latter in the norm of all parameters.
         snapshots: parameters at those times, a leading axis of length m + 1.
         params: parameters at the end.
     """
 
     ts: jax.Array
     losses: jax.Array
+    grad_norms: jax.Array
     snapshots: Any
     params: Any
 
@@ -65,12 +67,8 @@ def gradient_descent(
     if _check.positive_integer("steps", steps) < saves:
         raise ValueError(f"steps must be at least saves = {saves}, got {steps}")
     each = steps // saves
-    last, (snapshots, losses) = _descend(loss, params, args, rate, each, saves)
-    snapshots = jax.tree.map(
-        lambda first, later: jnp.concatenate([first[None], later]), params, snapshots
-    )
-    losses = jnp.concatenate([loss(params, *args)[None], losses])
-    return Descent(rate * each * jnp.arange(saves + 1), losses, snapshots, last)
+    last, (losses, norms, snapshots) = _descend(loss, params, args, rate, each, saves)
+    return Descent(rate * each * jnp.arange(saves + 1), losses, norms, snapshots, last)
 
 
 @partial(jax.jit, static_argnums=(0, 5))
@@ -86,8 +84,13 @@ def _descend(
         gradient = jax.grad(loss)(w, *args)
         return jax.tree.map(lambda a, g: a - jnp.asarray(rate, a.dtype) * g, w, gradient)
 
-    def advance(w: Any, _: None) -> Any:
-        w = lax.fori_loop(0, each, step, w)
-        return w, (w, loss(w, *args))
+    def measured(w: Any) -> Any:
+        value, gradient = jax.value_and_grad(loss)(w, *args)
+        return value, norm(gradient), w
 
-    return lax.scan(advance, params, None, length=saves)
+    def advance(w: Any, _: None) -> Any:
+        return lax.fori_loop(0, each, step, w), measured(w)
+
+    last, saved = lax.scan(advance, params, None, length=saves)
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), saved, measured(last))
+    return last, both

@@ -49,7 +49,7 @@ class LeastNuclearNorm(NamedTuple):
         gap: `value - dual`.
         below: with `psd` how far the least eigenvalue lies below zero, else zero.
         misfit: `max_i |y_i - <A_i, M>|`, above rounding only where no matrix fits.
-        iterations: steps done.
+        steps: steps done.
         result: int32 code; `message` is its text.
     """
 
@@ -59,7 +59,7 @@ class LeastNuclearNorm(NamedTuple):
     gap: Float[Array, ""]
     below: Float[Array, ""]
     misfit: Float[Array, ""]
-    iterations: Int[Array, ""]
+    steps: Int[Array, ""]
     result: Int[Array, ""]
 
     @property

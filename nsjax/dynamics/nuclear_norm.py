@@ -50,7 +50,7 @@ class NuclearNormFit(NamedTuple):
         dual: D(nu), a lower bound of the minimum.
         gap: `value - dual`.
         rank: number of eigenvalues of M that are not zero.
-        iterations: proximal steps done.
+        steps: proximal steps done.
         result: int32 code; `message` is its text.
     """
 
@@ -59,7 +59,7 @@ class NuclearNormFit(NamedTuple):
     dual: Float[Array, ""]
     gap: Float[Array, ""]
     rank: Int[Array, ""]
-    iterations: Int[Array, ""]
+    steps: Int[Array, ""]
     result: Int[Array, ""]
 
     @property

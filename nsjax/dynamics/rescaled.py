@@ -80,6 +80,12 @@ class RescaledFlow(NamedTuple):
         """`(m,)`, logarithm of the norm of all weights."""
         return np.asarray(0.5 * np.logaddexp.reduce(2 * self.log_norms, axis=1))
 
+    @property
+    def end(self) -> jax.Array:
+        """`(k, w)`, the weights at the end over the norm of all of them."""
+        sizes = np.exp(self.log_norms[-1] - self.log_size[-1])
+        return jnp.asarray(sizes[:, None] * self.directions[-1])
+
     def when(self, series: np.ndarray, values: Any, level: float) -> float:
         """Value of a `series` where `values` first rise through `level`; NaN where they do not.
 

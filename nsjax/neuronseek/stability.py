@@ -11,7 +11,7 @@ import numpy as np
 from nsjax.neuronseek.results import History
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 
 class Stability(NamedTuple):
@@ -105,7 +105,7 @@ def interval(
     *,
     of: str = "mean",
     level: float = 0.95,
-    draws: int = 2000,
+    resamples: int = 2000,
 ) -> tuple[float, float]:
     """Bootstrap interval of the mean error, or of how much higher it is than another method's.
 
@@ -117,8 +117,8 @@ def interval(
         other: of another one on the same splits, whose value is subtracted.
         of: "mean", or "deviation": the standard deviation over the starts of a split, mean over
             splits.
-        level: share of the draws between the ends.
-        draws: how many.
+        level: share of the resamples between the ends.
+        resamples: how many.
 
     Raises:
         ValueError: for another name of what is wanted.
@@ -127,12 +127,12 @@ def interval(
         raise ValueError(f"of must be 'mean' or 'deviation', got {of!r}")
     rng = np.random.default_rng(0)
     splits = len(errors)
-    rows = rng.integers(splits, size=(draws, splits))
+    rows = rng.integers(splits, size=(resamples, splits))
 
     def drawn(table: Any) -> np.ndarray:
         table = np.asarray(table, float)
         starts = table.shape[1]
-        columns = rng.integers(starts, size=(draws, splits, starts))
+        columns = rng.integers(starts, size=(resamples, splits, starts))
         values = table[rows[:, :, None], columns]
         if of == "mean":
             return values.mean(axis=(1, 2))
@@ -143,6 +143,16 @@ def interval(
     found = drawn(errors) if other is None else drawn(errors) - drawn(other)
     low, high = np.quantile(found, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
+
+
+def leaders(held: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+    """For every step the one up to it with the least held-out error, the later one of equals.
+
+    >>> leaders(np.array([0.5, 0.2, 0.3, 0.2])).tolist()
+    [0, 1, 1, 3]
+    """
+    places = np.arange(len(held))
+    return np.maximum.accumulate(np.where(held <= np.minimum.accumulate(held), places, 0))
 
 
 class Course(NamedTuple):

@@ -61,6 +61,7 @@ from nsjax.plots.orbits import (
     plot_rounding,
     plot_same_depth,
 )
+from nsjax.plots.pruning import plot_structures
 from nsjax.plots.pursuit import (
     plot_balance,
     plot_growth,
@@ -148,6 +149,7 @@ __all__ = [
     "plot_sparsity",
     "plot_spectrum",
     "plot_stability",
+    "plot_structures",
     "plot_term_shares",
     "plot_terms",
     "plot_used",

@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.diagnostics import KEPT, REASONS, Departures, critical_rate, rival_growth
+from nsjax.diagnostics import (
+    KEPT,
+    REASONS,
+    Departures,
+    critical_rate,
+    rival_growth,
+    share_interval,
+)
 from nsjax.plots.style import CATEGORIES, RC, axes, grid
 
 _MARKERS = "sD^vPX"
@@ -121,8 +128,6 @@ def plot_break_curve(groups: Mapping[str, Any], *, factor: float, ax: Axes | Non
     Raises:
         ValueError: without a group.
     """
-    from scipy.stats import binomtest
-
     if not groups:
         raise ValueError("groups must hold at least one group of escapes")
     alone = ax is None
@@ -133,13 +138,11 @@ def plot_break_curve(groups: Mapping[str, Any], *, factor: float, ax: Axes | Non
         # No rival cannot grow.
         places = np.digitize(np.clip(np.nan_to_num(rates, nan=0.0), _BINS[0], 9.9), edges) - 1
         for k in np.unique(places):
-            hits = broken[places == k]
-            test = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-            share = hits.mean()
+            share, low, high = share_interval(broken[places == k])
             panel.errorbar(
                 np.sqrt(edges[k] * edges[k + 1]),
                 share,
-                np.maximum([[share - test.low], [test.high - share]], 0),
+                np.maximum([[share - low], [high - share]], 0),
                 fmt="o",
                 color=color,
                 markersize=4,

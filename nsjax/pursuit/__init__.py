@@ -2,7 +2,7 @@
 
 from nsjax.pursuit.config import PRESETS, Config
 from nsjax.pursuit.loop import init, run, step
-from nsjax.pursuit.problem import prediction_error
+from nsjax.pursuit.problem import network_error, prediction_error
 from nsjax.pursuit.results import Certificate, Pursuit
 from nsjax.pursuit.state import MESSAGES, Info, State, Stop
 from nsjax.pursuit.task import Task
@@ -18,6 +18,7 @@ __all__ = [
     "Stop",
     "Task",
     "init",
+    "network_error",
     "prediction_error",
     "run",
     "step",

@@ -24,7 +24,7 @@ from nsjax.objectives import LOSSES
 from nsjax.pursuit.config import MINIMISERS as NAMES
 from nsjax.pursuit.config import Config
 from nsjax.pursuit.minimisers import Fit, Objective, fit_in_turn
-from nsjax.pursuit.problem import Problem, Units, prediction_error, prepare
+from nsjax.pursuit.problem import Problem, Units, network_error, prediction_error, prepare
 from nsjax.pursuit.results import MOST_PARAMETERS
 
 TOL = Config().tol
@@ -146,7 +146,7 @@ def train(
         hidden,
         bool(losses[best] <= tol),
         float(losses[best]),
-        float(prediction_error(loss, apply(network, x, activation), y)),
+        float(network_error(loss, network, x, y, activation)),
         float(every_rate[best]),
         losses,
         len(losses),
@@ -255,7 +255,7 @@ def tiny_restarts(
         widths[rung][1:-1],
         bool(lowest <= tol),
         lowest,
-        float(prediction_error(loss, apply(network, x, activation), y)),
+        float(network_error(loss, network, x, y, activation)),
         float("nan"),
         every,
         len(every),

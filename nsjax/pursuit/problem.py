@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
-from nsjax.networks.homogeneous import Params
+from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
 
 
@@ -199,3 +199,16 @@ def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
     if loss == "logistic":
         return jnp.mean((outputs > 0) != (y > 0))
     return jnp.mean(jnp.argmax(outputs, axis=1) != jnp.argmax(y, axis=1))
+
+
+def network_error(
+    loss: str, params: Params, x: jax.Array, y: jax.Array, activation: Activation
+) -> jax.Array:
+    """`prediction_error` of a network on samples `(n, d)` with targets `(n, c)`.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> x = jnp.array([[1.0], [2.0]])
+    >>> float(network_error("logistic", (jnp.eye(1), -jnp.eye(1)), x, x, PolyLeakyReLU(2)))
+    1.0
+    """
+    return prediction_error(loss, apply(params, x, activation), y)

@@ -175,12 +175,12 @@ def _empty(state: State) -> Any:
     return Info(*(jnp.zeros((0, lanes, *shapes.get(name, ()))) for name in Info._fields))
 
 
-def crossover(x: Any, seed: int = 0) -> np.ndarray:
+def crossover(x: Any) -> np.ndarray:
     """New inputs: every coordinate of a row is that of one of two rows of x, at random.
 
     They keep the law of every coordinate, and independent coordinates independent.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     x = np.asarray(x)
     other = x[rng.permutation(len(x))]
     return np.where(rng.random(x.shape) < 0.5, x, other)

@@ -10,7 +10,7 @@ from nsjax.runs.checkpoints import Checkpoints
 from nsjax.runs.folder import open_run
 from nsjax.runs.identity import config_hash
 from nsjax.runs.memory import peak_memory
-from nsjax.runs.options import parse, refusals, script, setup
+from nsjax.runs.options import among, parse, refusals, script, setup
 from nsjax.runs.reading import Past, load, read_manifest, read_results
 from nsjax.runs.run import Run
 from nsjax.runs.storage import RunError, from_json, to_json, write_json
@@ -24,6 +24,7 @@ __all__ = [
     "Past",
     "Run",
     "RunError",
+    "among",
     "config_hash",
     "counter",
     "from_json",

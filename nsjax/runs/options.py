@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -124,6 +124,20 @@ def refusals() -> Iterator[None]:
         yield
     except (TypeError, ValueError, OSError, ImportError) as problem:
         raise SystemExit(f"error: {problem}") from problem
+
+
+def among(name: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses a setting that names something unknown; for use within `refusals`.
+
+    Raises:
+        ValueError: with the setting, what is known and what came.
+
+    >>> among("tasks", ["ring"], ["line", "ring"])
+    """
+    known = tuple(known)
+    for each in given:
+        if each not in known:
+            raise ValueError(f"{name} must be among {', '.join(known)}, got {each!r}")
 
 
 def _begin(

@@ -171,3 +171,13 @@ def test_constant_columns_cannot_be_standardised():
     table[:, 1] = 0.1
     with pytest.raises(ValueError, match=r"x must vary over its rows, got constant columns \[1\]"):
         data.standardised("x", table)
+
+
+def test_data_by_name(saved):
+    """A bundled set, a file, and a message that says what there is."""
+    np.testing.assert_array_equal(data.by_name("linnerud")[1], data.bundled("linnerud")[1])
+    x = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(data.by_name(f"npz:{saved(x=x, y=x[:, 0])}")[0], x)
+    wanted = "tasks must be one of ring, diabetes, linnerud or npz:FILE, got 'wine'"
+    with pytest.raises(ValueError, match=wanted):
+        data.by_name("wine", argument="tasks", others=("ring",))

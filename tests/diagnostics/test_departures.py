@@ -120,6 +120,19 @@ def test_growth_under_a_pull_that_stays(q):
     np.testing.assert_allclose(grown, run.y[0, -1] / 0.4, rtol=1e-8)
 
 
+def test_escapes_within_the_bound_of_their_fall():
+    """By hand: exp(0.5) for q = 2, 1.25 for q = 3, one that shrinks, and none without a rival."""
+    growth = [1.6, 1.7, 1.25, 0.5, np.nan]
+    empty = diagnostics.Departures(*[np.zeros(5)] * 13)
+    found = empty._replace(
+        degrees=np.array([2, 2, 3, 3, 3]),
+        growth=np.array(growth),
+        own_rates=np.array([0.25, 0.25, 0.1, -0.1, np.nan]),
+        falls=np.full(5, 2.0),
+    )
+    assert diagnostics.within_fall(found).tolist() == [True, False, True, True]
+
+
 @pytest.mark.parametrize("q", [3, 4])
 def test_rescaled_rates_are_those_of_two_rays_from_another_delta(q):
     """Two neurons of unlike values, each on its ray; the winner leaves at norm 0.1."""

@@ -25,7 +25,9 @@ def test_quadratic_has_the_closed_form():
     np.testing.assert_allclose(found.snapshots, wanted, rtol=1e-12)
     np.testing.assert_allclose(found.ts, 0.1 * done, rtol=1e-12)
     np.testing.assert_allclose(found.params, wanted[-1], rtol=1e-12)
-    np.testing.assert_allclose(found.losses[-1], quadratic(wanted[-1], scales), rtol=1e-12)
+    np.testing.assert_allclose(found.losses, 0.5 * np.sum(scales * wanted**2, axis=1), rtol=1e-12)
+    sizes = np.linalg.norm(scales * wanted, axis=1)
+    np.testing.assert_allclose(found.grad_norms, sizes, rtol=1e-12)
 
 
 def test_imbalance_drifts_in_proportion_to_the_step():

@@ -69,7 +69,7 @@ def test_the_gap_bounds_the_distance_when_stopped_early():
     measurements, y, _ = problem()
     best = float(dynamics.nuclear_norm_fit(measurements, y, 0.01, tol=1e-13).value)
     early = dynamics.nuclear_norm_fit(measurements, y, 0.01, tol=1e-13, max_steps=25)
-    assert early.iterations == 25
+    assert early.steps == 25
     assert early.message.startswith("max_steps")
     assert float(early.dual) <= best * (1 + 1e-12)
     assert 1e-6 * best < float(early.value) - best <= float(early.gap)

@@ -52,6 +52,7 @@ def test_against_scipy_in_real_time():
     time = math.expm1(flow.log_time[-1])
     ours = np.exp(flow.log_norms[-1])[:, None] * flow.directions[-1]
     theirs = solve_ivp(field, (0, time), start.ravel(), rtol=1e-10, atol=1e-12).y[:, -1]
+    np.testing.assert_allclose(flow.end, ours / np.linalg.norm(ours), rtol=1e-12)
     np.testing.assert_allclose(ours, theirs.reshape(3, 3), rtol=1e-4, atol=1e-5)
 
 

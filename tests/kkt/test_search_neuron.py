@@ -46,6 +46,20 @@ def check_blocks(found, p):
     assert np.all(np.diff(found.values) <= 0)
 
 
+def check_eigenvectors(found, order):
+    """Of t^2 with one output: the eigenvectors of `sum z x x^T` in this order, v by sign."""
+    eigenvalues, vectors = np.linalg.eigh((X.T * Z[:, 0]) @ X)
+    np.testing.assert_allclose(
+        found.values, 2 / (3 * 3**0.5) * np.abs(eigenvalues[order]), rtol=1e-12
+    )
+    incoming, outgoing = found.points
+    for row, k in enumerate(order):
+        along = np.asarray(incoming[row]) @ vectors[:, k]
+        np.testing.assert_allclose(abs(along), (2 / 3) ** 0.5, rtol=1e-12)
+        np.testing.assert_allclose(outgoing[row, 0], np.sign(eigenvalues[k]) / 3**0.5, rtol=1e-12)
+    check_blocks(found, 2)
+
+
 def test_quadratic_neuron_finds_the_ends_of_the_spectrum():
     """p = 2, slope 1, one output: values `2/(3 sqrt 3) |l_k|`, `u = sqrt(2/3) q_k`, v by sign.
 
@@ -54,18 +68,10 @@ def test_quadratic_neuron_finds_the_ends_of_the_spectrum():
     found = kkt.search_neuron(
         jax.random.key(0), EMPTY, 1, X, Z, QUADRATIC, starts=32, method="ascent"
     )
-    eigenvalues, vectors = np.linalg.eigh((X.T * Z[:, 0]) @ X)
+    eigenvalues = np.linalg.eigvalsh((X.T * Z[:, 0]) @ X)
     assert eigenvalues[0] < 0 < eigenvalues[-1]
     ends = sorted([0, 3], key=lambda k: -abs(eigenvalues[k]))
-    np.testing.assert_allclose(
-        found.values, 2 / (3 * 3**0.5) * np.abs(eigenvalues[ends]), rtol=1e-12
-    )
-    incoming, outgoing = found.points
-    for row, k in enumerate(ends):
-        along = np.asarray(incoming[row]) @ vectors[:, k]
-        np.testing.assert_allclose(abs(along), (2 / 3) ** 0.5, rtol=1e-12)
-        np.testing.assert_allclose(outgoing[row, 0], np.sign(eigenvalues[k]) / 3**0.5, rtol=1e-12)
-    check_blocks(found, 2)
+    check_eigenvectors(found, ends)
     assert found.is_maximum.tolist() == [True, True]
     assert found.signs.tolist() == [1, 1]
     assert int(found.counts.sum()) == 32
@@ -79,17 +85,9 @@ def test_exact_points_are_all_eigenvectors():
     """The fast path: every eigenvector, saddles too; the ascent's maxima, from the same starts
     with the same basins."""
     found = kkt.search_neuron(jax.random.key(0), EMPTY, 1, X, Z, QUADRATIC, starts=64)
-    eigenvalues, vectors = np.linalg.eigh((X.T * Z[:, 0]) @ X)
+    eigenvalues = np.linalg.eigvalsh((X.T * Z[:, 0]) @ X)
     order = np.argsort(-np.abs(eigenvalues))
-    np.testing.assert_allclose(
-        found.values, 2 / (3 * 3**0.5) * np.abs(eigenvalues[order]), rtol=1e-12
-    )
-    incoming, outgoing = found.points
-    for row, k in enumerate(order):
-        along = np.asarray(incoming[row]) @ vectors[:, k]
-        np.testing.assert_allclose(abs(along), (2 / 3) ** 0.5, rtol=1e-12)
-        np.testing.assert_allclose(outgoing[row, 0], np.sign(eigenvalues[k]) / 3**0.5, rtol=1e-12)
-    check_blocks(found, 2)
+    check_eigenvectors(found, order)
     assert found.is_maximum.tolist() == [k in (0, 3) for k in order]
     assert float(jnp.max(found.residuals)) < 1e-13
     assert (found.steps, found.result) == (0, 0)

@@ -52,6 +52,11 @@ def test_the_interval_is_wider_where_splits_differ():
     assert 0.18 < low < 0.2 < high < 0.22
 
 
+def test_what_leads_is_the_least_so_far():
+    held = np.array([3.0, 1.0, 2.0, 1.0, 0.5])
+    assert stability.leaders(held).tolist() == [0, 1, 1, 3, 4]
+
+
 def test_a_course_takes_what_was_last():
     work = [[1.0, 3.0], [2.0]]
     found = stability.course(work, [["a", "b"], ["b"]], [[0.4, 0.2], [0.6]], [0.0, 1.0, 2.0, 3.0])
@@ -73,7 +78,7 @@ def test_the_interval_of_the_deviation_covers_it():
     """Of 200 tables of normal errors with standard deviation 2, about 95 % of the intervals do."""
     rng = np.random.default_rng(3)
     tables = 2 * rng.normal(size=(200, 5, 10)) + rng.normal(size=(200, 5, 1))
-    ends = np.array([stability.interval(t, of="deviation", draws=300) for t in tables])
+    ends = np.array([stability.interval(t, of="deviation", resamples=300) for t in tables])
     covered = np.mean((ends[:, 0] <= 2) & (ends[:, 1] >= 2))
     assert 0.85 <= covered <= 0.99
     with pytest.raises(ValueError, match="of must be 'mean' or 'deviation', got 'median'"):

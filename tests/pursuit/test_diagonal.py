@@ -128,8 +128,3 @@ def test_comparison_counts():
     assert diagonal.same_support(one, other).tolist() == [True, False]
     assert diagonal.recovered(one, other).tolist() == [False, False]
     assert diagonal.recovered(other, other).all()
-    share, low, high = diagonal.share_interval([True] * 9 + [False])
-    assert (share, round(low, 3), round(high, 3)) == (0.9, 0.596, 0.982)
-    middle, low, high = diagonal.median_interval(np.arange(101.0))
-    assert middle == 50
-    assert 30 < low < 50 < high < 70

@@ -124,3 +124,12 @@ def test_setup_without_a_cache(tmp_path):
     assert python(CODE, NSJAX_CACHE="") == ["None"]
     (tmp_path / "file").write_text("")
     assert python(CODE, NSJAX_CACHE=str(tmp_path / "file" / "cache")) == ["None"]
+
+
+def test_names_that_are_not_known_are_refused():
+    runs.among("tasks", (), ("line",))
+    with (
+        pytest.raises(SystemExit, match=r"^error: tasks must be among line, ring, got 'cube'$"),
+        runs.refusals(),
+    ):
+        runs.among("tasks", ("ring", "cube"), {"line": 1, "ring": 2})

@@ -2,10 +2,8 @@
 
 from nsjax.pursuit.diagonal.comparison import (
     common_start,
-    median_interval,
     recovered,
     same_support,
-    share_interval,
     support,
 )
 from nsjax.pursuit.diagonal.descent import Flow, coefficients, flow, flow_limit
@@ -25,12 +23,10 @@ __all__ = [
     "flow",
     "flow_limit",
     "grow",
-    "median_interval",
     "minimise",
     "orthogonal_matching_pursuit",
     "recovered",
     "same_support",
-    "share_interval",
     "small_direction",
     "successive_saddles",
     "support",

@@ -1,4 +1,4 @@
-"""How solutions of many instances compare: supports, errors, intervals of what is counted."""
+"""How solutions of many instances compare: supports, errors, orders."""
 
 from __future__ import annotations
 
@@ -38,23 +38,3 @@ def common_start(one: Sequence[int], other: Sequence[int]) -> int:
     length = min(len(one), len(other))
     differ = np.asarray(one)[:length] != np.asarray(other)[:length]
     return int(np.argmax(np.append(differ, True)))
-
-
-def share_interval(hits: Any) -> tuple[float, float, float]:
-    """Share of hits, and Wilson's 95 % interval."""
-    from scipy.stats import binomtest
-
-    hits = np.asarray(hits, bool)
-    test = binomtest(int(hits.sum()), hits.size).proportion_ci(method="wilson")
-    return float(hits.mean()), float(test.low), float(test.high)
-
-
-def median_interval(values: Any, *, resamples: int = 2000) -> tuple[float, float, float]:
-    """Median, and the 95 % percentile interval of a bootstrap."""
-    from scipy.stats import bootstrap
-
-    values = np.asarray(values, float)
-    found = bootstrap(
-        (values,), np.median, n_resamples=resamples, method="percentile", rng=0
-    ).confidence_interval
-    return float(np.median(values)), float(found.low), float(found.high)

@@ -1,0 +1,60 @@
+"""Plots of how often the structure that made the data is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nsjax.plots.style import CATEGORIES, RC, grid
+
+_COLORS = (CATEGORIES[2], CATEGORIES[5], CATEGORIES[1])
+
+
+def plot_structures(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    labels: Sequence[str] = ("exact", "all terms and more", "terms missing", "exact as pruned"),
+    ax: Sequence[Axes] | None = None,
+) -> Figure:
+    """Shares of seeds by kind of structure: a panel for each target, a stacked bar for each method.
+
+    Args:
+        panels: title to methods, the same ones in each, from the top down; of a method the shares
+            of three kinds that add up to one, and a fourth share, drawn as a line over the bar.
+        labels: of the four shares.
+        ax: where to draw, an axes for each panel; a new figure by default.
+
+    Raises:
+        ValueError: if there are no panels.
+    """
+    if not panels:
+        raise ValueError("panels must hold at least one panel")
+    methods = list(next(iter(panels.values())))
+    size = (1.15 + 1.6 / len(panels), 1.2 + 0.26 * len(methods))
+    figure, places = grid(1, len(panels), panel=size, ax=ax, sharey=True)
+    for place, (title, shares) in zip(places.flat, panels.items(), strict=True):
+        table: Any = np.array([shares[method] for method in methods], float)
+        left = np.zeros(len(methods))
+        for bars, color, label in zip(table.T, _COLORS, labels, strict=False):
+            place.barh(methods, bars, left=left, color=color, label=label)
+            left += bars
+        place.plot(table[:, 3], methods, "|", color="black", ms=9, mew=2, label=labels[3])
+        place.set(xlim=(-0.04, 1.04), xticks=(0, 1))
+        place.set_title(title, fontsize=RC["axes.titlesize"])
+        place.grid(visible=False)
+    places.flat[0].invert_yaxis()
+    figure.supxlabel("share of seeds", fontsize=RC["axes.labelsize"])
+    handles, texts = places.flat[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        texts,
+        loc="outside upper center",
+        ncols=4,
+        frameon=False,
+        fontsize=RC["legend.fontsize"],
+    )
+    return figure
