@@ -96,7 +96,7 @@ def test_start_up_times_processes(monkeypatch):
 
 def test_growth_of_a_core(monkeypatch):
     """Every size of a core gets its row; the NCF counts gradients."""
-    monkeypatch.setitem(growth.BASES, "ncf", {"n": 8, "d": 2})
+    monkeypatch.setitem(growth.BASES, "ncf", {"n": (8, 16), "d": (2, 2)})
     monkeypatch.setitem(
         growth.CORES, "ncf", lambda config, **sizes: growth.ncf(config, starts=4, **sizes)
     )
