@@ -178,7 +178,8 @@ def grow_tightly(config: Config, states: list[pursuit.State]) -> dict[str, Any]:
     """
     jax.clear_caches()
     run = [0, *range(1, len(states), config.every)]
-    seconds, programs = [], []
+    seconds: list[float] = []
+    programs: list[float] = []
     for i in run:
         begun = time.process_time()
         with compilations() as seen:
