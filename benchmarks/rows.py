@@ -8,6 +8,7 @@ one over the upper of the other, and the reverse.
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +35,8 @@ COLUMNS = (
     "note",
 )
 Calls = Mapping[str, Callable[[], Any]]
+FEWEST = 3
+"""Turns that there are at least, where slow calls are repeated less often."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +193,22 @@ class Turns(NamedTuple):
     results: dict[str, Any]
 
 
-def turns(calls: Calls, repeats: int, *, clock: Callable[[], float] = time.process_time) -> Turns:
-    """All calls in turn, so that a busy moment hits all alike; a turn before the first compiles."""
+def turns(
+    calls: Calls,
+    repeats: int,
+    *,
+    clock: Callable[[], float] = time.process_time,
+    patience: float = math.inf,
+) -> Turns:
+    """All calls in turn, so that a busy moment hits all alike; a turn before the first compiles.
+
+    After `patience` seconds of turns there are no more than `FEWEST`.
+    """
     results = {name: jax.block_until_ready(call()) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
+    for turn in range(repeats):
+        if turn >= FEWEST and sum(map(sum, seconds.values())) > patience:
+            break
         for name, call in calls.items():
             begun = clock()
             results[name] = jax.block_until_ready(call())

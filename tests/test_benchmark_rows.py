@@ -1,6 +1,7 @@
 """Rows of benchmarks: ratios and spreads by hand, turns, exponents against SciPy, the table."""
 
 import io
+import math
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_start_up_times_processes(monkeypatch):
 
 def test_growth_of_a_core(monkeypatch):
     """Every size of a core gets its row; the NCF counts gradients."""
-    monkeypatch.setitem(growth.BASES, "ncf", {"n": 8, "d": 2})
+    monkeypatch.setitem(growth.BASES, "ncf", {"n": (8, 16), "d": (2, 2)})
     monkeypatch.setitem(
         growth.CORES, "ncf", lambda config, **sizes: growth.ncf(config, starts=4, **sizes)
     )
@@ -106,3 +107,23 @@ def test_growth_of_a_core(monkeypatch):
     _, count = growth.ncf(config, 8, 2, 4)
     climb, _ = growth.ncf(config, 8, 2, 4)
     assert count(climb()) == 8
+
+
+def test_a_call_with_the_arguments_that_it_has():
+    """The last call counts, and the function is itself again."""
+
+    def run():
+        math.floor(1.5)
+        math.floor(3.5)
+
+    whole = math.floor
+    assert growth.as_called(math, "floor", run)() == 3
+    assert math.floor is whole
+
+
+def test_slow_turns_are_fewer():
+    """Past its patience there are no more than the fewest; a patient one takes all."""
+    clock = iter(range(1000)).__next__
+    few = rows.turns({"a": lambda: 1}, 9, clock=clock, patience=0.5)
+    all_of_them = rows.turns({"a": lambda: 1}, 9, clock=clock, patience=100)
+    assert [len(each.seconds["a"]) for each in (few, all_of_them)] == [rows.FEWEST, 9]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from nsjax._threads import one_lapack_thread
 from nsjax.kkt.ascent import Ascent, ValueAndGrad, ascend_together
 from nsjax.kkt.certificate import spread
 from nsjax.kkt.neuron import ShareLandscape
@@ -225,16 +226,17 @@ def _descend(
 ) -> tuple[fitting.Weights, np.ndarray]:
     """Weights and losses after a fit of every lane."""
     floor = _floor(space, len(samples.y))
-    fitted = fitting.fit_many(
-        lanes.weights,
-        lanes.pooled(),
-        samples,
-        used,
-        fitting.Limits(0.0, floor, steps, 1e-4),
-        bases=space.config.bases,
-        loss="square",
-    )
-    losses = np.asarray(fitted.loss)
+    with one_lapack_thread():
+        fitted = fitting.fit_many(
+            lanes.weights,
+            lanes.pooled(),
+            samples,
+            used,
+            fitting.Limits(0.0, floor, steps, 1e-4),
+            bases=space.config.bases,
+            loss="square",
+        )
+        losses = np.asarray(fitted.loss)
     space.evaluations += int(np.max(np.asarray(fitted.evaluations)))
     weights = jax.tree.map(np.asarray, fitted.weights)
     return weights, np.where(np.isfinite(losses), losses, np.inf)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nsjax._threads import one_lapack_thread
 from nsjax.neuronseek import fitting
 from nsjax.neuronseek.config import Config
 from nsjax.neuronseek.large import minimise
@@ -176,7 +177,8 @@ class Workspace:
         arguments = (weights, pooled, samples, used, limits)
         static: dict[str, Any] = {"bases": self.config.bases, "loss": self.loss}
         if size <= self.config.dense:
-            fitted = fitting.fit_one(*arguments, **static)
+            with one_lapack_thread():
+                fitted = jax.block_until_ready(fitting.fit_one(*arguments, **static))
         else:
             fitted = minimise(*arguments, steps=self.config.steps_large, **static)
         self.evaluations += int(fitted.evaluations)
