@@ -41,9 +41,7 @@ def modular_addition(
         raise ValueError(f"modulus must be at least 2, got {modulus}")
     if not isinstance(centred, bool):
         raise TypeError(f"centred must be True or False, got {centred!r}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a real floating type, got {dtype}")
+    dtype = _check.floating_dtype("dtype", dtype)
     numbers = jnp.arange(modulus)
     first, second = jnp.repeat(numbers, modulus), jnp.tile(numbers, modulus)
     one_hot = jnp.eye(modulus, dtype=dtype)

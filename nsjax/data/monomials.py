@@ -55,6 +55,7 @@ def monomial_task(
             f"monomials must be at most the number of inputs, {dimension}, got {monomials}"
         )
     noise = _check.non_negative("noise", noise)
+    _check.key("key", key)
     keys = jax.random.split(key, 3)
     x = gaussian(keys[0], samples, dimension, dtype=dtype)
     rng = np.random.default_rng(np.asarray(jax.random.bits(keys[1], (4,))).tolist())

@@ -253,8 +253,9 @@ def interaction_task(
     )
 
 
-def check_sizes(samples: Any, dimension: Any, noise: Any, least: int, what: str) -> float:
-    """The noise, if there are samples and inputs enough for the target called `what`."""
+def check_sizes(key: Any, samples: Any, dimension: Any, noise: Any, least: int, what: str) -> float:
+    """The noise, if there are a key, samples and inputs enough for the target called `what`."""
+    _check.key("key", key)
     if _check.positive_integer("dimension", dimension) < least:
         raise ValueError(
             f"dimension must be at least {least}, the inputs that {what} uses, got {dimension}"
@@ -336,7 +337,7 @@ def _samples(
     standardise: bool = False,
 ) -> PolynomialData:
     outputs = _check.positive_integer("outputs", outputs)
-    noise = check_sizes(samples, dimension, noise, recipe.least, what)
+    noise = check_sizes(key, samples, dimension, noise, recipe.least, what)
     keys = jax.random.split(key, 4)
     x = LAWS[recipe.inputs](keys[0], samples, dimension, dtype=dtype)
     truth = _draw(keys[1], recipe, dimension, x.dtype)

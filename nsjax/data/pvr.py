@@ -69,9 +69,7 @@ def pointer_value_retrieval(
         raise ValueError(f"window must be odd for the majority, got {window}")
     if not isinstance(constant, bool):
         raise TypeError(f"constant must be True or False, got {constant!r}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a real floating type, got {dtype}")
+    dtype = _check.floating_dtype("dtype", dtype)
     places = jnp.arange(pointer_bits + values - 1, -1, -1)
     numbers = jnp.arange(2 ** len(places))
     bits = (numbers[:, None] >> places) & 1

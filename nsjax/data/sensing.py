@@ -37,6 +37,8 @@ def compressed_sensing(
     >>> x.shape, y.shape, int(jnp.sum(beta != 0))
     ((5, 8), (5,), 2)
     """
+    _check.key("key", key)
+    _check.positive_integer("dimension", dimension)
     if _check.positive_integer("sparsity", sparsity) > dimension:
         raise ValueError(f"sparsity must be at most the dimension {dimension}, got {sparsity}")
     keys = jax.random.split(key, 4)

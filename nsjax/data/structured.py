@@ -33,7 +33,7 @@ def two_order_task(
     >>> sorted(task.truth.interactions)
     [2, 3]
     """
-    noise = check_sizes(samples, dimension, noise, 2, "the target")
+    noise = check_sizes(key, samples, dimension, noise, 2, "the target")
     keys = jax.random.split(key, 3)
     x = gaussian(keys[0], samples, dimension, dtype=dtype)
     direction = jax.random.normal(keys[1], (dimension,), x.dtype)
@@ -77,7 +77,7 @@ def composed_task(
     >>> sorted(task.truth.interactions)
     [2, 3, 4]
     """
-    noise = check_sizes(samples, dimension, noise, 10, "the target")
+    noise = check_sizes(key, samples, dimension, noise, 10, "the target")
     keys = jax.random.split(key)
     x = gaussian(keys[0], samples, dimension, dtype=dtype)
     g, h = COMPOSED

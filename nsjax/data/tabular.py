@@ -58,7 +58,7 @@ def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float
         ImportError: if scikit-learn is not installed.
     """
     table = from_sklearn(name)
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    dtype = _check.floating_dtype("dtype", dtype)
     x = standardised("x", jnp.asarray(table.data[:, _varies(table.data)], dtype))
     if name in BUNDLED:
         return x, standardised("y", jnp.asarray(table.target.reshape(len(x), -1), dtype))
@@ -134,7 +134,7 @@ def read_npz(
     where = os.fspath(path)
     if not os.path.isfile(where):
         raise FileNotFoundError(f"there is no data file {where}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    dtype = _check.floating_dtype("dtype", dtype)
     try:
         with open(where, "rb") as file, np.load(file, allow_pickle=False) as archive:
             held = sorted(archive.files)

@@ -70,6 +70,7 @@ def lojasiewicz(
     >>> found.conclusive, abs(found.alpha - 0.75) < 0.02, abs(found.mu - 4) < 0.4
     (True, True, True)
     """
+    _check.key("key", key)
     _check.function("f", f)
     try:
         hash(f)

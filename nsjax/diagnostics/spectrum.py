@@ -131,6 +131,8 @@ def hessian_spectrum(
         method = "dense" if layout.size <= LARGEST_DENSE else "lanczos"
     if method == "lanczos" and key is None:
         raise ValueError(f"key must be a PRNG key for Lanczos over {layout.size} weights, got None")
+    if key is not None:
+        _check.key("key", key)
     _check.scalar_function("loss", loss, params, *args)
     flat = layout.flat(params)
     where = jnp.asarray(inside)

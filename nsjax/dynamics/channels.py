@@ -145,6 +145,11 @@ def split_channel(
 def join_channel(network: ChannelNetwork, eps: float, *, layer: int = 1) -> Params:
     """The plain network of a `ChannelNetwork` at `eps > 0`; the pair comes last in its layer.
 
+    Args:
+        network: the one to write plainly.
+        eps: half the distance of the pair's incoming weights, in units of `v`.
+        layer: hidden layer of the pair, 1 to L - 1.
+
     Raises:
         TypeError, ValueError: for another network, a layer that it has not, or a bad eps.
 
@@ -175,6 +180,16 @@ def channel_apply(
 
     The difference quotient is taken as `integral s'(t + r h) dr / 2` over -1 to 1 where h is small,
     by Gauss-Legendre with six nodes (exact to rounding there), so nothing cancels.
+
+    Args:
+        network: the network, from `split_channel` or `follow_channel`.
+        eps: 0 or more.
+        x: inputs `(n, d)`.
+        activation: elementwise activation.
+        layer: hidden layer of the pair, 1 to L - 1.
+
+    Returns:
+        `(n, c)`.
 
     >>> w = (jnp.array([[1.2], [0.8]]), jnp.array([[51.0, -49.0]]))
     >>> network, eps = split_channel(w, (0, 1))

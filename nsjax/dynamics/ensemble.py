@@ -67,6 +67,9 @@ class FlowEnsemble(NamedTuple):
 
         With snapshots that is the cascade of the member, as far as the plain flow resolves it.
 
+        Args:
+            index: of the member, 0 to M - 1.
+
         Raises:
             TypeError, ValueError: if there is no such member.
         """

@@ -26,7 +26,7 @@ from nsjax.networks import (
     degree,
 )
 from nsjax.networks.homogeneous import Activation, Params
-from nsjax.objectives import NetworkLoss
+from nsjax.objectives import LOSSES, NetworkLoss
 
 Inactive = tuple[np.ndarray, ...]
 
@@ -200,6 +200,8 @@ def inspect(
     inactive = _check.inactive(params, inactive)
     x, y = _check.samples(params, x, y)
     activation_degree(activation)
+    _check.choice("loss", loss, tuple(LOSSES))
+    _check.targets(loss, "y", y)
     where = blocks(params, inactive)
     layout = Layout.of(params)
     flat = layout.flat(params)

@@ -67,7 +67,7 @@ def true_formula(
 
 
 def has_formula(truth: Polynomial) -> bool:
-    """Whether every function of the polynomial is a registered basis."""
+    """Whether every function of the polynomial `truth` is a registered basis."""
     return set(truth.bases) <= set(BASES)
 
 

@@ -257,8 +257,19 @@ def escape_order(visits: Sequence[Any]) -> tuple[np.ndarray, ...]:
     """Number of the escape that each neuron takes part in, from 1; -1 for none, 0 if active before.
 
     That is the escape before the first visit at which it is active; after the last visit, that of
-    the visit it is said to escape from. Returns one integer array per hidden layer.
+    the visit it is said to escape from.
+
+    Args:
+        visits: of a `Cascade`, or from `saddle_visits`, one or more.
+
+    Returns:
+        One integer array `(k_l,)` per hidden layer.
+
+    Raises:
+        ValueError: for no visit.
     """
+    if len(visits) == 0:
+        raise ValueError("visits must hold at least one, got none")
     orders = [np.full(len(flags), -1) for flags in visits[0].active]
     for number, visit in enumerate(visits):
         for order, flags in zip(orders, visit.active, strict=True):

@@ -13,6 +13,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from nsjax import _check
+
 RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -128,7 +130,15 @@ def ordered_colors(count: int) -> list[Any]:
 
 
 def power_of_ten(value: float) -> str:
-    """A positive number as mathtext, `10^{-3}` or `2 10^{-3}`."""
+    r"""The positive number `value` as mathtext, `10^{-3}` or `2 10^{-3}`.
+
+    Raises:
+        TypeError, ValueError: for what is no positive number.
+
+    >>> print(power_of_ten(2e-3))
+    $2\cdot 10^{-3}$
+    """
+    value = _check.positive("value", value)
     exponent = int(np.floor(np.log10(value) + 1e-9))
     factor = value / 10.0**exponent
     power = f"10^{{{exponent}}}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.networks.homogeneous import Params
-from nsjax.objectives import LOSSES
+from nsjax.objectives import LOSSES, same_shape
 
 
 class Problem(NamedTuple):
@@ -170,20 +170,10 @@ def check_targets(loss: str, values: np.ndarray, eps: float, name: str = "y") ->
             raise ValueError(
                 f"{name} must vary over the samples, got {what} targets: there is nothing to learn"
             )
-    elif loss == "logistic":
-        if not np.all(np.abs(values) == 1):
-            raise ValueError(f"{name} must hold labels -1 and 1 for the logistic loss")
-        if np.all(values == values[:1]):
-            raise ValueError(f"{name} must vary over the samples, got one class")
-    else:
-        if values.shape[1] < 2:
-            raise ValueError(
-                f"{name} must have a column for each class for cross-entropy, got {values.shape[1]}"
-            )
-        if np.any(values < 0) or not np.allclose(values.sum(axis=1), 1, atol=1e-5):
-            raise ValueError(f"{name} must hold probabilities that add up to 1 for cross-entropy")
-        if np.all(values == values[:1]):
-            raise ValueError(f"{name} must vary over the samples, got one class")
+        return
+    _check.targets(loss, name, values)
+    if np.all(values == values[:1]):
+        raise ValueError(f"{name} must vary over the samples, got one class")
 
 
 def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
@@ -193,7 +183,16 @@ def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
         loss: `"square"`; `"logistic"` for classes by sign; `"cross_entropy"` for classes by the
             largest output.
         outputs, y: `(n, c)`.
+
+    Raises:
+        TypeError, ValueError: for an unknown loss, or targets that do not have the outputs' shape.
+
+    >>> labels = jnp.array([[1.0], [-1.0]])
+    >>> float(prediction_error("logistic", jnp.array([[2.0], [0.5]]), labels))
+    0.5
     """
+    _check.choice("loss", loss, tuple(LOSSES))
+    same_shape(outputs, y)
     if loss == "square":
         return LOSSES[loss](outputs, y) / reference_loss(loss, y)
     if loss == "logistic":

@@ -120,6 +120,7 @@ def masses(
     Raises:
         TypeError, ValueError: for shapes that do not fit, and eps that are not positive.
     """
+    _check.function("cdf", cdf)
     _check.matrix("targets", targets)
     _distances(eps)
     targets, eps = np.asarray(targets, float), np.asarray(eps, float)
