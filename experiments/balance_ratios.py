@@ -145,7 +145,7 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
             before[:] = 0
     outputs = networks.apply(task.units.back(lane(state)), test[0], activation)
     values = {
-        "accuracy": 1 - float(pursuit.prediction_error("logistic", outputs, test[1])),
+        "accuracy": 1 - float(pursuit.prediction_error(outputs, test[1], loss="logistic")),
         "fitted": state.result[0] == pursuit.Stop.FITTED,
         "message": pursuit.MESSAGES[int(state.result[0])],
         "neurons": int(state.counts[0, 0]),

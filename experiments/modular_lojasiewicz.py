@@ -180,7 +180,7 @@ def norm(params: Any) -> float:
 def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
     """Share of pairs whose largest output is the sum."""
     outputs = networks.apply(params, pairs[0], ACTIVATION)
-    return 1 - float(pursuit.prediction_error("cross_entropy", outputs, pairs[1]))
+    return 1 - float(pursuit.prediction_error(outputs, pairs[1], loss="cross_entropy"))
 
 
 def grow(config: Config, fraction: float, seed: int) -> Cell:

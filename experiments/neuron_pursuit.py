@@ -266,7 +266,7 @@ def grow(
         "before_pruning": found.grown,
         "neurons": found.neurons,
         "error": found.error,
-        "test_error": float(pursuit.prediction_error(config.loss, outputs, learned.test[1])),
+        "test_error": float(pursuit.prediction_error(outputs, learned.test[1], loss=config.loss)),
         "certified": found.certificate.certified,
         "certificate": found.certificate._asdict(),
         "warnings": found.warnings,

@@ -155,7 +155,7 @@ def measure(config: Config, panel: Panel, n: int, seed: int, method: str) -> dic
 
     def accuracy(params: Any) -> float:
         outputs = networks.apply(params, test[0], activation)
-        return 1 - float(pursuit.prediction_error("logistic", outputs, test[1]))
+        return 1 - float(pursuit.prediction_error(outputs, test[1], loss="logistic"))
 
     begun = time.process_time()
     if not method.startswith("adam"):

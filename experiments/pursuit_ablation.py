@@ -161,7 +161,7 @@ def measure(config: Config, point: Point, task: str, seed: int) -> dict[str, Any
     )
     outputs = networks.apply(found.params, test[0], activation)
     return {
-        "error": float(prediction_error("square", outputs, test[1])),
+        "error": float(prediction_error(outputs, test[1], loss="square")),
         "loss": found.loss,
         "fitted": found.result == pursuit.Stop.FITTED,
         "neurons": found.neurons,

@@ -171,7 +171,7 @@ def measure(
 
     def error(params: Any) -> float:
         return float(
-            prediction_error("square", networks.apply(params, test[0], activation), test[1])
+            prediction_error(networks.apply(params, test[0], activation), test[1], loss="square")
         )
 
     if method in ("pursuit", "paper"):

@@ -132,7 +132,7 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
         )
     errors = jax.vmap(
         lambda params: pursuit.prediction_error(
-            "square", networks.apply(params, test[0], activation), test[1]
+            networks.apply(params, test[0], activation), test[1], loss="square"
         )
     )(flows.params)
     norm = jax.vmap(optax.tree.norm)

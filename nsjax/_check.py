@@ -261,6 +261,16 @@ def targets(loss: str, name: str, value: Any) -> None:
         raise ValueError(f"{name} must hold probabilities that add up to 1 for cross-entropy")
 
 
+def same_shape(outputs: Any, y: Any) -> None:
+    """Raise unless targets are an array of the outputs' shape; that of a traced one is known."""
+    # (n, 1) against (n,) would broadcast to (n, n) and give a wrong loss without a word.
+    for name, value in (("outputs", outputs), ("y", y)):
+        if not hasattr(value, "shape"):
+            raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+    if outputs.shape != y.shape:
+        raise ValueError(f"y must have the outputs' shape {outputs.shape}, got {y.shape}")
+
+
 def inactive(params: Any, inactive: Any) -> tuple[np.ndarray, ...]:
     """Return `inactive` as boolean arrays, one a hidden layer, if it fits and names a neuron."""
     hidden = [weight.shape[0] for weight in params[:-1]]
@@ -323,9 +333,12 @@ def floating_tree(name: str, tree: Any) -> Any:
 
 def scalar_function(name: str, function: Callable[..., Any], *args: Any) -> None:
     """Raise unless `function(*args)` is a scalar; nothing is computed."""
-    shape = getattr(jax.eval_shape(function, *args), "shape", None)
+    found = jax.eval_shape(function, *args)
+    shape = getattr(found, "shape", None)
     if shape != ():
         raise ValueError(f"{name} must return a scalar, got shape {shape}")
+    if not jnp.issubdtype(found.dtype, jnp.floating):
+        raise TypeError(f"{name} must return a real floating number, got dtype {found.dtype}")
 
 
 def traces(name: str, function: Callable[..., Any], *args: Any) -> None:
@@ -346,6 +359,17 @@ def data(name: str, args: Any) -> tuple[Any, ...]:
         if isinstance(leaf, jax.Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.inexact):
             finite(f"{name} (leaf {i})", leaf)  # type: ignore[arg-type]
     return args
+
+
+def hashable(name: str, value: Any) -> Callable[..., Any]:
+    """Return `value` if it can be called and hashed, as what is compiled for has to be."""
+    try:
+        hash(function(name, value))
+    except TypeError as error:
+        if not callable(value):
+            raise
+        raise TypeError(f"{name} must be hashable, got {value!r}") from error
+    return value
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:

@@ -42,7 +42,7 @@ def square(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array,
     >>> float(square(jnp.array([[1.0]]), jnp.array([[3.0]])))
     2.0
     """
-    same_shape(outputs, y)
+    _check.same_shape(outputs, y)
     return 0.5 * jnp.sum((outputs - y) ** 2)
 
 
@@ -59,7 +59,7 @@ def logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Arra
     >>> round(float(logistic(jnp.array([[0.0]]), jnp.array([[1.0]]))), 4)  # log 2
     0.6931
     """
-    same_shape(outputs, y)
+    _check.same_shape(outputs, y)
     return jnp.sum(jax.nn.softplus(-y * outputs))
 
 
@@ -76,18 +76,8 @@ def cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float
     >>> round(float(cross_entropy(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]]))), 4)  # log 2
     0.6931
     """
-    same_shape(outputs, y)
+    _check.same_shape(outputs, y)
     return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=-1))
-
-
-def same_shape(outputs: jax.Array, y: jax.Array) -> None:
-    """Raise unless targets are an array of the outputs' shape."""
-    # (n, 1) against (n,) would broadcast to (n, n) and give a wrong loss without a word.
-    for name, value in (("outputs", outputs), ("y", y)):
-        if not hasattr(value, "shape"):
-            raise TypeError(f"{name} must be an array, got {type(value).__name__}")
-    if jnp.shape(outputs) != jnp.shape(y):
-        raise ValueError(f"y must have the outputs' shape {jnp.shape(outputs)}, got {jnp.shape(y)}")
 
 
 LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
@@ -378,7 +368,10 @@ class SaddleNCF:
     def rounded(
         self, zero_block: Params, width: jax.Array, features: Params, pulled: Params
     ) -> Float[Array, ""]:
-        """The same with kinks rounded over `width` (`networks.homogeneous.rounded_layer`)."""
+        """The same with kinks rounded over `width`, see `SaddleNCF.__call__`.
+
+        `networks.homogeneous.rounded_layer` says how.
+        """
         return self._sum(
             zero_block,
             features,
@@ -389,7 +382,7 @@ class SaddleNCF:
     def signature(
         self, zero_block: Params, features: Params, pulled: Params
     ) -> Float[Array, " entries"]:
-        """What the zero block adds to every layer: blind to the order and signs of its neurons."""
+        """What `zero_block` adds to every layer: blind to the order and signs of its neurons."""
         added = [
             self.activation(before @ incoming.T) @ outgoing.T
             for incoming, outgoing, before in zip(

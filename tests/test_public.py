@@ -97,7 +97,7 @@ def test_every_field_is_documented(package):
     for name, value in public(package):
         if not inspect.isclass(value):
             continue
-        (node,) = ast.parse(inspect.cleandoc(inspect.getsource(value))).body
+        (node,) = ast.parse(inspect.getsource(value)).body
         for field, after in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
                 below = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
@@ -222,7 +222,7 @@ OPTIONAL_KEYS = {
 @pytest.mark.parametrize("name", OPTIONAL_KEYS)
 @pytest.mark.parametrize("wrong", [0, "seed", np.ones(2)])
 def test_what_is_no_key_is_refused_where_none_or_several_are_taken(name, wrong):
-    with pytest.raises(TypeError, match="^key must be a PRNG key, such as jax"):
+    with pytest.raises(TypeError, match=r"^key must be a PRNG key, such as jax"):
         OPTIONAL_KEYS[name](wrong)
 
 
@@ -392,11 +392,11 @@ BAD = {
     "pursuit.init, pair": (lambda: pursuit.init(KEY, (X, Y)), "task must be a pursuit.Task"),
     "pursuit.step, pair": (lambda: pursuit.step((X, Y), None), "task must be a pursuit.Task"),
     "error, loss": (
-        lambda: pursuit.prediction_error("mse", Y, Y),
+        lambda: pursuit.prediction_error(Y, Y, loss="mse"),
         "loss must be one of 'square', 'logistic', 'cross_entropy', got 'mse'",
     ),
     "error, vector": (
-        lambda: pursuit.prediction_error("logistic", LABELS, LABELS[:, 0]),
+        lambda: pursuit.prediction_error(LABELS, LABELS[:, 0], loss="logistic"),
         r"y must have the outputs' shape \(12, 1\), got \(12,\)",
     ),
     "baselines, rates": (
@@ -460,7 +460,7 @@ def test_bad_input_is_named(name):
 @pytest.mark.parametrize("law", [data.sphere, data.gaussian, data.hypercube, data.uniform])
 @pytest.mark.parametrize("dtype", [int, complex, "flot"])
 def test_inputs_are_real_floats(law, dtype):
-    with pytest.raises(TypeError, match="^dtype must be a real floating type, got"):
+    with pytest.raises(TypeError, match=r"^dtype must be a real floating type, got"):
         law(KEY, 5, 3, dtype=dtype)
 
 

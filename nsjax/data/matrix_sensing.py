@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 DESIGNS = ("inputs", "centred", "gaussian", "shifted")
@@ -41,7 +42,7 @@ def matrix_sensing(
     negative: int = 0,
     *,
     design: str = "inputs",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "n d d"], Float[Array, " n"], Float[Array, "d d"]]:
     """Measurements of the matrix of a random quadratic network, the teacher.
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
 def modular_addition(
-    modulus: int, *, centred: bool = True, dtype: Any = None
+    modulus: int, *, centred: bool = True, dtype: DTypeLike | None = None
 ) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
     """Every pair of summands modulo m and their sum: `n = m^2` samples.
 

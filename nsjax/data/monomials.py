@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,9 @@ import numpy as np
 from nsjax import _check
 from nsjax.data.polynomials import Polynomial, PolynomialData
 from nsjax.data.synthetic import gaussian
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
 
 
 def monomial_task(
@@ -21,7 +24,7 @@ def monomial_task(
     dimension: int,
     *,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of a sum of random monomials of standard normal inputs.
 

@@ -15,6 +15,7 @@ from nsjax import _check
 from nsjax.data.synthetic import gaussian, uniform
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 LAWS = {"gaussian": gaussian, "uniform": uniform}
@@ -179,7 +180,7 @@ def polynomial_task(
     *,
     noise: float = 0.0,
     outputs: int = 1,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of a polynomial of `POLYNOMIALS`.
 
@@ -214,7 +215,7 @@ def interaction_task(
     dimension: int,
     *,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Interactions of given orders and ranks on standard normal inputs, each order of equal size.
 
@@ -281,7 +282,7 @@ def polynomial_classes(
     *,
     classes: int = 2,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Labels that a polynomial of `POLYNOMIALS` decides.
 
@@ -332,7 +333,7 @@ def _samples(
     what: str,
     noise: float,
     outputs: int = 1,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     equal: bool = False,
     standardise: bool = False,
 ) -> PolynomialData:

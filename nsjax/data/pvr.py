@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 AGGREGATES = ("parity", "majority", "min", "max")
@@ -24,7 +25,7 @@ def pointer_value_retrieval(
     *,
     aggregate: str = "parity",
     constant: bool = True,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "n d"], Float[Array, "n 1"]]:
     """Every input of pointer and value bits, and the value that the pointer points to.
 

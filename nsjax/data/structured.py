@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,17 @@ import numpy as np
 from nsjax.data.polynomials import Polynomial, PolynomialData, check_sizes, noisy
 from nsjax.data.synthetic import gaussian
 
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+
 
 def two_order_task(
-    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
+    key: jax.Array,
+    samples: int,
+    dimension: int,
+    *,
+    noise: float = 0.0,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of `x0 x1 + (a.x)^3 / sqrt 6` on standard normal inputs, a random and of norm 1.
 
@@ -58,7 +66,12 @@ COMPOSED = (
 
 
 def composed_task(
-    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
+    key: jax.Array,
+    samples: int,
+    dimension: int,
+    *,
+    noise: float = 0.0,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of `g h + g^2 / 2`, `g = x0 x1 + x2 x3 + x4` and `h = x5 x6 - x7 x8 + x9`.
 

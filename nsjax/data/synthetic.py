@@ -10,11 +10,17 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
 def sphere(
-    key: jax.Array, samples: int, dimension: int, *, radius: float | None = None, dtype: Any = None
+    key: jax.Array,
+    samples: int,
+    dimension: int,
+    *,
+    radius: float | None = None,
+    dtype: DTypeLike | None = None,
 ) -> Float[Array, "n d"]:
     """Inputs uniform on a sphere; by default of radius `sqrt(d)`, which gives variance 1.
 
@@ -42,7 +48,7 @@ def sphere(
 
 
 def hypercube(
-    key: jax.Array, samples: int, dimension: int, *, dtype: Any = None
+    key: jax.Array, samples: int, dimension: int, *, dtype: DTypeLike | None = None
 ) -> Float[Array, "n d"]:
     """Inputs with independent entries, -1 or 1 with equal chance.
 
@@ -60,7 +66,7 @@ def hypercube(
 
 
 def gaussian(
-    key: jax.Array, samples: int, dimension: int, *, dtype: Any = None
+    key: jax.Array, samples: int, dimension: int, *, dtype: DTypeLike | None = None
 ) -> Float[Array, "n d"]:
     """Inputs with independent standard normal entries.
 
@@ -78,7 +84,7 @@ def gaussian(
 
 
 def uniform(
-    key: jax.Array, samples: int, dimension: int, *, dtype: Any = None
+    key: jax.Array, samples: int, dimension: int, *, dtype: DTypeLike | None = None
 ) -> Float[Array, "n d"]:
     """Inputs with independent entries, uniform on [-1, 1], so of variance 1/3.
 

@@ -16,6 +16,7 @@ from nsjax import _check
 from nsjax.data.scaling import mean_and_scale
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float, Num
 
 BUNDLED = ("diabetes", "linnerud")
@@ -42,7 +43,9 @@ def standardised(name: str, table: Any) -> Float[Array, "n k"]:
     return (table - mean) / scale
 
 
-def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+def bundled(
+    name: str, *, dtype: DTypeLike | None = None
+) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
     """A set of scikit-learn, its inputs standardised.
 
     Args:
@@ -116,7 +119,7 @@ def npz_contents(names: Iterable[str]) -> dict[str, bytes]:
 
 
 def read_npz(
-    path: str | os.PathLike[str], *, dtype: Any = None, labels: bool = False
+    path: str | os.PathLike[str], *, dtype: DTypeLike | None = None, labels: bool = False
 ) -> tuple[Float[Array, "n d"], Num[Array, "n c"]]:
     """Inputs `x` and targets `y` from an npz file, as they are.
 

@@ -71,11 +71,7 @@ def lojasiewicz(
     (True, True, True)
     """
     _check.key("key", key)
-    _check.function("f", f)
-    try:
-        hash(f)
-    except TypeError as error:
-        raise TypeError(f"f must be hashable, got {f!r}") from error
+    _check.hashable("f", f)
     point = _check.floating_tree("point", point)
     args = _check.data("args", args)
     levels = _count("levels", levels, FEWEST_LEVELS)

@@ -122,7 +122,7 @@ def regularity(
     'singular'
     """
     _check.key("key", key)
-    _check.function("outputs", outputs)
+    _check.hashable("outputs", outputs)
     point = _check.floating_tree("point", point)
     args = _check.data("args", args)
     layout = Layout.of(point)

@@ -116,7 +116,7 @@ def hessian_spectrum(
     >>> found.eigenvalues.tolist(), found.inertia
     ([-2.0, 0.0, 2.0], (1, 1, 1))
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     _check.choice("method", method, ("auto", "dense", "lanczos"))
     params = _check.floating_tree("params", params)
     _check.data("args", args)

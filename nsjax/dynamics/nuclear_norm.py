@@ -171,8 +171,8 @@ def check_measurements(measurements: Any, y: Any) -> tuple[jax.Array, jax.Array]
     shape = measurements.shape
     if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
         raise ValueError(f"measurements must have shape (n, d, d), got {shape}")
-    measurements = _check.symmetric("measurements", measurements)
-    return measurements, _check.vector("y", y, shape[0]).astype(measurements.dtype)
+    y = _check.vector("y", y, shape[0]).astype(measurements.dtype)
+    return _check.symmetric("measurements", measurements), y
 
 
 def shrink(matrix: jax.Array, threshold: Any, psd: bool) -> jax.Array:

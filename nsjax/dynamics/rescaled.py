@@ -112,7 +112,7 @@ class RescaledFlow(NamedTuple):
 
 
 def log_logistic(margins: Float[Array, " n"]) -> Float[Array, " n"]:
-    """`log log(1 + exp(-m))`, the logarithm of the logistic loss, at any margin m.
+    """`log log(1 + exp(-m))`, the logarithm of the logistic loss, at any `margins` m.
 
     >>> bool(jnp.allclose(log_logistic(jnp.array([0.0, 1e4])), jnp.array([-0.3665129, -1e4])))
     True

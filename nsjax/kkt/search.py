@@ -78,11 +78,7 @@ def search(
     2.0
     """
     _check.key("key", key)
-    _check.function("objective", objective)
-    try:
-        hash(objective)
-    except TypeError as error:
-        raise TypeError(f"objective must be hashable, got {objective!r}") from error
+    _check.hashable("objective", objective)
     _check.function("sample", sample)
     _check.data("args", args)
     starts = _check.positive_integer("starts", starts)

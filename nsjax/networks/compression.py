@@ -235,6 +235,11 @@ def multiplications(
 
     Raises:
         TypeError, ValueError: for bad sizes, strides and padding.
+
+    >>> kernel = jax.random.normal(jax.random.key(0), (3, 3, 4, 5))
+    >>> found = compress(jax.random.key(1), kernel, (2, 2), method="tucker", max_sweeps=1)
+    >>> multiplications(found, (8, 8))  # 64 (4 2 + 9 2 2 + 2 5), and 64 9 4 5
+    (3456, 11520)
     """
     kernel, steps = [each.shape[0] for each in found.factors], pair("strides", strides)
     size = pair("size", size)

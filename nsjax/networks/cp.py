@@ -15,6 +15,7 @@ from nsjax import _check
 from nsjax.networks.bases import basis
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -105,7 +106,7 @@ def init(
     *,
     template: Template | None = None,
     x: Any = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> CPNeuron:
     """Draw a neuron each of whose streams, one for every order and basis, has unit variance.
 

@@ -15,13 +15,16 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 Params = tuple[jax.Array, ...]
 Activation = Callable[[jax.Array], jax.Array]
 
 
-def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: Any = None) -> Params:
+def init(
+    key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: DTypeLike | None = None
+) -> Params:
     r"""Draw weights `W_l ~ N(0, scale^2 / k_{l-1})`, the usual fan-in initialisation.
 
     Args:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -42,7 +43,7 @@ def init(
     *,
     size: int,
     orders: Sequence[int] = (2, 3),
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> TuckerNeuron:
     """Random projections and cores, such that every order has a variance of about 1.
 
@@ -125,7 +126,11 @@ def normalize(neuron: TuckerNeuron) -> TuckerNeuron:
 
 
 def parameters(neuron: TuckerNeuron) -> int:
-    """Number of parameters of `neuron`, the gauge counted: `d s`, `c s^n` an order, `c d + c`."""
+    """Number of parameters of `neuron`, the gauge counted: `d s`, `c s^n` an order, `c d + c`.
+
+    >>> parameters(init(jax.random.key(0), 6, size=2, orders=(2,)))  # 12 + 4 + 6 + 1
+    23
+    """
     return sum(leaf.size for leaf in jax.tree.leaves(neuron))
 
 

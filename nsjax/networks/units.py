@@ -38,6 +38,11 @@ class Units(Protocol):
         ...
 
 
+def _check_columns(weights: jax.Array, wanted: int) -> None:
+    if weights.shape[1] != wanted:
+        raise ValueError(f"weights must have {wanted} columns, got shape {weights.shape}")
+
+
 @dataclass(frozen=True)
 class TwoLayerUnits:
     """Hidden neurons of a two-layer network with one output, `v s(u . x)`; rows are `(u, v)`.
@@ -64,6 +69,7 @@ class TwoLayerUnits:
         self, weights: Float[Array, "k m"], x: Float[Array, "n d"]
     ) -> Float[Array, "n k"]:
         """`v_j s(u_j . x)`, see `Units.responses`."""
+        _check_columns(weights, x.shape[1] + 1)
         before, outgoing = x @ weights[:, :-1].T, weights[:, -1]
         after = self.activation(before) * outgoing
         return after.at[:, 0].set(before[:, 0]) if self.skip else after
@@ -112,7 +118,13 @@ class DiagonalUnits:
     def responses(
         self, weights: Float[Array, "k m"], x: Float[Array, "n k"]
     ) -> Float[Array, "n k"]:
-        """`x_j prod_l w_jl`, see `Units.responses`."""
+        """`x_j prod_l w_jl`, see `Units.responses`.
+
+        Raises:
+            ValueError: for another number of units than inputs.
+        """
+        if weights.shape[0] != x.shape[1]:
+            raise ValueError(f"weights must have {x.shape[1]} rows, got shape {weights.shape}")
         return x * jnp.prod(weights, axis=1)
 
     def dominant(
@@ -157,6 +169,7 @@ class SignedSquares:
         self, weights: Float[Array, "k m"], x: Float[Array, "n d"]
     ) -> Float[Array, "n k"]:
         """`a_j (w_j . x)^2`, see `Units.responses`."""
+        _check_columns(weights, x.shape[1])
         return jnp.asarray(self.signs, x.dtype) * (x @ weights.T) ** 2
 
     def dominant(

@@ -152,7 +152,7 @@ def train(
         hidden,
         bool(losses[best] <= tol),
         float(losses[best]),
-        float(prediction_error(loss, apply(network, x, activation), y)),
+        float(prediction_error(apply(network, x, activation), y, loss=loss)),
         float(every_rate[best]),
         losses,
         len(losses),
@@ -263,7 +263,7 @@ def tiny_restarts(
         widths[rung][1:-1],
         bool(lowest <= tol),
         lowest,
-        float(prediction_error(loss, apply(network, x, activation), y)),
+        float(prediction_error(apply(network, x, activation), y, loss=loss)),
         float("nan"),
         every,
         len(every),
@@ -389,7 +389,7 @@ def _held_out_errors(
 
     def error(w: jax.Array) -> jax.Array:
         outputs = apply(back(objective.layout.tree(w)), x, objective.activation)
-        return prediction_error(objective.loss, outputs, y)
+        return prediction_error(outputs, y, loss=objective.loss)
 
     return jax.vmap(error)(w)
 

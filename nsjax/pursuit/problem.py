@@ -9,7 +9,7 @@ sphere, where none is heard above the others.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,10 @@ import numpy as np
 
 from nsjax import _check
 from nsjax.networks.homogeneous import Params
-from nsjax.objectives import LOSSES, same_shape
+from nsjax.objectives import LOSSES
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 
 class Problem(NamedTuple):
@@ -176,23 +179,25 @@ def check_targets(loss: str, values: np.ndarray, eps: float, name: str = "y") ->
         raise ValueError(f"{name} must vary over the samples, got one class")
 
 
-def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+def prediction_error(
+    outputs: Float[Array, "n c"], y: Float[Array, "n c"], *, loss: str
+) -> Float[Array, ""]:
     """Mean squared error over the targets' variance, or the share of wrong classes.
 
     Args:
+        outputs, y: `(n, c)`.
         loss: `"square"`; `"logistic"` for classes by sign; `"cross_entropy"` for classes by the
             largest output.
-        outputs, y: `(n, c)`.
 
     Raises:
         TypeError, ValueError: for an unknown loss, or targets that do not have the outputs' shape.
 
     >>> labels = jnp.array([[1.0], [-1.0]])
-    >>> float(prediction_error("logistic", jnp.array([[2.0], [0.5]]), labels))
+    >>> float(prediction_error(jnp.array([[2.0], [0.5]]), labels, loss="logistic"))
     0.5
     """
     _check.choice("loss", loss, tuple(LOSSES))
-    same_shape(outputs, y)
+    _check.same_shape(outputs, y)
     if loss == "square":
         return LOSSES[loss](outputs, y) / reference_loss(loss, y)
     if loss == "logistic":

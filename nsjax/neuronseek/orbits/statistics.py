@@ -125,6 +125,10 @@ def transitions(map: NeuronMap, cells: int) -> Float[np.ndarray, "c c"]:
 
     Raises:
         TypeError, ValueError: for another map, and a bad number of cells.
+
+    >>> from nsjax.neuronseek.orbits import tent
+    >>> transitions(tent(), 2).round(3).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
     """
     ends = np.asarray(check_map(map)(jnp.array([0.0, 1.0, map.peak])))
     if np.max(np.abs(ends[:2])) > 1e-6 or ends[2] > 1 + 1e-6:
