@@ -182,7 +182,7 @@ def keys(name: str, value: Any) -> jax.Array:
             raise ValueError(f"{name} must be PRNG keys, got an array of shape {value.shape}")
         value = jax.random.wrap_key_data(jnp.asarray(value))
     if value.ndim > 1 or value.size == 0:
-        raise ValueError(f"{name} must be one PRNG key or a vector of them, got {value.shape}")
+        raise ValueError(f"{name} must be a PRNG key or a vector of them, got shape {value.shape}")
     return value
 
 

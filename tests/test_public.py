@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 
 import nsjax
-from nsjax import data, diagnostics, dynamics, kkt, networks, neuronseek, objectives, pursuit
+from nsjax import (
+    data,
+    diagnostics,
+    dynamics,
+    kkt,
+    networks,
+    neuronseek,
+    objectives,
+    plots,
+    pursuit,
+)
 from nsjax.neuronseek import orbits
 from nsjax.pursuit import baselines
 
@@ -433,6 +443,31 @@ BAD = {
     "layer, images": (
         lambda: neuronseek.TaskConv(2, (3, 3), TERMS).init(KEY, X),
         r"x must have 2 axes of the kernel and one of channels, got shape \(12, 3\)",
+    ),
+    "plot, no escapes": (
+        lambda: plots.plot_escape([]),
+        "escapes must hold at least one result, got none",
+    ),
+    "plot, others": (
+        lambda: plots.plot_escape([KEY]),
+        r"escapes\[0\] must have delta, ts, escape_time, got \w+ without delta",
+    ),
+    "plot, no cascade": (
+        lambda: plots.plot_cascade(None),
+        "cascades must have visits, delta, ts, losses, got NoneType without visits",
+    ),
+    "plot, no visits": (lambda: plots.escape_order(()), "visits must hold at least one, got none"),
+    "plot, no points": (
+        lambda: plots.plot_kkt_points(PARAMS),
+        "points must have values, shares, signs, got tuple without values",
+    ),
+    "plot, several pursuits": (
+        lambda: plots.plot_growth((1, 2)),
+        "result must have history, lane, got tuple without history",
+    ),
+    "plot, several searches": (
+        lambda: plots.plot_terms([1, 2]),
+        "search must have history, got list without history",
     ),
     "orbits, fraction": (
         lambda: orbits.logistic_fractions(0.3, 5),

@@ -118,13 +118,7 @@ class DiagonalUnits:
     def responses(
         self, weights: Float[Array, "k m"], x: Float[Array, "n k"]
     ) -> Float[Array, "n k"]:
-        """`x_j prod_l w_jl`, see `Units.responses`.
-
-        Raises:
-            ValueError: for another number of units than inputs.
-        """
-        if weights.shape[0] != x.shape[1]:
-            raise ValueError(f"weights must have {x.shape[1]} rows, got shape {weights.shape}")
+        """`x_j prod_l w_jl`, see `Units.responses`."""
         return x * jnp.prod(weights, axis=1)
 
     def dominant(

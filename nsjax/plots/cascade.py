@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from nsjax.diagnostics import neuron_norms
-from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid, ordered_colors, power_of_ten
+from nsjax.plots.style import (
+    CATEGORIES,
+    RC,
+    SIGNED,
+    axes,
+    drawable,
+    drawables,
+    grid,
+    ordered_colors,
+    power_of_ten,
+)
 
 _STAY = CATEGORIES[7]
 _TINY = 1e-16
@@ -27,8 +37,15 @@ def plot_cascade(cascades: Any, *, ax: Axes | None = None, floor: float = 1e-6) 
             shaded.
         ax: where to draw the first panel alone; a new figure of two panels by default.
         floor: losses below this share of the largest are cut off.
+
+    Raises:
+        TypeError, ValueError: for no cascades, what is none, or a cascade without visits.
     """
-    ordered = sorted(_sequence(cascades), key=lambda cascade: -cascade.delta)
+    found = drawables("cascades", cascades, "visits", "delta", "ts", "losses")
+    for each in found:
+        if len(each.visits) == 0:
+            raise ValueError("cascades must have visits, got one without any")
+    ordered = sorted(found, key=lambda cascade: -cascade.delta)
     if ax is None:
         figure, panels = grid(1, 2, panel=(3.4, 2.6))
         first, second = panels[0]
@@ -74,8 +91,12 @@ def plot_visits(cascade: Any, *, title: str = "", ax: Sequence[Axes] | None = No
         cascade: a result of `nsjax.dynamics.cascade`, or anything with its `visits`.
         title: over the figure.
         ax: where to draw, an axes for each layer and visit, row by row; a new figure by default.
+
+    Raises:
+        TypeError, ValueError: for what is no cascade, or one without visits.
     """
-    visits = cascade.visits
+    visits = drawable("cascade", cascade, "visits").visits
+    escape_order(visits)  # refuses none
     networks = [_sorted_weights(visit.params, escape_order(visits)) for visit in visits]
     rows = len(networks[0])
     heights = [max(weight.shape[0], 2) for weight in networks[0]]
@@ -123,7 +144,13 @@ def plot_neuron_norms(cascade: Any, *, ax: Axes | None = None) -> Figure:
         cascade: a result of `nsjax.dynamics.cascade` with snapshots, or anything with its `ts`,
             `snapshots`, `visits` and `threshold`.
         ax: where to draw; a new figure by default.
+
+    Raises:
+        TypeError, ValueError: for what is no cascade, or one without visits or snapshots.
     """
+    drawable("cascade", cascade, "ts", "snapshots", "visits", "threshold")
+    if cascade.snapshots is None:
+        raise ValueError("cascade must hold snapshots, got None; run it with snapshots=True")
     figure, ax = axes(ax, size=(4.6, 2.8))
     times = np.asarray(cascade.ts)
     later = times > 0
@@ -278,10 +305,6 @@ def escape_order(visits: Sequence[Any]) -> tuple[np.ndarray, ...]:
         if orders[layer - 1][neuron] < 0:
             orders[layer - 1][neuron] = len(visits)
     return tuple(orders)
-
-
-def _sequence(cascades: Any) -> Sequence[Any]:
-    return [cascades] if hasattr(cascades, "visits") else list(cascades)
 
 
 def _sorted_weights(params: Any, order: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, COLUMN, PAGE, RC, axes, grid, ordered_colors
+from nsjax.plots.style import CATEGORIES, COLUMN, PAGE, RC, axes, drawable, grid, ordered_colors
 
 _LEAST = 1e-17
 _MOST_TERMS = 24
@@ -37,9 +37,9 @@ def plot_terms(search: Any, *, ax: Axes | None = None) -> Figure:
         ax: where to draw the upper panel, without the lower one; a new figure by default.
 
     Raises:
-        ValueError: for a search without steps or terms.
+        TypeError, ValueError: for what is no search, or one without steps or terms.
     """
-    history = search.history
+    history = drawable("search", search, "history").history
     shares = np.asarray(history.shares, float)
     if shares.ndim != 2 or not shares.size:
         raise ValueError(f"search must have steps and terms, got shares of shape {shares.shape}")

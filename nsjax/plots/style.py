@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -108,6 +108,37 @@ def grid(
     size = (fit(panel[0] * columns), panel[1] * rows)
     with plt.rc_context(RC):
         return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+
+
+def drawable(name: str, value: Any, *wanted: str) -> Any:
+    """Return `value` if it has the attributes of the result that is to be drawn.
+
+    Raises:
+        TypeError: if it lacks one.
+    """
+    for attribute in wanted:
+        if not hasattr(value, attribute):
+            raise TypeError(
+                f"{name} must have {', '.join(wanted)}, got {type(value).__name__} without "
+                f"{attribute}"
+            )
+    return value
+
+
+def drawables(name: str, values: Any, *wanted: str) -> list[Any]:
+    """Several such results; one alone is taken as a list of one.
+
+    Raises:
+        TypeError, ValueError: if there are none, or one of them lacks an attribute.
+    """
+    if all(hasattr(values, attribute) for attribute in wanted):
+        return [values]
+    if not isinstance(values, Iterable):
+        return [drawable(name, values, *wanted)]
+    found = [drawable(f"{name}[{i}]", value, *wanted) for i, value in enumerate(values)]
+    if not found:
+        raise ValueError(f"{name} must hold at least one result, got none")
+    return found
 
 
 def plain_ticks(axis: Axis) -> None:
