@@ -144,7 +144,7 @@ def pursue(config: Config, point: Point, seed: int) -> tuple[dict[str, Any], dic
             state = state._replace(params=tuple(np.asarray(weight)[None] for weight in balanced))
             before[:] = 0
     grown = task.units.back(lane(state))
-    error = pursuit.network_error("logistic", grown, test[0], test[1], activation)
+    error = pursuit.network_error(grown, test[0], test[1], activation, loss="logistic")
     values = {
         "accuracy": 1 - float(error),
         "fitted": state.result[0] == pursuit.Stop.FITTED,

@@ -120,7 +120,7 @@ def split(config: Config, fraction: float, seed: int) -> Split:
 
 def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
     """Share of pairs whose largest output is the sum."""
-    return 1 - float(pursuit.network_error("cross_entropy", params, *pairs, ACTIVATION))
+    return 1 - float(pursuit.network_error(params, *pairs, ACTIVATION, loss="cross_entropy"))
 
 
 def grow(

@@ -256,7 +256,7 @@ def grow(
         "neurons": found.neurons,
         "error": found.error,
         "test_error": float(
-            pursuit.network_error(config.loss, found.params, *learned.test, activation)
+            pursuit.network_error(found.params, *learned.test, activation, loss=config.loss)
         ),
         "certified": found.certificate.certified,
         "certificate": found.certificate._asdict(),

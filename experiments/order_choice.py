@@ -166,7 +166,7 @@ def learn(config: Config, each: Point, clock: runs.Compilations) -> dict[str, An
     )
     exact = formula is not None and recovery(formula, task.truth, tol=TOL).exact
     return {
-        "error": float(prediction_error("square", jnp.asarray(outputs), y)),
+        "error": float(prediction_error(jnp.asarray(outputs), y, loss="square")),
         "exact": exact,
         "size": size,
         "parameters": parameters,

@@ -154,7 +154,7 @@ def measure(config: Config, panel: Panel, n: int, seed: int, method: str) -> dic
     activation = nsjax.PolyLeakyReLU(*ACTIVATIONS[panel.activation])
 
     def accuracy(params: Any) -> float:
-        return 1 - float(pursuit.network_error("logistic", params, *test, activation))
+        return 1 - float(pursuit.network_error(params, *test, activation, loss="logistic"))
 
     begun = time.process_time()
     if not method.startswith("adam"):

@@ -159,7 +159,7 @@ def measure(config: Config, point: Point, task: str, seed: int) -> dict[str, Any
         keys[2], x, y, activation=activation, depth=config.depth, config=point.settings
     )
     return {
-        "error": float(pursuit.network_error("square", found.params, *test, activation)),
+        "error": float(pursuit.network_error(found.params, *test, activation, loss="square")),
         "loss": found.loss,
         "fitted": found.result == pursuit.Stop.FITTED,
         "neurons": found.neurons,

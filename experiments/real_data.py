@@ -262,7 +262,7 @@ def evolve(
 
 def relative(predicted: np.ndarray, targets: np.ndarray) -> float:
     """Mean squared error over the variance of the targets."""
-    found = pursuit.prediction_error("square", jnp.asarray(predicted), jnp.asarray(targets))
+    found = pursuit.prediction_error(jnp.asarray(predicted), jnp.asarray(targets), loss="square")
     return float(found)
 
 

@@ -169,7 +169,7 @@ def measure(
     activation = nsjax.PolyLeakyReLU(config.degree, config.slope)
 
     def error(params: Any) -> float:
-        return float(pursuit.network_error("square", params, *test, activation))
+        return float(pursuit.network_error(params, *test, activation, loss="square"))
 
     if method in ("pursuit", "paper"):
         preset = "default" if method == "pursuit" else "paper"

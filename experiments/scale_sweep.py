@@ -131,7 +131,7 @@ def follow(config: Config, run: runs.Run, scale: float) -> tuple[dict[str, Any],
             on_chunk=on_chunk,
         )
     errors = jax.vmap(
-        lambda params: pursuit.network_error("square", params, test[0], test[1], activation)
+        lambda params: pursuit.network_error(params, test[0], test[1], activation, loss="square")
     )(flows.params)
     norm = jax.vmap(optax.tree.norm)
     moved = norm(jax.tree.map(jnp.subtract, flows.params, params)) / norm(params)

@@ -270,7 +270,7 @@ def errors(loss: str, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
     y = jnp.asarray(targets)
     return np.asarray(
-        jax.vmap(lambda each: pursuit.prediction_error(loss, each, y))(jnp.asarray(predicted))
+        jax.vmap(lambda each: pursuit.prediction_error(each, y, loss=loss))(jnp.asarray(predicted))
     )
 
 

@@ -47,6 +47,14 @@ def non_negative(name: str, value: Any) -> float:
     return number
 
 
+def share(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a number above 0 and at most 1."""
+    number = positive(name, value)
+    if number > 1:
+        raise ValueError(f"{name} must be at most 1, got {value!r}")
+    return number
+
+
 def positive_integer(name: str, value: Any) -> int:
     """Return `value` as an int if it is an integer above zero."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -157,6 +165,53 @@ def finite(name: str, array: jax.Array) -> jax.Array:
     return array
 
 
+def key(name: str, value: Any) -> jax.Array:
+    """Return `value` if it is one PRNG key, made by `jax.random.key` or `jax.random.PRNGKey`."""
+    if _is_raw_key(name, value):
+        if np.shape(value) not in _RAW_KEYS:
+            raise ValueError(f"{name} must be one PRNG key, got an array of shape {value.shape}")
+    elif value.ndim:
+        raise ValueError(f"{name} must be one PRNG key, got an array of keys {value.shape}")
+    return value
+
+
+def keys(name: str, value: Any) -> jax.Array:
+    """Return `value`, one PRNG key or a vector of them, as keys of `jax.random.key`."""
+    if _is_raw_key(name, value):
+        if np.shape(value)[-1:] not in _RAW_KEYS:
+            raise ValueError(f"{name} must be PRNG keys, got an array of shape {value.shape}")
+        value = jax.random.wrap_key_data(jnp.asarray(value))
+    if value.ndim > 1 or value.size == 0:
+        raise ValueError(f"{name} must be a PRNG key or a vector of them, got shape {value.shape}")
+    return value
+
+
+_RAW_KEYS = ((2,), (4,))
+"""Shapes of the data of one key, of Threefry and of RBG."""
+
+
+def _is_raw_key(name: str, value: Any) -> bool:
+    """Whether `value` holds the data of keys, as `jax.random.PRNGKey` does; raises if no key."""
+    if isinstance(value, jax.Array | np.ndarray):
+        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            return False
+        if value.dtype == np.uint32:
+            return True
+    got = repr(value) if np.ndim(value) == 0 else f"{value.dtype} of shape {value.shape}"
+    raise TypeError(f"{name} must be a PRNG key, such as jax.random.key(0), got {got}")
+
+
+def floating_dtype(name: str, value: Any) -> jnp.dtype:
+    """Return `value` as a real floating dtype; JAX's default float for None."""
+    try:
+        dtype = jnp.result_type(float) if value is None else jnp.dtype(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a real floating type, got {value!r}") from error
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must be a real floating type, got {dtype}")
+    return dtype
+
+
 def not_zero(name: str, array: jax.Array) -> jax.Array:
     """Return `array` unless all of its entries are zero."""
     if not _is_traced(array) and not bool(np.any(np.asarray(array) != 0)):
@@ -185,6 +240,35 @@ def network(name: str, params: Any, *, factors: int = 1) -> tuple[jax.Array, ...
     if len(dtypes) > 1:
         raise TypeError(f"{name} must have one dtype, got {sorted(map(str, dtypes))}")
     return weights
+
+
+def targets(loss: str, name: str, value: Any) -> None:
+    """Raise unless targets `(n, c)` are such as the loss takes: labels, probabilities, any."""
+    if loss == "square" or _is_traced(value):
+        return
+    values = np.asarray(value)
+    if loss == "logistic":
+        if not np.all(np.abs(values) == 1):
+            raise ValueError(
+                f"{name} must hold labels -1 and 1 for the logistic loss, got values from "
+                f"{values.min():.4g} to {values.max():.4g}"
+            )
+    elif values.shape[1] < 2:
+        raise ValueError(
+            f"{name} must have a column for each class for cross-entropy, got {values.shape[1]}"
+        )
+    elif np.any(values < 0) or not np.allclose(values.sum(axis=1), 1, atol=1e-5):
+        raise ValueError(f"{name} must hold probabilities that add up to 1 for cross-entropy")
+
+
+def same_shape(outputs: Any, y: Any) -> None:
+    """Raise unless targets are an array of the outputs' shape; that of a traced one is known."""
+    # (n, 1) against (n,) would broadcast to (n, n) and give a wrong loss without a word.
+    for name, value in (("outputs", outputs), ("y", y)):
+        if not hasattr(value, "shape"):
+            raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+    if outputs.shape != y.shape:
+        raise ValueError(f"y must have the outputs' shape {outputs.shape}, got {y.shape}")
 
 
 def inactive(params: Any, inactive: Any) -> tuple[np.ndarray, ...]:
@@ -249,9 +333,12 @@ def floating_tree(name: str, tree: Any) -> Any:
 
 def scalar_function(name: str, function: Callable[..., Any], *args: Any) -> None:
     """Raise unless `function(*args)` is a scalar; nothing is computed."""
-    shape = getattr(jax.eval_shape(function, *args), "shape", None)
+    found = jax.eval_shape(function, *args)
+    shape = getattr(found, "shape", None)
     if shape != ():
         raise ValueError(f"{name} must return a scalar, got shape {shape}")
+    if not jnp.issubdtype(found.dtype, jnp.floating):
+        raise TypeError(f"{name} must return a real floating number, got dtype {found.dtype}")
 
 
 def traces(name: str, function: Callable[..., Any], *args: Any) -> None:
@@ -272,6 +359,17 @@ def data(name: str, args: Any) -> tuple[Any, ...]:
         if isinstance(leaf, jax.Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.inexact):
             finite(f"{name} (leaf {i})", leaf)  # type: ignore[arg-type]
     return args
+
+
+def hashable(name: str, value: Any) -> Callable[..., Any]:
+    """Return `value` if it can be called and hashed, as what is compiled for has to be."""
+    try:
+        hash(function(name, value))
+    except TypeError as error:
+        if not callable(value):
+            raise
+        raise TypeError(f"{name} must be hashable, got {value!r}") from error
+    return value
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:

@@ -30,27 +30,54 @@ if TYPE_CHECKING:
 
 
 def square(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
-    """`1/2 ||H - y||_F^2`, a sum over samples."""
-    _same_shape(outputs, y)
+    """`1/2 ||H - y||_F^2`, a sum over samples.
+
+    Args:
+        outputs: H, `(n, c)`.
+        y: targets of the same shape.
+
+    Raises:
+        TypeError, ValueError: for lists, or targets that do not have the outputs' shape.
+
+    >>> float(square(jnp.array([[1.0]]), jnp.array([[3.0]])))
+    2.0
+    """
+    _check.same_shape(outputs, y)
     return 0.5 * jnp.sum((outputs - y) ** 2)
 
 
 def logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
-    """`sum log(1 + exp(-y H))` for labels `y` of -1 and 1."""
-    _same_shape(outputs, y)
+    """`sum log(1 + exp(-y H))` for labels `y` of -1 and 1.
+
+    Args:
+        outputs: H, `(n, c)`.
+        y: targets of the same shape.
+
+    Raises:
+        TypeError, ValueError: for lists, or targets that do not have the outputs' shape.
+
+    >>> round(float(logistic(jnp.array([[0.0]]), jnp.array([[1.0]]))), 4)  # log 2
+    0.6931
+    """
+    _check.same_shape(outputs, y)
     return jnp.sum(jax.nn.softplus(-y * outputs))
 
 
 def cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array, ""]:
-    """`-sum_i <y_i, log softmax(H_i)>` for one-hot rows of `y`, or rows of probabilities."""
-    _same_shape(outputs, y)
+    """`-sum_i <y_i, log softmax(H_i)>` for one-hot rows of `y`, or rows of probabilities.
+
+    Args:
+        outputs: H, `(n, c)`.
+        y: targets of the same shape.
+
+    Raises:
+        TypeError, ValueError: for lists, or targets that do not have the outputs' shape.
+
+    >>> round(float(cross_entropy(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]]))), 4)  # log 2
+    0.6931
+    """
+    _check.same_shape(outputs, y)
     return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=-1))
-
-
-def _same_shape(outputs: jax.Array, y: jax.Array) -> None:
-    # (n, 1) against (n,) would broadcast to (n, n) and give a wrong loss without a word.
-    if jnp.shape(outputs) != jnp.shape(y):
-        raise ValueError(f"y must have the outputs' shape {jnp.shape(outputs)}, got {jnp.shape(y)}")
 
 
 LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
@@ -65,13 +92,22 @@ def residual(
 ) -> Float[Array, "n c"]:
     """Minus the gradient of the loss in the outputs; `y - H` for the square loss.
 
+    Args:
+        outputs: H, `(n, c)`.
+        y: targets of the same shape.
+        loss: "square", "logistic" or "cross_entropy".
+
     Raises:
         ValueError: for an unknown loss, or targets that do not have the outputs' shape.
 
     >>> residual(jnp.array([[1.0]]), jnp.array([[3.0]])).tolist()
     [[2.0]]
     """
-    return -jax.grad(LOSSES[_check.choice("loss", loss, tuple(LOSSES))])(outputs, y)
+    loss = _check.choice("loss", loss, tuple(LOSSES))
+    outputs = jnp.asarray(outputs)
+    if not jnp.issubdtype(outputs.dtype, jnp.inexact):
+        outputs = outputs.astype(jnp.result_type(float))
+    return -jax.grad(LOSSES[loss])(outputs, jnp.asarray(y))
 
 
 @dataclass(frozen=True)
@@ -80,6 +116,15 @@ class NetworkLoss:
 
     Frozen and hashable, so that two equal losses share one compiled program; the data comes in as
     arguments, so that new data of one shape does not compile again.
+
+    Args:
+        activation: elementwise activation, any that `networks.apply` takes.
+        loss: "square", "logistic" or "cross_entropy".
+
+    >>> loss = NetworkLoss(jnp.square)
+    >>> params = (jnp.array([[1.0]]), jnp.array([[1.0]]))
+    >>> float(loss(params, jnp.array([[2.0]]), jnp.array([[1.0]])))  # (2^2 - 1)^2 / 2
+    4.5
     """
 
     activation: Activation
@@ -162,10 +207,18 @@ def ncf(
         ValueError: if the outputs do not have the shape of z.
 
     Source: neuron pursuit (arXiv 2509.12154), section 2; `docs/mathematics.md`, section 2.
+
+    >>> x, z = jnp.array([[1.0, 2.0]]), jnp.array([[10.0]])
+    >>> float(ncf(lambda w, x: x @ w, jnp.ones((2, 1)), x, z))
+    30.0
     """
-    outputs = model(params, x)
-    if outputs.shape != jnp.shape(z):
-        raise ValueError(f"z must have the outputs' shape {outputs.shape}, got {jnp.shape(z)}")
+    return _correlation(_check.function("model", model)(params, x), z)
+
+
+def _correlation(outputs: jax.Array, z: jax.Array) -> jax.Array:
+    z = jnp.asarray(z)
+    if jnp.shape(outputs) != z.shape:
+        raise ValueError(f"z must have the outputs' shape {jnp.shape(outputs)}, got {z.shape}")
     return jnp.sum(outputs * z)
 
 
@@ -204,15 +257,26 @@ class NetworkNCF:
 
     At the origin, where every weight is in the zero block, this is the saddle's NCF with z the
     residual at H = 0.
+
+    Args:
+        activation: elementwise activation, any that `networks.apply` takes.
+
+    >>> ncf = NetworkNCF(jnp.square)
+    >>> params = (jnp.array([[1.0, 1.0]]), jnp.array([[2.0]]))
+    >>> float(ncf(params, jnp.array([[1.0, 2.0]]), jnp.array([[10.0]])))  # 10 * 2 (1 + 2)^2
+    180.0
     """
 
     activation: Activation
 
+    def __post_init__(self) -> None:
+        _check.function("activation", self.activation)
+
     def __call__(
         self, params: Params, x: Float[Array, "n d"], z: Float[Array, "n c"]
     ) -> Float[Array, ""]:
-        """`<z, H(x; params)>`."""
-        return jnp.sum(apply(params, x, self.activation) * z)
+        """`<z, H(x; params)>`; refuses outputs of another shape than z, see `ncf`."""
+        return _correlation(apply(params, x, self.activation), z)
 
     @property
     def kinked(self) -> bool:
@@ -226,7 +290,7 @@ class NetworkNCF:
         layer = x
         for weight in params[:-1]:
             layer = rounded_layer(weight, layer, self.activation, width)
-        return jnp.sum((layer @ params[-1].T) * z)
+        return _correlation(layer @ params[-1].T, z)
 
     def signature(
         self, params: Params, x: Float[Array, "n d"], z: Float[Array, "n c"]
@@ -270,9 +334,21 @@ class SaddleNCF:
     tuple of full weight matrices, zero outside the block: features of inactive neurons and what is
     pulled back to them vanish at the saddle, so no index is needed and the neurons decouple by
     themselves.
+
+    Args:
+        activation: homogeneous activation of degree p.
+
+    >>> ncf = SaddleNCF(jnp.square)
+    >>> block = (jnp.array([[1.0, 1.0]]), jnp.array([[2.0]]))
+    >>> x, residual = jnp.array([[1.0, 2.0]]), jnp.array([[10.0]])
+    >>> float(ncf(block, (x, jnp.zeros((1, 1))), (jnp.zeros((1, 1)), residual)))
+    180.0
     """
 
     activation: Activation
+
+    def __post_init__(self) -> None:
+        _check.function("activation", self.activation)
 
     def __call__(self, zero_block: Params, features: Params, pulled: Params) -> Float[Array, ""]:
         """Correlation of the zero block.
@@ -292,7 +368,10 @@ class SaddleNCF:
     def rounded(
         self, zero_block: Params, width: jax.Array, features: Params, pulled: Params
     ) -> Float[Array, ""]:
-        """The same with kinks rounded over `width` (`networks.homogeneous.rounded_layer`)."""
+        """The same with kinks rounded over `width`, see `SaddleNCF.__call__`.
+
+        `networks.homogeneous.rounded_layer` says how.
+        """
         return self._sum(
             zero_block,
             features,
@@ -303,7 +382,7 @@ class SaddleNCF:
     def signature(
         self, zero_block: Params, features: Params, pulled: Params
     ) -> Float[Array, " entries"]:
-        """What the zero block adds to every layer: blind to the order and signs of its neurons."""
+        """What `zero_block` adds to every layer: blind to the order and signs of its neurons."""
         added = [
             self.activation(before @ incoming.T) @ outgoing.T
             for incoming, outgoing, before in zip(
@@ -348,10 +427,17 @@ def neuron_ncf(
         `incoming` of shape `(k_{l-1},)` and `outgoing` of shape `(k_{l+1},)`.
 
     Raises:
-        ValueError: if there is no such layer, or the data do not fit the network.
+        TypeError, ValueError: if there is no such layer, the activation is no function, or the data
+            do not fit the network; when it is called, for weights of another shape.
 
     Source: `docs/mathematics.md`, section 2.
+
+    >>> saddle = (jnp.zeros((1, 2)), jnp.zeros((1, 1)))  # the origin: the residual is y
+    >>> N = neuron_ncf(saddle, 1, jnp.array([[1.0, 2.0]]), jnp.array([[10.0]]), jnp.square)
+    >>> float(N(jnp.ones(2), jnp.array([2.0])))  # 10 * 2 (1 + 2)^2
+    180.0
     """
+    _check.function("activation", activation)
     params = _check.network("params", params)
     check_layer(params, layer)
     x, residual = _check.samples(params, x, residual, target="residual")
@@ -359,6 +445,15 @@ def neuron_ncf(
     after = pullback(params, x, residual, activation)[layer]
 
     def correlation(incoming: jax.Array, outgoing: jax.Array) -> jax.Array:
+        incoming, outgoing = jnp.asarray(incoming), jnp.asarray(outgoing)
+        for name, weights, features_ in (
+            ("incoming", incoming, before),
+            ("outgoing", outgoing, after),
+        ):
+            if weights.shape != features_.shape[1:]:
+                raise ValueError(
+                    f"{name} must have shape {features_.shape[1:]}, got {weights.shape}"
+                )
         return jnp.dot(after @ outgoing, activation(before @ incoming))
 
     return correlation

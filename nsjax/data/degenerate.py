@@ -86,6 +86,7 @@ def contact_task(key: jax.Array, samples: int, power: int, contact: int) -> Dege
         raise ValueError(f"samples must be even and at least {least}, got {samples}")
     if contact > terms + 1:
         raise ValueError(f"contact must be at most power // 2 + 1 = {terms + 1}, got {contact}")
+    _check.key("key", key)
     for each in jax.random.split(key, DRAWS):
         x, h = _reflected(each, samples, power)
         root = _square_root(h / h[0], max(contact, terms) + 1)
@@ -137,6 +138,7 @@ def conflict_task(
         raise ValueError(f"samples must be at least 2, got {samples}")
     if power < 2:
         raise ValueError(f"power must be at least 2, got {power}")
+    _check.key("key", key)
     keys = jax.random.split(key)
     # A random rotation of inputs that are orthogonal but for a quarter.
     rotation = np.linalg.qr(np.asarray(jax.random.normal(keys[0], (samples, samples)), float))[0]
@@ -167,6 +169,7 @@ def collinear_inputs(
     """
     dimension = _check.positive_integer("dimension", dimension)
     rank = _check.limited("rank", rank, dimension)
+    _check.key("key", key)
     keys = jax.random.split(key)
     across = jax.random.normal(keys[0], (_check.positive_integer("samples", samples), rank))
     return across @ jax.random.normal(keys[1], (rank, dimension)) / math.sqrt(rank)
@@ -190,6 +193,7 @@ def valley_task(key: jax.Array, *, bend: float = 1.0) -> DegenerateTask:
     >>> valley_task(jax.random.key(0)).order
     8
     """
+    _check.key("key", key)
     bend = _check.positive("bend", bend)
     if bend > 1:
         raise ValueError(f"bend must be at most 1, got {bend}")

@@ -17,7 +17,12 @@ _DRAWN = 4
 
 
 class Labelled(NamedTuple):
-    """Inputs `(n, d)` and labels -1 and 1, `(n, 1)`."""
+    """Inputs and labels of two classes.
+
+    Attributes:
+        x: `(n, d)`.
+        y: -1 or 1, `(n, 1)`.
+    """
 
     x: Float[Array, "n d"]
     y: Float[Array, "n 1"]
@@ -34,6 +39,10 @@ def coordinate_classes(
         gap: least distance from the boundary, positive.
         others: standard deviation of the other coordinates, positive.
 
+    Raises:
+        TypeError, ValueError: for bad sizes, a `gap` or `others` that is not positive, or a bad
+            key.
+
     >>> x, y = coordinate_classes(jax.random.key(0), 20, 3)
     >>> bool(jnp.all(x[:, :1] * y >= 0.5))
     True
@@ -41,6 +50,7 @@ def coordinate_classes(
     samples = _check.positive_integer("samples", samples)
     dimension = _check.positive_integer("dimension", dimension)
     gap, others = _check.positive("gap", gap), _check.positive("others", others)
+    _check.key("key", key)
     x_key, y_key = jax.random.split(key)
     x = jax.random.normal(x_key, (samples, dimension))
     y = jax.random.rademacher(y_key, (samples, 1), x.dtype)
@@ -57,6 +67,9 @@ def quadric_classes(key: jax.Array, samples: int, dimension: int) -> Labelled:
         key: PRNG key.
         samples, dimension: n and d, at least 2.
 
+    Raises:
+        TypeError, ValueError: for bad sizes or a bad key.
+
     >>> x, y = quadric_classes(jax.random.key(0), 20, 3)
     >>> bool(jnp.all((x[:, 0] ** 2 - x[:, 1] ** 2) * y[:, 0] > 0.5))
     True
@@ -64,6 +77,7 @@ def quadric_classes(key: jax.Array, samples: int, dimension: int) -> Labelled:
     samples = _check.positive_integer("samples", samples)
     if _check.positive_integer("dimension", dimension) < 2:
         raise ValueError(f"dimension must be at least 2, got {dimension}")
+    _check.key("key", key)
     x = jax.random.normal(key, (_DRAWN * samples, dimension))
     value = x[:, 0] ** 2 - x[:, 1] ** 2
     kept = jax.lax.top_k(jnp.abs(value), samples)[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 DESIGNS = ("inputs", "centred", "gaussian", "shifted")
@@ -19,6 +20,12 @@ second moments of the latter, and with the former's mean I besides."""
 
 def measurement_matrices(x: Float[Array, "n d"]) -> Float[Array, "n d d"]:
     """`x_i x_i^T` of every sample: what the matrix of a quadratic form is measured by.
+
+    Args:
+        x: inputs `(n, d)`.
+
+    Raises:
+        TypeError, ValueError: if x is no finite matrix.
 
     >>> measurement_matrices(jnp.array([[1.0, 2.0]])).tolist()
     [[[1.0, 2.0], [2.0, 4.0]]]
@@ -35,7 +42,7 @@ def matrix_sensing(
     negative: int = 0,
     *,
     design: str = "inputs",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "n d d"], Float[Array, " n"], Float[Array, "d d"]]:
     """Measurements of the matrix of a random quadratic network, the teacher.
 
@@ -64,10 +71,9 @@ def matrix_sensing(
     d = _check.positive_integer("dimension", dimension)
     _check.choice("design", design, DESIGNS)
     check_signs(positive, negative, d)
+    _check.key("key", key)
     keys = jax.random.split(key)
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a real floating type, got {dtype}")
+    dtype = _check.floating_dtype("dtype", dtype)
     weights = jax.random.normal(keys[0], (positive + negative, d), dtype)
     signs = jnp.where(jnp.arange(positive + negative) < positive, 1.0, -1.0).astype(dtype)
     matrix = weights.T @ (signs[:, None] * weights)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
 def modular_addition(
-    modulus: int, *, centred: bool = True, dtype: Any = None
+    modulus: int, *, centred: bool = True, dtype: DTypeLike | None = None
 ) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
     """Every pair of summands modulo m and their sum: `n = m^2` samples.
 
@@ -41,9 +42,7 @@ def modular_addition(
         raise ValueError(f"modulus must be at least 2, got {modulus}")
     if not isinstance(centred, bool):
         raise TypeError(f"centred must be True or False, got {centred!r}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a real floating type, got {dtype}")
+    dtype = _check.floating_dtype("dtype", dtype)
     numbers = jnp.arange(modulus)
     first, second = jnp.repeat(numbers, modulus), jnp.tile(numbers, modulus)
     one_hot = jnp.eye(modulus, dtype=dtype)

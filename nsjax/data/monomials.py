@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,9 @@ import numpy as np
 from nsjax import _check
 from nsjax.data.polynomials import Polynomial, PolynomialData
 from nsjax.data.synthetic import gaussian
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
 
 
 def monomial_task(
@@ -21,7 +24,7 @@ def monomial_task(
     dimension: int,
     *,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of a sum of random monomials of standard normal inputs.
 
@@ -55,6 +58,7 @@ def monomial_task(
             f"monomials must be at most the number of inputs, {dimension}, got {monomials}"
         )
     noise = _check.non_negative("noise", noise)
+    _check.key("key", key)
     keys = jax.random.split(key, 3)
     x = gaussian(keys[0], samples, dimension, dtype=dtype)
     rng = np.random.default_rng(np.asarray(jax.random.bits(keys[1], (4,))).tolist())

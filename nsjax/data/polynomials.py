@@ -15,6 +15,7 @@ from nsjax import _check
 from nsjax.data.synthetic import gaussian, uniform
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 LAWS = {"gaussian": gaussian, "uniform": uniform}
@@ -179,7 +180,7 @@ def polynomial_task(
     *,
     noise: float = 0.0,
     outputs: int = 1,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of a polynomial of `POLYNOMIALS`.
 
@@ -214,7 +215,7 @@ def interaction_task(
     dimension: int,
     *,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Interactions of given orders and ranks on standard normal inputs, each order of equal size.
 
@@ -253,8 +254,9 @@ def interaction_task(
     )
 
 
-def check_sizes(samples: Any, dimension: Any, noise: Any, least: int, what: str) -> float:
-    """The noise, if there are samples and inputs enough for the target called `what`."""
+def check_sizes(key: Any, samples: Any, dimension: Any, noise: Any, least: int, what: str) -> float:
+    """The noise, if there are a key, samples and inputs enough for the target called `what`."""
+    _check.key("key", key)
     if _check.positive_integer("dimension", dimension) < least:
         raise ValueError(
             f"dimension must be at least {least}, the inputs that {what} uses, got {dimension}"
@@ -280,7 +282,7 @@ def polynomial_classes(
     *,
     classes: int = 2,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Labels that a polynomial of `POLYNOMIALS` decides.
 
@@ -331,12 +333,12 @@ def _samples(
     what: str,
     noise: float,
     outputs: int = 1,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     equal: bool = False,
     standardise: bool = False,
 ) -> PolynomialData:
     outputs = _check.positive_integer("outputs", outputs)
-    noise = check_sizes(samples, dimension, noise, recipe.least, what)
+    noise = check_sizes(key, samples, dimension, noise, recipe.least, what)
     keys = jax.random.split(key, 4)
     x = LAWS[recipe.inputs](keys[0], samples, dimension, dtype=dtype)
     truth = _draw(keys[1], recipe, dimension, x.dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 AGGREGATES = ("parity", "majority", "min", "max")
@@ -24,7 +25,7 @@ def pointer_value_retrieval(
     *,
     aggregate: str = "parity",
     constant: bool = True,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "n d"], Float[Array, "n 1"]]:
     """Every input of pointer and value bits, and the value that the pointer points to.
 
@@ -69,9 +70,7 @@ def pointer_value_retrieval(
         raise ValueError(f"window must be odd for the majority, got {window}")
     if not isinstance(constant, bool):
         raise TypeError(f"constant must be True or False, got {constant!r}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a real floating type, got {dtype}")
+    dtype = _check.floating_dtype("dtype", dtype)
     places = jnp.arange(pointer_bits + values - 1, -1, -1)
     numbers = jnp.arange(2 ** len(places))
     bits = (numbers[:, None] >> places) & 1

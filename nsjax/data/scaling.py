@@ -28,7 +28,11 @@ class Scaler(NamedTuple):
 
     @classmethod
     def fit(cls, x: Any, y: Any) -> Scaler:
-        """The scaler of inputs `(n, d)` and targets `(n, c)`: of training rows alone.
+        """The scaler of inputs and targets: of training rows alone.
+
+        Args:
+            x: inputs `(n, d)`.
+            y: targets `(n, c)`.
 
         Raises:
             TypeError, ValueError: if they are no finite matrices, or a column does not vary.
@@ -44,16 +48,37 @@ class Scaler(NamedTuple):
         return cls(*parts)
 
     def inputs(self, x: Any) -> np.ndarray:
-        """Standardised inputs, `(n, d)`."""
-        return (np.asarray(x, float) - self.x_mean) / self.x_scale
+        """Standardised inputs, `(n, d)`.
+
+        Args:
+            x: inputs `(n, d)` in original units.
+
+        Raises:
+            ValueError: if x is no matrix of d columns.
+        """
+        return (_columns("x", x, self.x_mean) - self.x_mean) / self.x_scale
 
     def apply(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Standardised inputs and targets."""
-        return self.inputs(x), (np.asarray(y, float) - self.y_mean) / self.y_scale
+        """Standardised inputs `(n, d)` and targets `(n, c)`.
+
+        Args:
+            x, y: inputs `(n, d)` and targets `(n, c)` in original units.
+
+        Raises:
+            ValueError: if they are no matrices of d and c columns.
+        """
+        return self.inputs(x), (_columns("y", y, self.y_mean) - self.y_mean) / self.y_scale
 
     def targets(self, h: Any) -> np.ndarray:
-        """Outputs of a standardised model in the units of the targets, `(n, c)`."""
-        return np.asarray(h, float) * self.y_scale + self.y_mean
+        """Outputs of a standardised model in the units of the targets, `(n, c)`.
+
+        Args:
+            h: outputs `(n, c)` of the model.
+
+        Raises:
+            ValueError: if h is no matrix of c columns.
+        """
+        return _columns("h", h, self.y_mean) * self.y_scale + self.y_mean
 
     def explain(
         self,
@@ -107,7 +132,14 @@ class Scaler(NamedTuple):
 
     @classmethod
     def from_value(cls, value: Any) -> Scaler:
-        """The same from JSON that has been parsed."""
+        """The same from JSON that has been parsed.
+
+        Args:
+            value: what `json.loads` gives of the text.
+
+        Raises:
+            TypeError, ValueError: as `from_json`.
+        """
         whole = _json.fields("scaler", value, cls._fields)
         parts = {}
         for name, numbers in whole.items():
@@ -118,6 +150,14 @@ class Scaler(NamedTuple):
             if mean.shape != scale.shape or np.any(scale <= 0):
                 raise ValueError(f"{kind}_scale must be positive, one for each entry of the mean")
         return cls(**parts)
+
+
+def _columns(name: str, table: Any, mean: np.ndarray) -> np.ndarray:
+    """The table in double precision, if it has a column for every mean: `(n, 1)` would spread."""
+    values = np.asarray(table, float)
+    if values.ndim != 2 or values.shape[1] != len(mean):
+        raise ValueError(f"{name} must have shape (n, {len(mean)}), got {values.shape}")
+    return values
 
 
 def mean_and_scale(name: str, table: Any) -> tuple[Any, Any]:

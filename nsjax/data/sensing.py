@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,12 @@ from nsjax import _check
 from nsjax.data.synthetic import gaussian
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
 def compressed_sensing(
-    key: jax.Array, samples: int, dimension: int, sparsity: int, *, dtype: Any = None
+    key: jax.Array, samples: int, dimension: int, sparsity: int, *, dtype: DTypeLike | None = None
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"], Float[Array, " d"]]:
     """A Gaussian matrix with columns of norm 1, and what it gives of a sparse vector.
 
@@ -37,6 +38,8 @@ def compressed_sensing(
     >>> x.shape, y.shape, int(jnp.sum(beta != 0))
     ((5, 8), (5,), 2)
     """
+    _check.key("key", key)
+    _check.positive_integer("dimension", dimension)
     if _check.positive_integer("sparsity", sparsity) > dimension:
         raise ValueError(f"sparsity must be at most the dimension {dimension}, got {sparsity}")
     keys = jax.random.split(key, 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -35,7 +36,7 @@ SMOOTH_TASKS: dict[str, tuple[int, Callable[[jax.Array], jax.Array]]] = {
 
 
 def smooth_task(
-    name: str, side: int, *, span: float = 1.5, dtype: Any = None
+    name: str, side: int, *, span: float = 1.5, dtype: DTypeLike | None = None
 ) -> tuple[Float[Array, "n d"], Float[Array, "n 1"]]:
     """Inputs on an even grid over `[-span, span]^d`, a one for the biases last, and targets.
 
@@ -55,9 +56,7 @@ def smooth_task(
     _check.choice("name", name, tuple(SMOOTH_TASKS))
     side, span = _check.positive_integer("side", side), _check.positive("span", span)
     dimension, target = SMOOTH_TASKS[name]
-    points = jnp.linspace(
-        -span, span, side, dtype=jnp.result_type(float) if dtype is None else dtype
-    )
+    points = jnp.linspace(-span, span, side, dtype=_check.floating_dtype("dtype", dtype))
     axes = jnp.meshgrid(*[points] * dimension, indexing="ij")
     x = jnp.stack([axis.ravel() for axis in axes], axis=1)
     return jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1), target(x)[:, None]

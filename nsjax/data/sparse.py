@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from nsjax import _check
 from nsjax.data.synthetic import INPUTS
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -65,7 +66,7 @@ def sparse_task(
     inputs: str = "sphere",
     *,
     constant: bool = True,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "n k"], Float[Array, "n 1"]]:
     """Inputs of a simple law and a target of `SPARSE` on them.
 

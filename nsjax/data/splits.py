@@ -31,6 +31,7 @@ def split(key: jax.Array, x: Any, y: Any, train: int) -> tuple[Samples, Samples]
     >>> bool((x**2 == y).all()), others.shape
     (True, (1, 1))
     """
+    _check.key("key", key)
     x = _check.matrix("x", x)
     y = _check.matrix("y", y, rows=len(x))
     train = _check.positive_integer("train", train)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,17 @@ import numpy as np
 from nsjax.data.polynomials import Polynomial, PolynomialData, check_sizes, noisy
 from nsjax.data.synthetic import gaussian
 
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+
 
 def two_order_task(
-    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
+    key: jax.Array,
+    samples: int,
+    dimension: int,
+    *,
+    noise: float = 0.0,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of `x0 x1 + (a.x)^3 / sqrt 6` on standard normal inputs, a random and of norm 1.
 
@@ -33,7 +41,7 @@ def two_order_task(
     >>> sorted(task.truth.interactions)
     [2, 3]
     """
-    noise = check_sizes(samples, dimension, noise, 2, "the target")
+    noise = check_sizes(key, samples, dimension, noise, 2, "the target")
     keys = jax.random.split(key, 3)
     x = gaussian(keys[0], samples, dimension, dtype=dtype)
     direction = jax.random.normal(keys[1], (dimension,), x.dtype)
@@ -58,7 +66,12 @@ COMPOSED = (
 
 
 def composed_task(
-    key: jax.Array, samples: int, dimension: int, *, noise: float = 0.0, dtype: Any = None
+    key: jax.Array,
+    samples: int,
+    dimension: int,
+    *,
+    noise: float = 0.0,
+    dtype: DTypeLike | None = None,
 ) -> PolynomialData:
     """Samples of `g h + g^2 / 2`, `g = x0 x1 + x2 x3 + x4` and `h = x5 x6 - x7 x8 + x9`.
 
@@ -77,7 +90,7 @@ def composed_task(
     >>> sorted(task.truth.interactions)
     [2, 3, 4]
     """
-    noise = check_sizes(samples, dimension, noise, 10, "the target")
+    noise = check_sizes(key, samples, dimension, noise, 10, "the target")
     keys = jax.random.split(key)
     x = gaussian(keys[0], samples, dimension, dtype=dtype)
     g, h = COMPOSED

@@ -16,6 +16,7 @@ from nsjax import _check
 from nsjax.data.scaling import mean_and_scale
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float, Num
 
 BUNDLED = ("diabetes", "linnerud")
@@ -42,7 +43,9 @@ def standardised(name: str, table: Any) -> Float[Array, "n k"]:
     return (table - mean) / scale
 
 
-def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
+def bundled(
+    name: str, *, dtype: DTypeLike | None = None
+) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
     """A set of scikit-learn, its inputs standardised.
 
     Args:
@@ -58,7 +61,7 @@ def bundled(name: str, *, dtype: Any = None) -> tuple[Float[Array, "n d"], Float
         ImportError: if scikit-learn is not installed.
     """
     table = from_sklearn(name)
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    dtype = _check.floating_dtype("dtype", dtype)
     x = standardised("x", jnp.asarray(table.data[:, _varies(table.data)], dtype))
     if name in BUNDLED:
         return x, standardised("y", jnp.asarray(table.target.reshape(len(x), -1), dtype))
@@ -141,7 +144,7 @@ def npz_contents(names: Iterable[str]) -> dict[str, bytes]:
 
 
 def read_npz(
-    path: str | os.PathLike[str], *, dtype: Any = None, labels: bool = False
+    path: str | os.PathLike[str], *, dtype: DTypeLike | None = None, labels: bool = False
 ) -> tuple[Float[Array, "n d"], Num[Array, "n c"]]:
     """Inputs `x` and targets `y` from an npz file, as they are.
 
@@ -159,7 +162,7 @@ def read_npz(
     where = os.fspath(path)
     if not os.path.isfile(where):
         raise FileNotFoundError(f"there is no data file {where}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    dtype = _check.floating_dtype("dtype", dtype)
     try:
         with open(where, "rb") as file, np.load(file, allow_pickle=False) as archive:
             held = sorted(archive.files)

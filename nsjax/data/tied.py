@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from nsjax import _check
 from nsjax.data.synthetic import sphere
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -23,7 +24,7 @@ def tied_task(
     degree: int,
     terms: int,
     gap: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "n d"], Float[Array, "n 1"]]:
     """Targets `sum_{i < terms} (1 + gap i) x_i^degree` on whole orbits of points on the sphere.
 

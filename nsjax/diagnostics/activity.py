@@ -48,7 +48,7 @@ def dormant_ratio(scores: Any, *, tau: float = 0.025) -> jax.Array:
         `(...)`; 1 for a layer that is silent, whose scores are NaN.
 
     Raises:
-        TypeError, ValueError: for a bad tau, or scores of rank 0.
+        TypeError, ValueError: for a bad tau, or scores that are no array, or of rank 0.
 
     Source: as `dormant_scores`, definitions 3.1 and 3.2.
 
@@ -56,6 +56,8 @@ def dormant_ratio(scores: Any, *, tau: float = 0.025) -> jax.Array:
     0.5
     """
     tau = _check.non_negative("tau", tau)
+    if not hasattr(scores, "shape"):
+        raise TypeError(f"scores must be an array, got {type(scores).__name__}")
     scores = jnp.asarray(scores)
     if scores.ndim < 1:
         raise ValueError(f"scores must have a last axis of neurons, got shape {scores.shape}")

@@ -67,7 +67,8 @@ def balance_ratio(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
 def neuron_size(params: Any, activation: Activation) -> tuple[jax.Array, ...]:
     """`||W_l[j,:]||^2 + p ||W_{l+1}[:,j]||^2` of every neuron: what an imbalance counts against.
 
-    Arguments, shapes, unit and errors are those of `imbalance`.
+    Args:
+        params, activation: as for `imbalance`, whose shapes, unit and errors it has.
 
     >>> from nsjax import PolyLeakyReLU
     >>> neuron_size((jnp.array([[2.0]]), jnp.array([[1.0]])), PolyLeakyReLU(2))[0].tolist()

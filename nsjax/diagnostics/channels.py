@@ -196,6 +196,17 @@ def limit_response(
 ) -> Float[Array, "n o"]:
     """Response `c s(w.g) + (V g) s'(w.g)` of a limit, to the features before its layer.
 
+    Args:
+        limit: the gated unit, from `channel_limit`.
+        before: features g, `(n, i)`.
+        activation: elementwise activation s.
+
+    Returns:
+        `(n, o)`.
+
+    Raises:
+        TypeError, ValueError: if `before` is no finite matrix of i columns.
+
     >>> limit = ChannelLimit(jnp.array([2.0]), jnp.array([1.0]), jnp.array([[3.0]]))
     >>> limit_response(limit, jnp.array([[2.0]]), jnp.square).tolist()
     [[32.0]]

@@ -70,11 +70,8 @@ def lojasiewicz(
     >>> found.conclusive, abs(found.alpha - 0.75) < 0.02, abs(found.mu - 4) < 0.4
     (True, True, True)
     """
-    _check.function("f", f)
-    try:
-        hash(f)
-    except TypeError as error:
-        raise TypeError(f"f must be hashable, got {f!r}") from error
+    _check.key("key", key)
+    _check.hashable("f", f)
     point = _check.floating_tree("point", point)
     args = _check.data("args", args)
     levels = _count("levels", levels, FEWEST_LEVELS)

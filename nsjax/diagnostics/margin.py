@@ -48,26 +48,44 @@ def margin_point(
         x, y: data, labels -1 and 1.
 
     Raises:
-        ValueError: for units of several degrees, or weights of norm zero.
+        TypeError, ValueError: for units of several degrees, weights of norm zero, labels that are
+            not -1 and 1, or arrays that do not fit.
 
     >>> from nsjax.networks.units import DiagonalUnits
     >>> w, x, y = jnp.array([[2.0, 2.0]]), jnp.array([[1.0], [3.0]]), jnp.ones((2, 1))
     >>> [round(e, 6) for e in margin_point(DiagonalUnits(), w, jnp.array([1.0, 0.0]), x, y)]
     [0.5, 0.0, 0.0]
     """
+    if not isinstance(units, Units):
+        raise TypeError(f"units must be networks.Units, got {units!r}")
     weights = _check.matrix("weights", weights)
+    x, y = _labelled(x, y)
+    dual = _check.vector("dual", dual, len(x))
     if len(set(units.degrees(len(weights)))) != 1:
         raise ValueError("units must have one degree, got several")
     norm = jnp.linalg.norm(weights)
     if norm == 0:
         raise ValueError("weights must not be zero")
-    unit, target = weights / norm, jnp.asarray(y)[:, 0]
+    unit, target = weights / norm, y[:, 0]
+    shape = jax.eval_shape(units.responses, unit, x).shape
+    if shape != (len(x), len(weights)):
+        raise ValueError(
+            f"units must give responses of shape {(len(x), len(weights))}, got {shape}"
+        )
     margins = target * jnp.sum(units.responses(unit, x), axis=1)
     gradient = jax.grad(lambda w: jnp.sum((dual * target) @ units.responses(w, x)))(unit)
     tangent = gradient - jnp.sum(gradient * unit) * unit
     least = float(jnp.min(margins))
     residual = float(jnp.linalg.norm(tangent) / jnp.linalg.norm(gradient))
     return MarginPoint(least, float(dual @ margins) / least - 1, residual)
+
+
+def _labelled(x: Any, y: Any) -> tuple[jax.Array, jax.Array]:
+    """Inputs `(n, d)` and labels `(n, 1)`, checked."""
+    x = _check.matrix("x", x)
+    y = _check.matrix("y", y, rows=len(x), columns=1)
+    _check.targets("logistic", "y", y)
+    return x, y
 
 
 class _Dominant(Protocol):
@@ -92,6 +110,8 @@ def best_margin(
         The margin, not positive where the data cannot be separated, and p `(n,)`.
 
     Raises:
+        TypeError, ValueError: for units without `dominant`, or labels that are not -1 and 1 or do
+            not fit.
         RuntimeError: if the linear program fails, or 500 units are not enough.
 
     >>> from nsjax.networks.units import DiagonalUnits
@@ -101,6 +121,10 @@ def best_margin(
     """
     from scipy.optimize import linprog
 
+    if not callable(getattr(units, "dominant", None)):
+        raise TypeError(f"units must have a method `dominant`, got {units!r}")
+    x, y = _labelled(x, y)
+    tol = _check.positive("tol", tol)
     target = np.asarray(y, float)[:, 0]
     n = len(target)
     dual, columns = np.full(n, 1 / n), []

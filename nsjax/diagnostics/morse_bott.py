@@ -158,7 +158,7 @@ def morse_bott(
     >>> found.alpha, round(found.mu, 6), found.inertia
     (0.5, 4.0, (0, 1, 1))
     """
-    _check.function("f", f)
+    _check.hashable("f", f)
     point = _check.floating_tree("point", point)
     args = _check.data("args", args)
     layout = Layout.of(point)

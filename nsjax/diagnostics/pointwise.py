@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from nsjax import _check
@@ -69,7 +68,7 @@ def pointwise(flow: Any, *, limit: float, alpha: float = 0.5, floor: float = 0.0
     if not _check.positive("alpha", alpha) < 1:
         raise ValueError(f"alpha must be less than 1, got {alpha!r}")
     floor = _check.non_negative("floor", floor)
-    limit = float(_check.finite("limit", jnp.asarray(limit, float)))
+    limit = _check.real("limit", limit)
     rounding = ROUNDINGS * float(np.finfo(losses.dtype).eps) * abs(limit)
     values = np.asarray(losses, float) - limit
     clear = values > max(rounding, floor)

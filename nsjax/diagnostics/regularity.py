@@ -121,7 +121,8 @@ def regularity(
     ...            key=jax.random.key(0)).message[:8]
     'singular'
     """
-    _check.function("outputs", outputs)
+    _check.key("key", key)
+    _check.hashable("outputs", outputs)
     point = _check.floating_tree("point", point)
     args = _check.data("args", args)
     layout = Layout.of(point)
@@ -199,6 +200,7 @@ def ncf_share(
     """
     params = _check.network("params", params)
     x, y = _check.samples(params, x, y)
+    _check.key("key", key)
     draws = _check.positive_integer("draws", draws)
     # What the second layer's pre-activations want: a neuron of the first layer adds to those.
     pulled = pullback(params, x, y - apply(params, x, activation), activation)[1]

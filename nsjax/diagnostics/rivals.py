@@ -320,6 +320,11 @@ def within_fall(found: Departures) -> np.ndarray:
 def critical_rate(factor: float, degree: int, ratio: float) -> float:
     """The chi at which a rival of the winner's direction grows by `factor`: `rival_growth` solved.
 
+    Args:
+        factor: growth of the rival, above 1.
+        degree: q >= 2.
+        ratio: the winner's norm at departure over that on landing, in (0, 1).
+
     Raises:
         ValueError: as `rival_growth`, and for a factor of 1 or less.
 
@@ -378,8 +383,10 @@ def break_reasons(found: Departures, *, factor: float, ratio: float = 0.1) -> li
         ratio: the winner's norm at departure over that on landing, where it is not known.
 
     Raises:
-        ValueError: as `critical_rate`.
+        TypeError, ValueError: for what is no `Departures`, and as `critical_rate`.
     """
+    if not isinstance(found, Departures):
+        raise TypeError(f"found must be a diagnostics.Departures, got {type(found).__name__}")
     critical_rate(factor, 3, ratio)  # refuses bad arguments even where there are no escapes
     reasons = []
     for row in zip(*found, strict=True):

@@ -24,6 +24,9 @@ class PowerLaw(NamedTuple):
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the exponent, by Student's t; NaN with two points.
 
+        Args:
+            level: probability of the interval, between 0 and 1.
+
         >>> low, high = power_law([1.0, 2.0, 4.0], [1.0, 2.0, 4.4]).interval()
         >>> low < 1 < high
         True

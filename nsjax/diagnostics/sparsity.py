@@ -61,12 +61,13 @@ def active_neurons(
         One boolean array `(..., k_l)` per hidden layer.
 
     Raises:
-        TypeError, ValueError: for a bad threshold, or if `params` is no network.
+        TypeError, ValueError: for a bad threshold or flag, or if `params` is no network.
 
     >>> active_neurons((jnp.array([[3.0], [1e-3]]), jnp.array([[4.0, 1e-3]])))[0].tolist()
     [True, False]
     """
     threshold = _check.non_negative("threshold", threshold)
+    relative = _check.flag("relative", relative)
     norms = neuron_norms(params)
     if not relative:
         return tuple(norm > threshold for norm in norms)

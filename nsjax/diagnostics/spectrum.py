@@ -116,7 +116,7 @@ def hessian_spectrum(
     >>> found.eigenvalues.tolist(), found.inertia
     ([-2.0, 0.0, 2.0], (1, 1, 1))
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     _check.choice("method", method, ("auto", "dense", "lanczos"))
     params = _check.floating_tree("params", params)
     _check.data("args", args)
@@ -131,6 +131,8 @@ def hessian_spectrum(
         method = "dense" if layout.size <= LARGEST_DENSE else "lanczos"
     if method == "lanczos" and key is None:
         raise ValueError(f"key must be a PRNG key for Lanczos over {layout.size} weights, got None")
+    if key is not None:
+        _check.key("key", key)
     _check.scalar_function("loss", loss, params, *args)
     flat = layout.flat(params)
     where = jnp.asarray(inside)

@@ -85,6 +85,7 @@ def statistical_dimension(
     if _check.flag("psd", psd) and negative:
         raise ValueError(f"negative must be 0 for psd, got {negative}")
     mean = _check.non_negative("mean", mean)
+    _check.key("key", key)
     found = _distances(key, dimension, positive, negative, psd, mean, draws)
     return StatisticalDimension(float(jnp.mean(found)), float(jnp.std(found) / draws**0.5))
 

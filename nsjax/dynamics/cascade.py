@@ -144,7 +144,10 @@ def cascade(
     x, y = _check.samples(params, x, y)
     p = activation_degree(activation)
     delta = _check.positive("delta", delta)
+    if key is not None:
+        _check.key("key", key)
     _check.choice("loss", loss, tuple(LOSSES))
+    _check.targets(loss, "y", y)
     if threshold is not None:
         threshold = _check.positive("threshold", threshold)
     if horizon != math.inf:
@@ -159,6 +162,7 @@ def cascade(
         rtol = _check.positive("rtol", rtol)
         check_rtol(rtol, dtype)
     _check.positive("slow_tol", slow_tol)
+    snapshots = _check.flag("snapshots", snapshots)
     _check.positive_integer("starts", starts)
     max_visits = _check.positive_integer("max_visits", max_visits)
     max_steps = _check.positive_integer("max_steps", max_steps)

@@ -145,6 +145,11 @@ def split_channel(
 def join_channel(network: ChannelNetwork, eps: float, *, layer: int = 1) -> Params:
     """The plain network of a `ChannelNetwork` at `eps > 0`; the pair comes last in its layer.
 
+    Args:
+        network: the one to write plainly.
+        eps: half the distance of the pair's incoming weights, in units of `v`.
+        layer: hidden layer of the pair, 1 to L - 1.
+
     Raises:
         TypeError, ValueError: for another network, a layer that it has not, or a bad eps.
 
@@ -169,16 +174,31 @@ def join_channel(network: ChannelNetwork, eps: float, *, layer: int = 1) -> Para
 
 
 def channel_apply(
-    network: ChannelNetwork, eps: Any, x: Float[Array, "n d"], activation: Activation, layer: int
+    network: ChannelNetwork,
+    eps: Float[Array, ""] | float,
+    x: Float[Array, "n d"],
+    activation: Activation,
+    *,
+    layer: int = 1,
 ) -> Float[Array, "n c"]:
     """Output of a `ChannelNetwork`; `eps = 0` is the network with the limit unit.
 
     The difference quotient is taken as `integral s'(t + r h) dr / 2` over -1 to 1 where h is small,
     by Gauss-Legendre with six nodes (exact to rounding there), so nothing cancels.
 
+    Args:
+        network: the network, from `split_channel` or `follow_channel`.
+        eps: 0 or more.
+        x: inputs `(n, d)`.
+        activation: elementwise activation.
+        layer: hidden layer of the pair, 1 to L - 1.
+
+    Returns:
+        `(n, c)`.
+
     >>> w = (jnp.array([[1.2], [0.8]]), jnp.array([[51.0, -49.0]]))
     >>> network, eps = split_channel(w, (0, 1))
-    >>> out = channel_apply(network, eps, jnp.ones((1, 1)), jnp.square, 1)
+    >>> out = channel_apply(network, eps, jnp.ones((1, 1)), jnp.square)
     >>> bool(jnp.allclose(out, 51 * 1.44 - 49 * 0.64, rtol=1e-4))
     True
     """
@@ -242,13 +262,14 @@ def follow_channel(
     x, y = _check.samples(params, x, y)
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
+    visited = None if eps is None else np.asarray(_check.vector("eps", eps, np.size(eps)), float)
+    if visited is not None and (
+        not len(visited) or visited[-1] <= 0 or np.any(np.diff(visited) >= 0)
+    ):
+        raise ValueError(f"eps must be decreasing positive numbers, got {eps!r}")
     network, own = split_channel(params, pair, layer=layer, activation=activation)
-    if eps is None:
+    if visited is None:
         visited = np.geomspace(own, min(LAST_EPS, 0.1 * own), LADDER)
-    else:
-        visited = np.asarray(_check.vector("eps", eps, np.size(eps)), float)
-        if not len(visited) or visited[-1] <= 0 or np.any(np.diff(visited) >= 0):
-            raise ValueError(f"eps must be decreasing positive numbers, got {eps!r}")
     ladder = np.append(visited, 0.0)
     layout = Layout.of(network)
     flat, losses, grads = _follow(
@@ -257,7 +278,7 @@ def follow_channel(
     losses, grads = np.asarray(losses), np.asarray(grads)
     exact = losses <= 0.5 * FITTED**2 * float(jnp.sum(y**2))
     grads = np.where(exact, 0.0, grads)
-    start = 0.5 * float(jnp.sum((channel_apply(network, own, x, activation, layer) - y) ** 2))
+    start = 0.5 * float(jnp.sum((channel_apply(network, own, x, activation, layer=layer) - y) ** 2))
     law = _law(ladder, losses)
     return ChannelPath(
         ladder, losses, grads, layout.trees(flat), *law, start, _verdict(losses, grads)
@@ -299,7 +320,7 @@ def _follow(
     tol: float,
 ) -> tuple[jax.Array, ...]:
     def residuals(w: jax.Array, eps: jax.Array) -> jax.Array:
-        return jnp.ravel(channel_apply(layout.tree(w), eps, x, activation, layer) - y)
+        return jnp.ravel(channel_apply(layout.tree(w), eps, x, activation, layer=layer) - y)
 
     def step(w: jax.Array, eps: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         w, _ = levenberg_marquardt(residuals, w, eps, tol=tol, max_steps=max_steps)

@@ -81,7 +81,7 @@ def minimize_starts(
     >>> [round(float(w[0]), 3) for w in found.params]
     [1.0, -1.0]
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
     _check.data("args", args)
@@ -128,7 +128,7 @@ def minimize(
     >>> [round(float(v), 4) for v in m.params], m.message
     ([2.0, 2.0, 2.0], 'the gradient is below the tolerance')
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     tol = _check.positive("tol", tol)
     max_steps = _check.positive_integer("max_steps", max_steps)
     _check.data("args", args)

@@ -67,6 +67,9 @@ class FlowEnsemble(NamedTuple):
 
         With snapshots that is the cascade of the member, as far as the plain flow resolves it.
 
+        Args:
+            index: of the member, 0 to M - 1.
+
         Raises:
             TypeError, ValueError: if there is no such member.
         """
@@ -161,7 +164,7 @@ def flow_ensemble(
     >>> [f"{w:.3f}" for w in ends.params[:, 0]], ends.messages[0]
     (['1.000', '0.368', '0.135'], 'the horizon was reached')
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     params = _check.floating_tree("params", params)
     size = _check.members("params", params)
     _check.data("args", args)

@@ -99,7 +99,10 @@ def escape(
     x, y = _check.samples(params, x, y)
     p = activation_degree(activation)
     delta = _check.positive("delta", delta)
+    if key is not None:
+        _check.key("key", key)
     _check.choice("loss", loss, tuple(LOSSES))
+    _check.targets(loss, "y", y)
     _check.choice("method", method, METHODS)
     threshold = 10 * delta if threshold is None else _check.positive("threshold", threshold)
     follow = _check.non_negative("follow", follow)

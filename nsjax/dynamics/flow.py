@@ -102,7 +102,7 @@ def gradient_flow(
     >>> round(float(flow.params[0]), 3), flow.method
     (0.368, 'explicit')
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     _check.tree_finite("params", params)
     _check.choice("method", method, ("auto", *SOLVERS))
     t1, rtol = _check.positive("t1", t1), _check.positive("rtol", rtol)

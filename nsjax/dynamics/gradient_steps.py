@@ -58,7 +58,7 @@ def gradient_descent(
     >>> found.snapshots.tolist(), found.ts.tolist()
     ([1.0, 0.5, 0.25], [0.0, 0.5, 1.0])
     """
-    _check.function("loss", loss)
+    _check.hashable("loss", loss)
     _check.tree_finite("params", params)
     _check.data("args", args)
     params = _check.floating_tree("params", params)
@@ -66,6 +66,7 @@ def gradient_descent(
     saves = _check.positive_integer("saves", saves)
     if _check.positive_integer("steps", steps) < saves:
         raise ValueError(f"steps must be at least saves = {saves}, got {steps}")
+    _check.scalar_function("loss", loss, params, *args)
     each = steps // saves
     last, (losses, norms, snapshots) = _descend(loss, params, args, rate, each, saves)
     return Descent(rate * each * jnp.arange(saves + 1), losses, norms, snapshots, last)

@@ -49,6 +49,9 @@ def pull_left(size: float, margin: float, degree: int) -> float:
         margin: normalised margin now, positive.
         degree: D, of the separating units.
 
+    Raises:
+        TypeError, ValueError: for a size or margin that is not positive, or a bad degree.
+
     >>> pull_left(2.0, 0.5, 4), pull_left(2.0, 0.5, 2)
     (0.0625, inf)
     """
@@ -86,6 +89,13 @@ def escape_depth_exponent(margin: float, value: float) -> float:
     `rho = rho_0 (rho_0 / delta)^(gamma / (N* - gamma))`, and `-log loss = gamma rho^2`. Real time
     is its exponential. Infinite, no escape, for N* up to gamma.
 
+    Args:
+        margin: normalised margin gamma of the separating units, positive.
+        value: N* of the tiny unit, positive.
+
+    Raises:
+        TypeError, ValueError: if either is not positive.
+
     >>> escape_depth_exponent(1.0, 3.0), escape_depth_exponent(1.0, 1.0)
     (1.0, inf)
     """
@@ -98,6 +108,14 @@ def tail_log_time(depth: float, margin: float, degree: int) -> float:
 
     From `d depth / dt = ||grad||^2 / loss` and `||grad|| = D gamma rho^(D-1) loss`,
     `depth = gamma rho^D`; up to terms of order 1 / depth. So `loss ~ 1 / (t (log t)^(2 - 2/D))`.
+
+    Args:
+        depth: -log loss, positive.
+        margin: normalised margin gamma, positive.
+        degree: D.
+
+    Raises:
+        TypeError, ValueError: for a depth or margin that is not positive, or a bad degree.
 
     >>> tail_log_time(100.0, 1.0, 1)
     100.0

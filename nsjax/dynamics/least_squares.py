@@ -59,7 +59,7 @@ def least_squares(
     >>> [round(float(w), 3) for w in found.params[:, 0]]
     [2.0, -2.0]
     """
-    _check.function("residuals", residuals)
+    _check.hashable("residuals", residuals)
     params = _check.floating_tree("params", params)
     _check.data("args", args)
     tol = _check.positive("tol", tol)

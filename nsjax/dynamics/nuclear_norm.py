@@ -78,6 +78,20 @@ def first_layer_loss(
     """`1/(2n) sum_i (y_i - sum_j a_j (w_j . x_i)^2)^2 + lam sum_j |w_j|^2`, a given.
 
     The network is evaluated as a network, not by its matrix, so that a comparison means something.
+
+    Args:
+        incoming: `w_j`, `(k, d)`, that are trained.
+        output: `a_j`, `(k,)`, that are fixed.
+        x: inputs `(n, d)`.
+        y: targets `(n,)`.
+        penalty: lam.
+
+    Raises:
+        ValueError: for targets that are no vector: `(n, 1)` would spread over all samples.
+
+    >>> one = jnp.ones(1)
+    >>> float(first_layer_loss(one[None], one, 2 * one[None], one, 0.5))  # (1 - 4)^2 / 2 + 0.5
+    5.0
     """
     return _mean_square(incoming, output, x, y) + penalty * jnp.sum(incoming**2)
 
@@ -88,14 +102,29 @@ def both_layers_loss(
     y: Float[Array, " n"],
     penalty: float,
 ) -> Float[Array, ""]:
-    """`1/(2n) sum_i (y_i - h(x_i))^2 + lam sum_j (a_j^2 + |w_j|^2)`, both layers trained."""
+    """`1/(2n) sum_i (y_i - h(x_i))^2 + lam sum_j (a_j^2 + |w_j|^2)`, both layers trained.
+
+    Args:
+        params: `w_j`, `(k, d)`, and `a_j`, `(k,)`.
+        x, y, penalty: as in `first_layer_loss`.
+
+    Raises:
+        ValueError: as `first_layer_loss`.
+
+    >>> one = jnp.ones(1)
+    >>> float(both_layers_loss((one[None], one), 2 * one[None], one, 0.5))
+    5.5
+    """
     incoming, output = params
     size = jnp.sum(incoming**2) + jnp.sum(output**2)
     return _mean_square(incoming, output, x, y) + penalty * size
 
 
 def _mean_square(incoming: jax.Array, output: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.mean((y - (x @ incoming.T) ** 2 @ output) ** 2) / 2
+    outputs = (x @ incoming.T) ** 2 @ output
+    if jnp.shape(y) != outputs.shape:
+        raise ValueError(f"y must have shape {outputs.shape}, got {jnp.shape(y)}")
+    return jnp.mean((y - outputs) ** 2) / 2
 
 
 def nuclear_norm_fit(
@@ -142,8 +171,8 @@ def check_measurements(measurements: Any, y: Any) -> tuple[jax.Array, jax.Array]
     shape = measurements.shape
     if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
         raise ValueError(f"measurements must have shape (n, d, d), got {shape}")
-    measurements = _check.symmetric("measurements", measurements)
-    return measurements, _check.vector("y", y, shape[0]).astype(measurements.dtype)
+    y = _check.vector("y", y, shape[0]).astype(measurements.dtype)
+    return _check.symmetric("measurements", measurements), y
 
 
 def shrink(matrix: jax.Array, threshold: Any, psd: bool) -> jax.Array:

@@ -28,7 +28,14 @@ class Known(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """One part of an escape: which method ran, until when, at what cost and absolute tolerance."""
+    """One part of an escape.
+
+    Attributes:
+        method: "slow", "explicit" or "implicit".
+        end: time at which it ended.
+        stats: its cost.
+        atol: absolute tolerance, per entry.
+    """
 
     method: str
     end: float

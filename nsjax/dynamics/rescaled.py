@@ -90,6 +90,11 @@ class RescaledFlow(NamedTuple):
         """Value of a `series` where `values` first rise through `level`; NaN where they do not.
 
         Linear between two steps: give quantities that are nearly linear in s, logarithms.
+
+        Args:
+            series: `(m,)`, a value for every step.
+            values: `(m,)`, what has to rise.
+            level: that it has to reach.
         """
         values = np.asarray(values, float)
         above = np.flatnonzero((values[1:] >= level) & (values[:-1] < level))
@@ -100,7 +105,7 @@ class RescaledFlow(NamedTuple):
         return float(series[i] + share * (series[i + 1] - series[i]))
 
     def growth_exponents(self, since: float) -> np.ndarray:
-        """`(k,)`, `d log ||w_j|| / d log ||w||` from the step before that depth to the end."""
+        """`(k,)`, `d log ||w_j|| / d log ||w||` from the step before depth `since` to the end."""
         below = np.flatnonzero(self.depth < since)
         first = min(int(below[-1]) if len(below) else 0, len(self.s) - 2)
         grown = self.log_norms[-1] - self.log_norms[first]
@@ -113,7 +118,7 @@ class RescaledFlow(NamedTuple):
 
 
 def log_logistic(margins: Float[Array, " n"]) -> Float[Array, " n"]:
-    """`log log(1 + exp(-m))`, the logarithm of the logistic loss, at any margin m.
+    """`log log(1 + exp(-m))`, the logarithm of the logistic loss, at any `margins` m.
 
     >>> bool(jnp.allclose(log_logistic(jnp.array([0.0, 1e4])), jnp.array([-0.3665129, -1e4])))
     True
@@ -169,11 +174,12 @@ def rescaled_flow(
     >>> flow.message, round(float(flow.margin[-1]), 1)
     ('an event fired', 3.0)
     """
+    if not isinstance(units, Units):
+        raise TypeError(f"units must be networks.Units, got {units!r}")
     weights = _check.matrix("weights", weights)
     x = _check.matrix("x", x).astype(weights.dtype)
     y = _check.matrix("y", y, rows=x.shape[0], columns=1).astype(weights.dtype)
-    if not bool(jnp.all(jnp.abs(y) == 1)):
-        raise ValueError("y must hold labels -1 and 1")
+    _check.targets("logistic", "y", y)
     norms = np.linalg.norm(np.asarray(weights), axis=1)
     if np.any(norms == 0):
         raise ValueError(f"weights must have no zero row, got one at {int(np.argmin(norms))}")

@@ -8,7 +8,7 @@ and `q = D`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from nsjax.networks import (
     degree,
 )
 from nsjax.networks.homogeneous import Activation, Params
-from nsjax.objectives import NetworkLoss
+from nsjax.objectives import LOSSES, NetworkLoss
 
 Inactive = tuple[np.ndarray, ...]
 
@@ -44,7 +44,7 @@ def embed(params: Params, widths: Sequence[int]) -> tuple[Params, Inactive]:
         that is True for the inactive neurons: what `escape` takes.
 
     Raises:
-        ValueError: for a wrong number of widths, or one below the active network's.
+        TypeError, ValueError: for a wrong number of widths, or one below the active network's.
 
     >>> wide, inactive = embed((jnp.ones((1, 3)), jnp.ones((1, 1))), [2])
     >>> wide[0].shape, inactive[0].tolist()
@@ -52,6 +52,8 @@ def embed(params: Params, widths: Sequence[int]) -> tuple[Params, Inactive]:
     """
     params = _check.network("params", params)
     hidden = [weight.shape[0] for weight in params[:-1]]
+    if isinstance(widths, str) or not isinstance(widths, Iterable):
+        raise TypeError(f"widths must be a sequence of positive integers, got {widths!r}")
     widths = tuple(widths)
     if len(widths) != len(hidden):
         raise ValueError(
@@ -200,6 +202,8 @@ def inspect(
     inactive = _check.inactive(params, inactive)
     x, y = _check.samples(params, x, y)
     activation_degree(activation)
+    _check.choice("loss", loss, tuple(LOSSES))
+    _check.targets(loss, "y", y)
     where = blocks(params, inactive)
     layout = Layout.of(params)
     flat = layout.flat(params)

@@ -87,11 +87,13 @@ def train_saddle(
     Raises:
         TypeError, ValueError: for bad input.
     """
+    _check.key("key", key)
     x = _check.matrix("x", x)
     y = _check.matrix("y", y, rows=x.shape[0]).astype(x.dtype)
     attempts = _check.positive_integer("attempts", attempts)
     tol = _check.positive("tol", tol)
     _check.choice("loss", loss, tuple(LOSSES))
+    _check.targets(loss, "y", y)
     activation_degree(activation)
     active, widths = _widths("active", active), _widths("widths", widths)
     if len(active) != len(widths):

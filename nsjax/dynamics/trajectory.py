@@ -65,6 +65,9 @@ def saddle_visits(
     """
     x, y, weights = _check_trajectory(flow, x, y)
     _check.choice("loss", loss, tuple(LOSSES))
+    _check.targets(loss, "y", y)
+    if key is not None:
+        _check.key("key", key)
     activation_degree(activation)
     prominence = _check.positive("prominence", prominence)
     starts = _check.positive_integer("starts", starts)

@@ -69,16 +69,19 @@ def residual(objective: Callable[..., jax.Array], point: Any, *, args: tuple = (
         Scalar in [0, 1]; 0 where the gradient vanishes, which is a KKT point of value zero.
 
     Raises:
-        ValueError: if the point is empty, zero, or not finite.
+        TypeError, ValueError: for an objective that is no scalar function, bad `args`, or a point
+            that is empty, zero, or not finite.
 
     >>> residual(lambda w: w[0] ** 2 + 3 * w[1] ** 2, np.array([0.0, 1.0])).tolist()
     0.0
     """
+    _check.function("objective", objective)
+    _check.data("args", args)
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(point)):
         _check.tree_finite("point", point)
         if float(norm(point)) == 0:
             raise ValueError("point must be nonzero, got a pytree of zeros")
-    _check.data("args", args)
+    _check.scalar_function("objective", objective, point, *args)
     point = unit(point)
     return gradient_residual(point, jax.grad(objective)(point, *args))
 

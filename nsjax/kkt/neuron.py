@@ -89,6 +89,9 @@ def search_neuron(
 
     Source: `docs/mathematics.md`, section 2; neuron pursuit (arXiv 2509.12154), Lemma 9.
     """
+    # Before the features are computed.
+    _check_policy(key, starts, max_steps, tol, k, max_cosine, method, memory)
+    mesh = _mesh.checked(mesh)
     p, factors = activation_degree(activation), getattr(activation, "factors", 1)
     params = _check.network("params", params, factors=factors)
     layer = check_layer(params, layer)
@@ -128,14 +131,40 @@ def search_family(
     memory: int = blocks.BUDGET,
     mesh: Mesh | None = None,
 ) -> KKTPoints:
-    """The same for any neuron family, from features `(n, k)` and pulled-back residual `(n, c)`."""
-    starts = _check.positive_integer("starts", starts)
-    max_steps = _check.positive_integer("max_steps", max_steps)
-    tol = _check.positive("tol", tol)
-    best = None if k is None else _check.positive_integer("k", k)
-    max_cosine = _check.positive("max_cosine", max_cosine)
-    method = _check.choice("method", method, METHODS)
-    memory = _check.positive_integer("memory", memory)
+    """KKT points of the NCF of one new neuron of any family, from what its layer sees.
+
+    Args:
+        key: PRNG key of the starts.
+        family: what the neuron is, such as `networks.HomogeneousNeurons(activation)` or
+            `networks.ProductNeurons(order)`.
+        features: G, `(n, k)`, what comes into the layer (`networks.features`).
+        pulled: B, `(n, c)`, the residual pulled back to the layer behind (`networks.pullback`).
+        starts, max_steps, tol, memory: as in `kkt.search`.
+        k, max_cosine, method, mesh: as in `kkt.search_neuron`.
+
+    Returns:
+        `KKTPoints` as of `kkt.search_neuron`, with `points = (incoming, outgoing)`.
+
+    Raises:
+        TypeError, ValueError: for bad input, before anything is compiled.
+
+    Source: `docs/mathematics.md`, section 2; neuron pursuit (arXiv 2509.12154), Lemma 9.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> family = HomogeneousNeurons(PolyLeakyReLU(2))  # t^2: eigenvectors of sum_i r_i x_i x_i^T
+    >>> found = search_family(jax.random.key(0), family, jnp.eye(2), jnp.array([[3.0], [1.0]]),
+    ...                       starts=4, tol=1e-4)
+    >>> abs(found.points[0][0]).round(3).tolist()
+    [0.816, 0.0]
+    """
+    best = _check_policy(key, starts, max_steps, tol, k, max_cosine, method, memory)
+    if not isinstance(family, NeuronFamily):
+        raise TypeError(
+            "family must be a NeuronFamily, such as networks.HomogeneousNeurons(activation), got "
+            f"{family!r}"
+        )
+    features = _check.matrix("features", features)
+    pulled = _check.matrix("pulled", pulled, rows=features.shape[0])
     mesh = _mesh.checked(mesh)
     features, pulled = _mesh.samples_placed(mesh, "(x, residual)", (features, pulled))
     activation = family.activation if isinstance(family, HomogeneousNeurons) else None
@@ -197,6 +226,27 @@ def search_family(
         zero=zero,
         highest=highest,
     )
+
+
+def _check_policy(
+    key: jax.Array,
+    starts: int,
+    max_steps: int,
+    tol: float,
+    k: int | None,
+    max_cosine: float,
+    method: str,
+    memory: int,
+) -> int | None:
+    """Raise for a bad key or setting of a search; how many points to keep."""
+    _check.key("key", key)
+    _check.positive_integer("starts", starts)
+    _check.positive_integer("max_steps", max_steps)
+    _check.positive("tol", tol)
+    _check.share("max_cosine", max_cosine)
+    _check.choice("method", method, METHODS)
+    _check.positive_integer("memory", memory)
+    return None if k is None else _check.positive_integer("k", k)
 
 
 def value_factor(p: int) -> float:

@@ -77,24 +77,23 @@ def search(
     >>> round(float(points.values[0]), 4)
     2.0
     """
-    _check.function("objective", objective)
-    try:
-        hash(objective)
-    except TypeError as error:
-        raise TypeError(f"objective must be hashable, got {objective!r}") from error
+    _check.key("key", key)
+    _check.hashable("objective", objective)
     _check.function("sample", sample)
     _check.data("args", args)
     starts = _check.positive_integer("starts", starts)
     max_steps = _check.positive_integer("max_steps", max_steps)
     tol = _check.positive("tol", tol)
     best = None if k is None else _check.positive_integer("k", k)
-    max_cosine = _check.positive("max_cosine", max_cosine)
+    max_cosine = _check.share("max_cosine", max_cosine)
     memory = _check.positive_integer("memory", memory)
     mesh = _mesh.checked(mesh)
     args = _mesh.samples_placed(mesh, "args", args)
     drawn = jax.vmap(lambda each: unit(sample(each)))(jax.random.split(key, starts))
-    layout = Layout.of(jax.tree.map(lambda leaf: leaf[0], drawn))
     _check.tree_finite("sample(key)", drawn)
+    one = jax.tree.map(lambda leaf: leaf[0], drawn)
+    _check.scalar_function("objective", objective, one, *args)
+    layout = Layout.of(one)
     flat = jax.vmap(layout.flat)(drawn)
     if not np.all(np.any(np.asarray(flat) != 0, axis=1)):
         raise ValueError("sample(key) must draw nonzero starts, got a pytree of zeros")

@@ -70,7 +70,10 @@ def circle(
     params = _check.network("params", params)
     layer = check_layer(params, layer)
     x, residual = _check.samples(params, x, residual, target="residual")
+    activation_degree(activation)
     count = _check.positive_integer("count", count)
+    if not isinstance(points, KKTPoints):
+        raise TypeError(f"points must be a KKTPoints, got {type(points).__name__}")
     incoming = jnp.asarray(points.points[0])
     if incoming.shape[1] < 2:
         raise ValueError("points must have at least two incoming weights, got one")

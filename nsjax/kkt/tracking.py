@@ -51,10 +51,10 @@ def levels(found: Sequence[KKTPoints], *, tol: float = 1e-6) -> Levels:
         tol: values that lie closer than this share of the largest belong together.
 
     Raises:
-        ValueError: for no search, or a `tol` that is not positive.
+        TypeError, ValueError: for what is no sequence of searches, none, or a `tol` that is not
+            positive.
     """
-    if len(found) == 0:
-        raise ValueError("found must hold at least one search, got none")
+    _searches(found)
     tol = _check.positive("tol", tol)
 
     def joined(name: str) -> np.ndarray:
@@ -86,6 +86,19 @@ def levels(found: Sequence[KKTPoints], *, tol: float = 1e-6) -> Levels:
         over("kinked", np.any),
         labels,
     )
+
+
+def _searches(found: Any) -> None:
+    """Raise unless these are results of searches, one or more. One result is a tuple, too."""
+    if isinstance(found, KKTPoints) or not isinstance(found, Sequence):
+        raise TypeError(
+            f"found must be a sequence of results of kkt.search, got {type(found).__name__}"
+        )
+    if len(found) == 0:
+        raise ValueError("found must hold at least one search, got none")
+    for i, each in enumerate(found):
+        if not isinstance(each, KKTPoints):
+            raise TypeError(f"found[{i}] must be a KKTPoints, got {type(each).__name__}")
 
 
 def neuron_cosines(
@@ -132,12 +145,17 @@ def match(cosines: Float[np.ndarray, "m j"], *, least: float = 0.9) -> np.ndarra
     Returns:
         `(m,)` int, the column of every row, -1 for a row without one; no column comes twice.
 
+    Raises:
+        ValueError: if the cosines are no matrix of numbers without NaN.
+
     >>> match(np.array([[0.99, 0.95], [0.999, 0.2]])).tolist()
     [1, 0]
     """
     table = np.array(cosines, float)
     if table.ndim != 2:
         raise ValueError(f"cosines must be a matrix of rank 2, got shape {table.shape}")
+    if np.isnan(table).any():
+        raise ValueError("cosines must hold no NaN, got some")
     pairs = np.full(len(table), -1)
     while table.size and np.max(table) >= least:
         row, column = np.unravel_index(np.argmax(table), table.shape)
@@ -191,10 +209,11 @@ def track(
         least: smallest cosine at which a point goes on an earlier line.
 
     Raises:
-        ValueError: for no search.
+        TypeError, ValueError: for what is no sequence of searches, or none.
     """
-    if len(found) == 0:
-        raise ValueError("found must hold at least one search, got none")
+    _searches(found)
+    _check.function("activation", activation)
+    least = _check.real("least", least)
     incoming = [np.asarray(points.points[0]) for points in found]
     seen = incoming[0]
     rows = [np.arange(len(seen))]

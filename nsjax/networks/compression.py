@@ -109,6 +109,7 @@ def compress(
     tol = _check.non_negative("tol", tol)
     starts = _check.non_negative_integer("starts", starts)
     weight = _weight(covariance, kernel, ridge)
+    _check.key("key", key)
     begun = _starts(key, kernel, ranks, method, starts, given)
     # Modes of full rank are no unknowns: the core holds them.
     modes = tuple(n for n in range(4) if method == "cp" or ranks[n] < kernel.shape[n])
@@ -180,6 +181,14 @@ def convolve(
     CP: 1 x 1 to R channels, kh x 1 and 1 x kw in each of them, 1 x 1. Tucker: 1 x 1 to r_2
     channels, kh x kw to r_3, 1 x 1.
 
+    Args:
+        found: the compressed kernel, from `compress`.
+        x: images `(n, h, w, c)`.
+        strides, padding: as in `flax.linen.Conv`.
+
+    Returns:
+        `(n, h2, w2, c_out)`.
+
     Raises:
         TypeError, ValueError: for images that do not fit, and for bad strides and padding.
     """
@@ -226,6 +235,11 @@ def multiplications(
 
     Raises:
         TypeError, ValueError: for bad sizes, strides and padding.
+
+    >>> kernel = jax.random.normal(jax.random.key(0), (3, 3, 4, 5))
+    >>> found = compress(jax.random.key(1), kernel, (2, 2), method="tucker", max_sweeps=1)
+    >>> multiplications(found, (8, 8))  # 64 (4 2 + 9 2 2 + 2 5), and 64 9 4 5
+    (3456, 11520)
     """
     kernel, steps = [each.shape[0] for each in found.factors], pair("strides", strides)
     size = pair("size", size)

@@ -15,6 +15,7 @@ from nsjax import _check
 from nsjax.networks.bases import basis
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -105,7 +106,7 @@ def init(
     *,
     template: Template | None = None,
     x: Any = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> CPNeuron:
     """Draw a neuron each of whose streams, one for every order and basis, has unit variance.
 
@@ -139,8 +140,8 @@ def init(
         x = _check.matrix("x", x, columns=d)
         if len(x) < 2:
             raise ValueError(f"x must have at least 2 rows, for a variance, got {len(x)}")
-    if dtype is None:
-        dtype = jnp.result_type(float) if x is None else x.dtype
+    _check.key("key", key)
+    dtype = _check.floating_dtype("dtype", x.dtype if dtype is None and x is not None else dtype)
     orders = {f"power {k}": k for k in template.powers}
     orders |= {f"interaction {n}": n for n in template.interactions}
     keys = iter(jax.random.split(key, 2 * (len(orders) + len(template.bases)) + 1))
@@ -184,9 +185,16 @@ def apply(neuron: CPNeuron, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
 def streams(neuron: CPNeuron, x: Float[Array, "n d"]) -> dict[tuple[str, Any], jax.Array]:
     """What every stream adds to the outputs, `(n, outputs)`.
 
+    Args:
+        neuron, x: as in `apply`.
+
     Returns:
         Arrays by `("power", k)`, `("interaction", n)` and `("basis", name)`; with the bias they
         add up to `apply`.
+
+    >>> neuron = CPNeuron(jnp.zeros(1), {1: jnp.array([[2.0]]), 2: jnp.array([[1.0]])}, {}, {})
+    >>> {which: added.tolist() for which, added in streams(neuron, jnp.array([[3.0]])).items()}
+    {('power', 1): [[6.0]], ('power', 2): [[9.0]]}
     """
     parts: dict[tuple[str, Any], jax.Array] = {}
     for k, weights in neuron.powers.items():
@@ -199,7 +207,17 @@ def streams(neuron: CPNeuron, x: Float[Array, "n d"]) -> dict[tuple[str, Any], j
 
 
 def products(terms: CPTerms, x: Float[Array, "n d"], name: str | None = None) -> jax.Array:
-    """Values of the terms without their coefficients, `(n, R)`; `name` is that of a basis."""
+    """Values of the terms without their coefficients, `(n, R)`.
+
+    Args:
+        terms: interactions of one order, or the terms of a basis.
+        x: inputs `(n, d)`.
+        name: that of the basis; None for interactions.
+
+    >>> terms = CPTerms(jnp.ones((1, 1)), jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]]))
+    >>> products(terms, jnp.array([[3.0, 4.0]])).tolist()  # x0 x1
+    [[12.0]]
+    """
     order, rank, d = terms.factors.shape
     projections = x @ terms.factors.reshape(order * rank, d).T
     if name is not None:
@@ -208,7 +226,7 @@ def products(terms: CPTerms, x: Float[Array, "n d"], name: str | None = None) ->
 
 
 def normalize(neuron: CPNeuron) -> CPNeuron:
-    """The same function in a fixed gauge, in which a coefficient means something.
+    """The function of `neuron` in a fixed gauge, in which a coefficient means something.
 
     Factors of interactions get norm 1 and a positive largest entry, and their norms and signs go
     into the coefficients. A term with a zero factor is zero: its coefficient becomes 0. The norm of
@@ -227,7 +245,14 @@ def normalize(neuron: CPNeuron) -> CPNeuron:
 
 
 def parameters(neuron: CPNeuron) -> int:
-    """Number of parameters, the gauge counted: `n R d + c R` for an order, `c d` for a power."""
+    """Number of parameters, the gauge counted: `n R d + c R` for an order, `c d` for a power.
+
+    Args:
+        neuron: whose parameters.
+
+    >>> parameters(CPNeuron(jnp.zeros(1), {1: jnp.ones((1, 5))}, {}, {}))  # with the bias
+    6
+    """
     return sum(leaf.size for leaf in jax.tree.leaves(neuron))
 
 

@@ -40,7 +40,14 @@ class NeuronFamily(Protocol):
         ...
 
     def draw(self, key: jax.Array, count: int, size: int, dtype: jnp.dtype) -> jax.Array:
-        """`count` random unit incoming weights for features of width `size`: `(count, size)`."""
+        """Random unit incoming weights, `(count, size)`.
+
+        Args:
+            key: PRNG key.
+            count: how many neurons.
+            size: width of the features.
+            dtype: of the weights.
+        """
         ...
 
     @property
@@ -54,7 +61,13 @@ class NeuronFamily(Protocol):
         features: Float[Array, "n k"],
         width: jax.Array | None = None,
     ) -> Float[Array, "n m"]:
-        """Responses of n samples to m neurons, a column each; kinks rounded over `width`."""
+        """Responses of n samples to m neurons, a column each.
+
+        Args:
+            incoming: weights, a column for each neuron.
+            features: a row for each sample.
+            width: kinks are rounded over it; not at all if it is None.
+        """
         ...
 
     def response_vjp(
@@ -66,10 +79,12 @@ class NeuronFamily(Protocol):
     ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
         """Responses, and the map from their cotangents `(n, m)` to those of `incoming`.
 
-        With a `width`, for unit columns, and true in the tangent of the sphere alone.
-
-        `transposed` holds the features once more in the other order of memory, so that both matrix
-        products are the fast one.
+        Args:
+            incoming, features: as in `response`.
+            transposed: the features once more in the other order of memory, so that both matrix
+                products are the fast one.
+            width: as in `response`; then for unit columns, and true in the tangent of the sphere
+                alone.
         """
         ...
 
@@ -80,21 +95,33 @@ class NeuronFamily(Protocol):
         features: Float[Array, "n k"],
         pulled: Float[Array, "n c"],
     ) -> Float[Array, ""]:
-        """NCF of one neuron, `sum_i (B(x_i) . v) r_u(g(x_i))`."""
+        """NCF of one neuron, `sum_i (B(x_i) . v) r_u(g(x_i))`.
+
+        Args:
+            incoming, outgoing: its weights u and v.
+            features: g, a row for each sample.
+            pulled: B, the residual pulled back to the layer behind.
+        """
         return jnp.dot(pulled @ outgoing, self.response(incoming[:, None], features)[:, 0])
 
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array
     ) -> Params:
-        """The network with one such neuron more in hidden layer `layer`."""
+        """The network `params` with one such neuron more in hidden layer `layer`.
+
+        Args:
+            params: L weight matrices.
+            layer: 1 to L - 1.
+            incoming, outgoing: weights of the neuron.
+        """
         ...
 
     def balance(self, params: Params) -> Params:
-        """The same function with every neuron at the norm ratio of a KKT point."""
+        """The function of `params` with every neuron at the norm ratio of a KKT point."""
         ...
 
     def apply(self, params: Params, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
-        """Output of the network, a row per sample."""
+        """Output of the network `params` on the inputs x, a row per sample."""
         ...
 
 
@@ -117,7 +144,7 @@ class HomogeneousNeurons(NeuronFamily):
         return jnp.asarray(activation_degree(self.activation), jnp.int32)
 
     def draw(self, key: jax.Array, count: int, size: int, dtype: jnp.dtype) -> jax.Array:
-        """Uniform on the unit sphere: `(count, size)`."""
+        """Uniform on the unit sphere, see `NeuronFamily.draw`."""
         start = jax.random.normal(key, (count, size), dtype)
         return start / jnp.linalg.norm(start, axis=1, keepdims=True)
 
@@ -132,7 +159,7 @@ class HomogeneousNeurons(NeuronFamily):
         features: Float[Array, "n k"],
         width: jax.Array | None = None,
     ) -> Float[Array, "n m"]:
-        """`s(G U)`; rounded over `width |g_i| |u_j|`, which leaves it homogeneous."""
+        """`s(G U)`; rounded over `width |g_i| |u_j|`, see `NeuronFamily.response`."""
         if width is None:
             return self.activation(features @ incoming)
         sizes = jnp.linalg.norm(features, axis=1)[:, None] * jnp.linalg.norm(incoming, axis=0)
@@ -145,7 +172,7 @@ class HomogeneousNeurons(NeuronFamily):
         transposed: Float[Array, "k n"],
         width: jax.Array | None = None,
     ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
-        """`s(G U)` and `ct -> G^T (s'(G U) * ct)`."""
+        """`s(G U)` and `ct -> G^T (s'(G U) * ct)`, see `NeuronFamily.response_vjp`."""
         activation = self.activation
         if width is not None:
             widths = width * jnp.linalg.norm(features, axis=1)[:, None]

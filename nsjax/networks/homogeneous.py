@@ -15,13 +15,16 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 Params = tuple[jax.Array, ...]
 Activation = Callable[[jax.Array], jax.Array]
 
 
-def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: Any = None) -> Params:
+def init(
+    key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: DTypeLike | None = None
+) -> Params:
     r"""Draw weights `W_l ~ N(0, scale^2 / k_{l-1})`, the usual fan-in initialisation.
 
     Args:
@@ -40,6 +43,7 @@ def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: An
     >>> [w.shape for w in init(jax.random.key(0), (5, 3, 1))]
     [(3, 5), (1, 3)]
     """
+    _check.key("key", key)
     if not isinstance(widths, Iterable) or isinstance(widths, str):
         raise TypeError(f"widths must be a sequence of positive integers, got {widths!r}")
     widths = tuple(widths)
@@ -49,9 +53,7 @@ def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: An
         _check.positive_integer(f"widths[{i}]", width)
     scale = _check.positive("scale", scale)
     keys = jax.random.split(key, len(widths) - 1)
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a real floating type, got {dtype}")
+    dtype = _check.floating_dtype("dtype", dtype)
     return tuple(
         scale / fan_in**0.5 * jax.random.normal(k, (fan_out, fan_in), dtype)
         for k, fan_in, fan_out in zip(keys, widths[:-1], widths[1:], strict=True)
@@ -61,10 +63,24 @@ def init(key: jax.Array, widths: Sequence[int], *, scale: float = 1.0, dtype: An
 def apply(params: Params, x: Float[Array, "n d"], activation: Activation) -> Float[Array, "n c"]:
     """Output `H(x; w)` of the network, a row per sample, for any elementwise activation.
 
+    Args:
+        params: L weight matrices, `W_l` of shape `(k_l, k_{l-1})`.
+        x: inputs `(n, d)`.
+        activation: elementwise function s, or `networks.Products`.
+
+    Returns:
+        `(n, c)`.
+
+    Raises:
+        TypeError, ValueError: for params that are no matrices, or shapes that do not fit.
+
     >>> apply((jnp.ones((2, 3)), jnp.ones((1, 2))), jnp.ones((4, 3)), jnp.square).tolist()
     [[18.0], [18.0], [18.0], [18.0]]
     """
-    return features(params, x, activation)[-1] @ params[-1].T
+    before = features(params, x, activation)[-1]
+    if jnp.shape(params[-1])[-1:] != before.shape[-1:]:
+        raise _unfit(params, len(params) - 1, before, 1)
+    return before @ params[-1].T
 
 
 def rounded_layer(
@@ -89,11 +105,43 @@ def has_kinks(activation: Activation) -> bool:
 
 
 def features(params: Params, x: Float[Array, "n d"], activation: Activation) -> Params:
-    """Activations `(g_0, ..., g_{L-1})` after each hidden layer, `g_0 = x`, `g_l` of `(n, k_l)`."""
+    """Activations `(g_0, ..., g_{L-1})` after each hidden layer, `g_0 = x`, `g_l` of `(n, k_l)`.
+
+    Args:
+        params, x, activation: as in `apply`.
+
+    Raises:
+        TypeError, ValueError: as `apply`.
+
+    >>> g = features((jnp.ones((2, 3)), jnp.ones((1, 2))), jnp.ones((4, 3)), jnp.square)
+    >>> [each.shape for each in g]
+    [(4, 3), (4, 2)]
+    """
+    # Shapes and types alone, so that a program that is traced has nothing more to do.
+    if not isinstance(params, tuple | list):
+        raise TypeError(f"params must be a tuple of weight matrices, got {type(params).__name__}")
+    _check.function("activation", activation)
+    x = jnp.asarray(x)
+    factors = getattr(activation, "factors", 1)
     layers = [x]
-    for weight in params[:-1]:
-        layers.append(respond(weight, layers[-1], activation))
+    for layer, weight in enumerate(params[:-1]):
+        before = layers[-1]
+        if before.ndim == 0 or jnp.shape(weight)[1:] != (before.shape[-1] * factors,):
+            raise _unfit(params, layer, before, factors)
+        layers.append(respond(weight, before, activation))
     return tuple(layers)
+
+
+def _unfit(params: Params, layer: int, before: jax.Array, factors: int) -> ValueError:
+    """What to raise where the weights of a layer, counted from 0, do not fit what comes in."""
+    shape = jnp.shape(params[layer])
+    if layer == 0 and len(shape) == 2:
+        return ValueError(
+            f"x must have {shape[1] // factors} columns, as params[0] wants, got shape "
+            f"{before.shape}"
+        )
+    wanted = "a matrix" if layer == 0 else f"a matrix of {before.shape[-1] * factors} columns"
+    return ValueError(f"params[{layer}] must be {wanted}, got shape {shape}")
 
 
 def respond(
@@ -118,13 +166,31 @@ def pullback(
 ) -> Params:
     """Residual pulled back to every layer, `B_l(x) = J_l(x)^T r(x)`.
 
+    Args:
+        params, x, activation: as in `apply`.
+        residual: r, of the outputs' shape `(n, c)`.
+
     Returns:
         `(B_1, ..., B_L)`, `B_l` of shape `(n, k_l)`: the gradient of `<r, H>` in the
         pre-activations of layer l; `B_L = r`. Of products it is `(n, k_l N)`, a pre-activation for
         every factor.
+
+    Raises:
+        TypeError, ValueError: as `apply`, and for a residual of another shape.
+
+    Source: `docs/mathematics.md`, section 2.
+
+    >>> params, x = (jnp.ones((1, 1)), 2 * jnp.ones((1, 1))), 3 * jnp.ones((1, 1))
+    >>> [b.item() for b in pullback(params, x, jnp.ones((1, 1)), jnp.square)]  # 2 * 2 * 3, r
+    [12.0, 1.0]
     """
-    pulled = [residual]
     hidden = features(params, x, activation)
+    wanted = (*hidden[0].shape[:-1], *jnp.shape(params[-1])[:1])
+    if jnp.shape(residual) != wanted:
+        raise ValueError(
+            f"residual must have the outputs' shape {wanted}, got {jnp.shape(residual)}"
+        )
+    pulled = [residual]
     for weight, below, into in zip(params[:0:-1], params[-2::-1], hidden[-2::-1], strict=True):
         pre = _project(below, into, activation)
         _, derivative = jax.vjp(lambda h, w=below: _activate(h, w, activation), pre)
@@ -157,6 +223,10 @@ def activation_degree(activation: Any) -> int:
 
     Raises:
         TypeError: if it has no integer attribute `degree`.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> activation_degree(PolyLeakyReLU(3))
+    3
     """
     p = getattr(activation, "degree", None)
     if isinstance(p, bool) or not isinstance(p, int):

@@ -37,13 +37,24 @@ class PatchMoments(NamedTuple):
 
         About the mean of the data that a bias was corrected on, it gives the output error that is
         left on these.
+
+        Raises:
+            TypeError, ValueError: if `point` is no finite vector of that size.
         """
         point = _check.vector("point", point, len(self.mean))
         cross = jnp.outer(self.mean, point)
         return self.second - cross - cross.T + jnp.outer(point, point)
 
     def channels(self, kept: slice, whole: int) -> PatchMoments:
-        """The moments of some of the `whole` channels alone, as of the kernel of one power."""
+        """The moments of some channels alone, as of the kernel of one power.
+
+        Args:
+            kept: those that stay.
+            whole: how many channels there are.
+
+        Raises:
+            TypeError, ValueError: if the patches are not of so many channels.
+        """
         if len(self.mean) % _check.positive_integer("whole", whole):
             raise ValueError(f"whole must divide {len(self.mean)}, the patches' size, got {whole}")
         positions = len(self.mean) // whole

@@ -94,21 +94,21 @@ class Products:
         return t**self.degree
 
     def split(self, weight: Float[Array, "... k w"]) -> Float[Array, "... k f d"]:
-        """The factors of every neuron."""
+        """The factors of every neuron, from the `weight` matrix of a hidden layer."""
         return by_factors(weight, self.factors)
 
     def present(self, weight: Float[Array, "... k w"]) -> Bool[Array, "... k f"]:
-        """Which factors are not zero; their count is a neuron's order."""
+        """Which factors in `weight` are not zero; their count is a neuron's order."""
         return jnp.any(self.split(weight) != 0, axis=-1)
 
     def project(self, weight: Float[Array, "k w"], before: Float[Array, "n d"]) -> jax.Array:
-        """Pre-activations `(n, k N)`: projections on all factors."""
+        """Pre-activations `(n, k N)`: projections of the features `before` on all of `weight`."""
         if self.along != "any":
             weight = jnp.where(weight != 0, weight, 0)
         return before @ weight.reshape(weight.shape[0] * self.factors, before.shape[1]).T
 
     def multiply(self, pre: Float[Array, "n f"], weight: Float[Array, "k w"]) -> jax.Array:
-        """Responses `(n, k)` from the pre-activations."""
+        """Responses `(n, k)` from the pre-activations `pre` of a layer with this `weight`."""
         there = self.present(weight)
         each = jnp.where(there, pre.reshape(len(pre), *there.shape), 1)
         product = reduce(jnp.multiply, (each[:, :, j] for j in range(self.factors)))
@@ -198,7 +198,7 @@ class ProductNeurons(NeuronFamily):
         return jnp.asarray(self.order, jnp.int32)
 
     def draw(self, key: jax.Array, count: int, size: int, dtype: jnp.dtype) -> jax.Array:
-        """Factors uniform on the sphere of radius `1 / sqrt n` each: `(count, n size)`."""
+        """Factors uniform on the sphere of radius `1 / sqrt n`, see `NeuronFamily.draw`."""
         start = jax.random.normal(key, (count, self.order, size), dtype)
         start = start / jnp.linalg.norm(start, axis=2, keepdims=True) / self.order**0.5
         return start.reshape(count, -1)
@@ -209,7 +209,7 @@ class ProductNeurons(NeuronFamily):
         features: Float[Array, "n d"],
         width: jax.Array | None = None,
     ) -> Float[Array, "n m"]:
-        """Products of the projections on the factors, a column for each neuron."""
+        """Products of the projections on the factors, see `NeuronFamily.response`."""
         return self._product(features @ self._columns(incoming))
 
     def response_vjp(
@@ -219,7 +219,7 @@ class ProductNeurons(NeuronFamily):
         transposed: Float[Array, "d n"],
         width: jax.Array | None = None,
     ) -> tuple[Float[Array, "n m"], Callable[[jax.Array], jax.Array]]:
-        """Responses, and the map from their cotangents to those of the factors."""
+        """Responses, and back from their cotangents, see `NeuronFamily.response_vjp`."""
         size, count = transposed.shape[0], incoming.shape[1]
         response, derivative = jax.vjp(self._product, features @ self._columns(incoming))
 
@@ -234,7 +234,7 @@ class ProductNeurons(NeuronFamily):
     def insert(
         self, params: Params, layer: int, incoming: jax.Array, outgoing: jax.Array
     ) -> Params:
-        """Append the neuron to a network of `Products`; missing factors are zero."""
+        """Append the neuron, missing factors zero, see `networks.append_neuron`."""
         check_layer(params, layer)
         width = params[layer - 1].shape[1]
         return append_neuron(

@@ -121,6 +121,10 @@ def gaussian_error(
     With `D = M - M*` and `x ~ N(0, I)`, `E (x^T D x)^2 = 2 |D|_F^2 + (tr D)^2`, and the variance of
     `x^T M* x` is `2 |M*|_F^2`: no test samples are needed.
 
+    Args:
+        matrix: M, `(d, d)` or a batch of them.
+        target: M*, `(d, d)`.
+
     Raises:
         TypeError, ValueError: for matrices of other shapes than the target's, or a target of zero.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import jax
@@ -33,7 +33,8 @@ def teacher_targets(
         outputs: c.
 
     Raises:
-        ValueError: if an output does not vary over the samples: a teacher that is dead on them.
+        TypeError, ValueError: for bad input; and if an output does not vary over the samples: a
+            teacher that is dead on them.
 
     >>> from nsjax import PolyLeakyReLU
     >>> x = jax.random.normal(jax.random.key(0), (50, 3))
@@ -42,6 +43,8 @@ def teacher_targets(
     1.0
     """
     x = _check.matrix("x", x)
+    if not isinstance(hidden, Iterable) or isinstance(hidden, str):
+        raise TypeError(f"hidden must be a sequence of positive integers, got {hidden!r}")
     params = init(key, (x.shape[1], *hidden, outputs), dtype=x.dtype)
     y = apply(params, x, activation)
     spread = jnp.std(y, axis=0)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from nsjax import _check
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -42,7 +43,7 @@ def init(
     *,
     size: int,
     orders: Sequence[int] = (2, 3),
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> TuckerNeuron:
     """Random projections and cores, such that every order has a variance of about 1.
 
@@ -69,7 +70,8 @@ def init(
     orders = [_check.positive_integer("orders", order) for order in orders]
     if len(set(orders)) < len(orders) or min(orders, default=2) < 2:
         raise ValueError(f"orders must be at least 2 and must not repeat, got {orders}")
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+    _check.key("key", key)
+    dtype = _check.floating_dtype("dtype", dtype)
     keys = jax.random.split(key, len(orders) + 2)
     drawn = jax.random.normal(keys[0], (d, s), dtype)
     cores = {
@@ -91,6 +93,10 @@ def apply(neuron: TuckerNeuron, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
 
     One sample costs `d s + c s^n` multiplications for the largest order n.
 
+    Args:
+        neuron: its parameters.
+        x: inputs `(n, d)`.
+
     >>> eye = jnp.eye(2)
     >>> core = jnp.array([[[0.0, 1.0], [0.0, 0.0]]])
     >>> neuron = TuckerNeuron(jnp.zeros(1), jnp.zeros((1, 2)), eye, {2: core})
@@ -109,7 +115,7 @@ def apply(neuron: TuckerNeuron, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
 
 
 def normalize(neuron: TuckerNeuron) -> TuckerNeuron:
-    """The same function with orthonormal projections and symmetric cores."""
+    """The function of `neuron` with orthonormal projections and symmetric cores."""
     orthonormal, upper = jnp.linalg.qr(neuron.projections)
     cores = {}
     for n, core in neuron.cores.items():
@@ -120,7 +126,11 @@ def normalize(neuron: TuckerNeuron) -> TuckerNeuron:
 
 
 def parameters(neuron: TuckerNeuron) -> int:
-    """Number of parameters, the gauge counted: `d s`, `c s^n` for an order, `c d + c`."""
+    """Number of parameters of `neuron`, the gauge counted: `d s`, `c s^n` an order, `c d + c`.
+
+    >>> parameters(init(jax.random.key(0), 6, size=2, orders=(2,)))  # 12 + 4 + 6 + 1
+    23
+    """
     return sum(leaf.size for leaf in jax.tree.leaves(neuron))
 
 

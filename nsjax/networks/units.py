@@ -31,15 +31,26 @@ class Units(Protocol):
     def responses(
         self, weights: Float[Array, "k m"], x: Float[Array, "n d"]
     ) -> Float[Array, "n k"]:
-        """Outputs of the units, a column each; column j depends on row j alone."""
+        """Outputs of the units on the inputs x, a column each.
+
+        Column j depends on row j of `weights` alone.
+        """
         ...
+
+
+def _check_columns(weights: jax.Array, wanted: int) -> None:
+    if weights.shape[1] != wanted:
+        raise ValueError(f"weights must have {wanted} columns, got shape {weights.shape}")
 
 
 @dataclass(frozen=True)
 class TwoLayerUnits:
     """Hidden neurons of a two-layer network with one output, `v s(u . x)`; rows are `(u, v)`.
 
-    With `skip` the first row is a linear term `a . x` of degree one, `(a, 0)`: a skip connection.
+    Args:
+        activation: homogeneous activation s of degree p.
+        skip: whether the first row is a linear term `a . x` of degree one, `(a, 0)`: a skip
+            connection.
 
     >>> units = TwoLayerUnits(jnp.square, skip=True)
     >>> units.responses(jnp.array([[1.0, 0.0], [3.0, 2.0]]), jnp.array([[2.0]])).tolist()
@@ -50,14 +61,15 @@ class TwoLayerUnits:
     skip: bool = False
 
     def degrees(self, count: int) -> tuple[int, ...]:
-        """One more than the activation's, and 1 for the linear term."""
+        """One more than the activation's, and 1 for the linear term, see `Units.degrees`."""
         degree = activation_degree(self.activation) + 1
         return tuple(1 if self.skip and j == 0 else degree for j in range(count))
 
     def responses(
         self, weights: Float[Array, "k m"], x: Float[Array, "n d"]
     ) -> Float[Array, "n k"]:
-        """`v_j s(u_j . x)`."""
+        """`v_j s(u_j . x)`, see `Units.responses`."""
+        _check_columns(weights, x.shape[1] + 1)
         before, outgoing = x @ weights[:, :-1].T, weights[:, -1]
         after = self.activation(before) * outgoing
         return after.at[:, 0].set(before[:, 0]) if self.skip else after
@@ -66,10 +78,18 @@ class TwoLayerUnits:
     def of(params: Params) -> Float[Array, "k m"]:
         """The rows of a two-layer network with one output.
 
+        Args:
+            params: `(W_1, W_2)` of shapes `(k, d)` and `(1, k)`.
+
+        Raises:
+            TypeError, ValueError: for another network.
+
         >>> TwoLayerUnits.of((jnp.array([[1.0, 2.0]]), jnp.array([[3.0]]))).tolist()
         [[1.0, 2.0, 3.0]]
         """
-        incoming, outgoing = params
+        incoming, outgoing, *more = _check.network("params", params)
+        if more:
+            raise ValueError(f"params must have two layers, got {len(params)}")
         if outgoing.shape[0] != 1:
             raise ValueError(f"params must have one output, got {outgoing.shape[0]}")
         return jnp.concatenate([incoming, outgoing.T], axis=1)
@@ -78,6 +98,9 @@ class TwoLayerUnits:
 @dataclass(frozen=True)
 class DiagonalUnits:
     """Diagonal linear network: unit j is `x_j` times the product of its weights, one a layer.
+
+    Args:
+        depth: L, the number of layers.
 
     >>> DiagonalUnits().responses(jnp.array([[2.0, 3.0]]), jnp.array([[5.0]])).tolist()
     [[30.0]]
@@ -89,19 +112,19 @@ class DiagonalUnits:
         _check.positive_integer("depth", self.depth)
 
     def degrees(self, count: int) -> tuple[int, ...]:
-        """The number of layers."""
+        """The number of layers, see `Units.degrees`."""
         return (self.depth,) * count
 
     def responses(
         self, weights: Float[Array, "k m"], x: Float[Array, "n k"]
     ) -> Float[Array, "n k"]:
-        """`x_j prod_l w_jl`."""
+        """`x_j prod_l w_jl`, see `Units.responses`."""
         return x * jnp.prod(weights, axis=1)
 
     def dominant(
         self, x: Float[Array, "n d"], z: Float[Array, " n"]
     ) -> tuple[jax.Array, jax.Array]:
-        """Largest NCF of a unit of norm one, and that unit's responses `(n,)`.
+        """Largest NCF of a unit of norm one for x and a residual z, and its responses `(n,)`.
 
         On coordinate j it is `L^(-L/2) |sum_i z_i x_ij|`: equal weights maximise their product.
 
@@ -119,6 +142,9 @@ class DiagonalUnits:
 class SignedSquares:
     """Two-layer x^2 network with outgoing weights fixed to signs: `a_j (w_j . x)^2`, degree two.
 
+    Args:
+        signs: `a_j`, -1 or 1 for every unit.
+
     >>> SignedSquares((1, -1)).responses(jnp.array([[2.0], [3.0]]), jnp.ones((1, 1))).tolist()
     [[4.0, -9.0]]
     """
@@ -130,19 +156,20 @@ class SignedSquares:
             raise ValueError(f"signs must be -1 and 1, got {self.signs!r}")
 
     def degrees(self, count: int) -> tuple[int, ...]:
-        """Two."""
+        """Two, see `Units.degrees`."""
         return (2,) * count
 
     def responses(
         self, weights: Float[Array, "k m"], x: Float[Array, "n d"]
     ) -> Float[Array, "n k"]:
-        """`a_j (w_j . x)^2`."""
+        """`a_j (w_j . x)^2`, see `Units.responses`."""
+        _check_columns(weights, x.shape[1])
         return jnp.asarray(self.signs, x.dtype) * (x @ weights.T) ** 2
 
     def dominant(
         self, x: Float[Array, "n d"], z: Float[Array, " n"]
     ) -> tuple[jax.Array, jax.Array]:
-        """Largest NCF of a unit of norm one and either sign, and that unit's responses `(n,)`.
+        """Largest NCF of a unit of norm one and either sign for x and z, and its responses `(n,)`.
 
         It is the largest absolute eigenvalue of `sum_i z_i x_i x_i^T`.
 

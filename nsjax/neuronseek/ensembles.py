@@ -122,6 +122,11 @@ def train_ensemble(
     mesh = _mesh.checked(mesh)
     if mesh is not None and mesh.axis_names != ("members",):
         raise ValueError(f"mesh must have the axis 'members' alone, got {mesh.axis_names}")
+    keys = _check.keys("keys", keys)
+    if keys.ndim != 1:
+        raise ValueError(
+            "keys must be a vector of PRNG keys, one for each network, got a single key"
+        )
     lanes = len(keys)
     samples = _Samples(*map(_floating, (*train, *validation)))
     for name, each in samples._asdict().items():

@@ -141,7 +141,10 @@ class Formula:
         return "\n".join(printing.lines(*self._parts, style, max_entries=max_entries, tol=tol))
 
     def to_latex(self, digits: int = 4, *, max_entries: int = 8, tol: float = 1e-6) -> str:
-        r"""LaTeX for math mode, as `to_text`; several outputs are joined by a line break.
+        r"""LaTeX for math mode; several outputs are joined by a line break.
+
+        Args:
+            digits, max_entries, tol: as in `to_text`.
 
         >>> Formula(CPNeuron([0.0], {2: [[1e-7, 0.5]]}, {}, {})).to_latex()
         'y = 0.5 x_{1}^{2}'
@@ -181,12 +184,12 @@ class Formula:
         return cls(*schema.read(text))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON to a file, which is whole or not there at all."""
+        """Write JSON to a file at `path`, which is whole or not there at all."""
         files.write_atomic(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Formula:
-        """Formula from a file of `save`; errors as `from_json` and of the file system."""
+        """Formula from a file at `path` that `save` wrote; errors as `from_json`."""
         text = files.read_bytes(path, _json.MAX_BYTES + 1)
         try:
             return cls.from_json(text)
@@ -244,7 +247,14 @@ class Formula:
         return self._with(canonical.resolved(self.neuron, tol, x, share))
 
     def structure(self, *, tol: float = TOL, x: Any = None, share: float = 0.0) -> Structure:
-        """Orders and streams of the canonical form, with their numbers of terms."""
+        """Orders and streams of the canonical form, with their numbers of terms.
+
+        Args:
+            tol, x, share: as in `canonical`.
+
+        Raises:
+            TypeError, ValueError: as `canonical`.
+        """
         return parts.structure(self.canonical(tol=tol, x=x, share=share).neuron)
 
     def distance(self, other: Formula) -> dict[int, float]:
@@ -256,6 +266,9 @@ class Formula:
         inner products of the terms, `||S||^2 - 2 <S, T> + ||T||^2`, and what lies below 1e-7 of the
         size of the terms is rounding; this goes up to order 12.
 
+        Args:
+            other: of as many inputs and outputs.
+
         Raises:
             TypeError, ValueError: for another number of inputs or outputs.
         """
@@ -266,6 +279,10 @@ class Formula:
 
         Canonical forms are compared: every order by `distance`, and the terms of every basis one by
         one. What is rounding beside the largest coefficients counts as zero.
+
+        Args:
+            other: of as many inputs and outputs.
+            tol: relative distance up to which an order, or a term of a basis, counts as equal.
 
         Raises:
             TypeError, ValueError: for another number of inputs or outputs.

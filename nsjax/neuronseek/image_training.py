@@ -76,7 +76,13 @@ class ImageState(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Images and classes on the device, with the mean and spread of every channel."""
+    """Images and classes on the device.
+
+    Attributes:
+        x: images `(n, h, w, c)`, bytes.
+        y: classes `(n,)`, integers.
+        mean, spread: of every channel over 255, `(c,)`, float32, as `moments` gives.
+    """
 
     x: jax.Array
     y: jax.Array
@@ -142,7 +148,12 @@ class Program:
         return other
 
     def start(self, key: jax.Array) -> ImageState:
-        """The state before the first epoch."""
+        """The state before the first epoch, all of whose random numbers follow from the `key`.
+
+        Raises:
+            TypeError, ValueError: for a bad key.
+        """
+        _check.key("key", key)
         first, rest = jax.random.split(key)
         shape = (1, *self.images.x_train.shape[1:])
 
@@ -157,12 +168,12 @@ class Program:
         return jax.device_put(state, self.everywhere)
 
     def train(self, state: ImageState) -> tuple[ImageState, tuple[float, float]]:
-        """One epoch; with the mean loss and the share of right classes on the way."""
+        """One epoch from `state`; with the mean loss and the share of right classes on the way."""
         state, record = self._epoch(state, self.train_samples)
         return state, (float(record[0]), float(record[1]))
 
     def test(self, state: ImageState) -> tuple[float, float]:
-        """Mean loss and share of right classes on the test images."""
+        """Mean loss and share of right classes on the test images, at `state`."""
         loss, right = self._evaluate(state, self.test_samples)
         return float(loss), float(right)
 
@@ -236,9 +247,15 @@ class Program:
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of the channels of bytes, over 255, float32; 1 for no spread.
+    """Means and standard deviations of the channels of x, over 255, float32; 1 for no spread.
 
     From counts of the 256 values: sums of a few million float32 numbers would be wrong.
+
+    Args:
+        x: bytes `(..., c)`.
+
+    Returns:
+        Two arrays `(c,)`.
     """
     channels = x.reshape(-1, x.shape[-1]).T
     counts = np.stack([np.bincount(each, minlength=256) for each in channels]) / channels.shape[1]
@@ -250,7 +267,14 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.partial(jax.jit, static_argnames=("pad", "flip"))
 def augmented(key: jax.Array, x: jax.Array, *, pad: int, flip: bool) -> jax.Array:
-    """Images `(n, h, w, c)`, each moved by up to `pad` pixels, zeros coming in, and mirrored."""
+    """Images, each moved at random, zeros coming in, and mirrored with probability one half.
+
+    Args:
+        key: PRNG key.
+        x: images `(n, h, w, c)`.
+        pad: pixels by which they are moved at most; 0 for none.
+        flip: whether any are mirrored.
+    """
     n, h, w, c = x.shape
     move, turn = jax.random.split(key)
     if pad:
@@ -266,5 +290,8 @@ def augmented(key: jax.Array, x: jax.Array, *, pad: int, flip: bool) -> jax.Arra
 
 
 def standardised(x: jax.Array, samples: Samples) -> jax.Array:
-    """Bytes as a network gets them: over 255, less the mean, over the spread of the channel."""
+    """Bytes x as a network gets them: over 255, less the mean, over the spread of the channel.
+
+    Mean and spread are those of `samples`.
+    """
     return (x.astype(jnp.float32) / 255 - samples.mean) / samples.spread

@@ -258,7 +258,14 @@ class TaskDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... features"]:
-        """Outputs `(..., features)` of inputs `(..., d)`."""
+        """Outputs `(..., features)` of inputs `(..., d)`.
+
+        Raises:
+            TypeError, ValueError: for settings that are none, or inputs without an axis.
+        """
+        _check.positive_integer("features", self.features)
+        if jnp.ndim(x) < 1:
+            raise ValueError("x must have a last axis of inputs, got a scalar")
         return nn.Dense(self.features, **_linear(self, x.shape[-1]))(_features(self, x))
 
 
@@ -300,7 +307,22 @@ class TaskConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... h w d"]) -> Float[Array, "... h2 w2 features"]:
-        """Outputs of images `(..., height, width, channels)`."""
+        """Outputs of images `(..., height, width, channels)`.
+
+        Raises:
+            TypeError, ValueError: for settings that are none, or images of another rank than the
+                kernel's.
+        """
+        _check.positive_integer("features", self.features)
+        kernel = self.kernel_size
+        sizes = kernel if isinstance(kernel, Sequence) else (kernel,)
+        for size in sizes:
+            _check.positive_integer("kernel_size", size)
+        if jnp.ndim(x) <= len(sizes):
+            raise ValueError(
+                f"x must have {len(sizes)} axes of the kernel and one of channels, got shape "
+                f"{jnp.shape(x)}"
+            )
         return nn.Conv(
             self.features,
             self.kernel_size,

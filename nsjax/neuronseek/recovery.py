@@ -67,7 +67,13 @@ def true_formula(
 
 
 def has_formula(truth: Polynomial) -> bool:
-    """Whether every function of the polynomial is a registered basis."""
+    """Whether every function of the polynomial `truth` is a registered basis.
+
+    >>> import jax
+    >>> from nsjax import data
+    >>> has_formula(data.polynomial_task(jax.random.key(0), "sparse", 5, 4).truth)
+    True
+    """
     return set(truth.bases) <= set(BASES)
 
 

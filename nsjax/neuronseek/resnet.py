@@ -41,7 +41,15 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w d"], train: bool = False) -> Float[Array, "n c"]:
-        """Logits, float32."""
+        """Logits, float32.
+
+        Args:
+            x: images `(n, h, w, d)`.
+            train: whether batches are normalised by their own moments, which are then recorded.
+
+        Raises:
+            ValueError: for another `where`.
+        """
         _check.choice("where", self.where, ("first", "blocks"))
         norm = partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
         conv = partial(nn.Conv, use_bias=False, kernel_init=_HE, dtype=self.dtype)

@@ -106,5 +106,11 @@ class Search(NamedTuple):
         """Outputs of the formula for inputs `(n, d)`, cut off at `bounds`.
 
         Beyond the samples a polynomial may be anything; no target was seen there.
+
+        Args:
+            x: inputs `(n, d)`.
+
+        Raises:
+            TypeError, ValueError: if x is no finite matrix of d columns.
         """
         return jnp.clip(self.formula(x), *self.bounds)

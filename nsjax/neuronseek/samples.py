@@ -18,11 +18,7 @@ LABELS = 20
 
 def keys(key: Any) -> tuple[jax.Array, bool]:
     """Keys `(seeds,)` of one PRNG key or several, and whether several were given."""
-    wanted = "key must be a PRNG key, or an array of them, such as jax.random.split(key, 10)"
-    if not isinstance(key, jax.Array) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise TypeError(f"{wanted}, got {type(key).__name__}")
-    if key.ndim > 1 or key.size == 0:
-        raise ValueError(f"{wanted}, got shape {key.shape}")
+    key = _check.keys("key", key)
     return key.reshape(-1), key.ndim == 1
 
 

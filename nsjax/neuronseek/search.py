@@ -230,7 +230,7 @@ def _history(log: Log) -> History:
 
 def _error(formula: Formula, pair: tuple[np.ndarray, np.ndarray], loss: str) -> float:
     outputs = formula(jnp.asarray(pair[0]))
-    return float(prediction_error(loss, outputs, jnp.asarray(pair[1])))
+    return float(prediction_error(outputs, jnp.asarray(pair[1]), loss=loss))
 
 
 def _rounding() -> float:

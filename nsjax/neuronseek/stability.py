@@ -90,6 +90,10 @@ def best_of(errors: Float[np.ndarray, " S"], held: Float[np.ndarray, " S"], k: i
     The start of rank i (from 0, by held-out error) is the best of those chosen in
     `C(S - 1 - i, k - 1)` choices.
 
+    Args:
+        errors, held: test errors and held-out errors of S starts, `(S,)`.
+        k: how many are chosen, 1 to S.
+
     >>> best_of(np.array([1.0, 2.0, 3.0]), np.array([0.3, 0.2, 0.1]), 3)
     3.0
     """

@@ -281,7 +281,7 @@ class Stages:
         if self.pairs[name] is None:
             return float("nan")
         x, y = self.pairs[name]
-        return float(prediction_error(self.loss, terms.outputs(neuron, x).T, y))
+        return float(prediction_error(terms.outputs(neuron, x).T, y, loss=self.loss))
 
 
 def _gauge_fixed(neuron: CPNeuron) -> CPNeuron:

@@ -151,7 +151,7 @@ def _error(predict: Any, pair: tuple[Any, Any] | None, bounds: tuple[float, floa
         return float("nan")
     x, y = np.asarray(pair[0], float), np.asarray(pair[1], float).reshape(-1, 1)
     h = np.clip(np.nan_to_num(predict(x), nan=0.0), *bounds)
-    return float(prediction_error("square", jnp.asarray(h[:, None]), jnp.asarray(y)))
+    return float(prediction_error(jnp.asarray(h[:, None]), jnp.asarray(y), loss="square"))
 
 
 def _installed(package: str) -> Any:

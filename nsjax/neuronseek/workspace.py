@@ -134,7 +134,7 @@ class Workspace:
 
     def _error(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
         h = outputs(model, x)
-        return float(prediction_error(self.loss, jnp.asarray(h), jnp.asarray(y)))
+        return float(prediction_error(jnp.asarray(h), jnp.asarray(y), loss=self.loss))
 
     def residual(self, model: Model) -> np.ndarray:
         """Minus the gradient of the loss in the outputs, of all samples, `(n, c)`."""

@@ -17,6 +17,8 @@ from nsjax.plots.style import (
     RC,
     SIGNED,
     axes,
+    drawable,
+    drawables,
     grid,
     legend_above,
     legend_below,
@@ -37,8 +39,15 @@ def plot_cascade(cascades: Any, *, ax: Axes | None = None, floor: float = 1e-6) 
             shaded.
         ax: where to draw the first panel alone; a new figure of two panels by default.
         floor: losses below this share of the largest are cut off.
+
+    Raises:
+        TypeError, ValueError: for no cascades, what is none, or a cascade without visits.
     """
-    ordered = sorted(_sequence(cascades), key=lambda cascade: -cascade.delta)
+    found = drawables("cascades", cascades, "visits", "delta", "ts", "losses")
+    for each in found:
+        if len(each.visits) == 0:
+            raise ValueError("cascades must have visits, got one without any")
+    ordered = sorted(found, key=lambda cascade: -cascade.delta)
     if ax is None:
         figure, panels = grid(1, 2, panel=(3.4, 2.6))
         first, second = panels[0]
@@ -77,8 +86,12 @@ def plot_visits(cascade: Any, *, title: str = "", ax: Sequence[Axes] | None = No
         cascade: a result of `nsjax.dynamics.cascade`, or anything with its `visits`.
         title: over the figure.
         ax: where to draw, an axes for each layer and visit, row by row; a new figure by default.
+
+    Raises:
+        TypeError, ValueError: for what is no cascade, or one without visits.
     """
-    visits = cascade.visits
+    visits = drawable("cascade", cascade, "visits").visits
+    escape_order(visits)  # refuses none
     networks = [_sorted_weights(visit.params, escape_order(visits)) for visit in visits]
     rows = len(networks[0])
     heights = [max(weight.shape[0], 2) for weight in networks[0]]
@@ -126,7 +139,13 @@ def plot_neuron_norms(cascade: Any, *, ax: Axes | None = None) -> Figure:
         cascade: a result of `nsjax.dynamics.cascade` with snapshots, or anything with its `ts`,
             `snapshots`, `visits` and `threshold`.
         ax: where to draw; a new figure by default.
+
+    Raises:
+        TypeError, ValueError: for what is no cascade, or one without visits or snapshots.
     """
+    drawable("cascade", cascade, "ts", "snapshots", "visits", "threshold")
+    if cascade.snapshots is None:
+        raise ValueError("cascade must hold snapshots, got None; run it with snapshots=True")
     figure, ax = axes(ax, size=(4.6, 2.8))
     times = np.asarray(cascade.ts)
     later = times > 0
@@ -254,8 +273,19 @@ def escape_order(visits: Sequence[Any]) -> tuple[np.ndarray, ...]:
     """Number of the escape that each neuron takes part in, from 1; -1 for none, 0 if active before.
 
     That is the escape before the first visit at which it is active; after the last visit, that of
-    the visit it is said to escape from. Returns one integer array per hidden layer.
+    the visit it is said to escape from.
+
+    Args:
+        visits: of a `Cascade`, or from `saddle_visits`, one or more.
+
+    Returns:
+        One integer array `(k_l,)` per hidden layer.
+
+    Raises:
+        ValueError: for no visit.
     """
+    if len(visits) == 0:
+        raise ValueError("visits must hold at least one, got none")
     orders = [np.full(len(flags), -1) for flags in visits[0].active]
     for number, visit in enumerate(visits):
         for order, flags in zip(orders, visit.active, strict=True):
@@ -264,10 +294,6 @@ def escape_order(visits: Sequence[Any]) -> tuple[np.ndarray, ...]:
         if orders[layer - 1][neuron] < 0:
             orders[layer - 1][neuron] = len(visits)
     return tuple(orders)
-
-
-def _sequence(cascades: Any) -> Sequence[Any]:
-    return [cascades] if hasattr(cascades, "visits") else list(cascades)
 
 
 def _sorted_weights(params: Any, order: Sequence[np.ndarray]) -> list[np.ndarray]:

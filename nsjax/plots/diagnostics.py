@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nsjax import _check
 from nsjax.plots.layers import layer_lines, neuron_dots, tables_of, times_of
-from nsjax.plots.style import CATEGORIES, RC, axes, grid, legend_above
+from nsjax.plots.style import CATEGORIES, RC, axes, drawable, grid, legend_above
 
 ALIGNMENTS = {
     "kkt_residual": "KKT residual",
@@ -201,7 +201,11 @@ def plot_spectrum(found: Any, *, ax: Axes | None = None) -> Figure:
     Args:
         found: `diagnostics.HessianSpectrum`.
         ax: where to draw; a new figure by default.
+
+    Raises:
+        TypeError: for what is none.
     """
+    drawable("found", found, "grid", "density", "eigenvalues", "band")
     figure, ax = axes(ax)
     grid, density = np.asarray(found.grid), np.asarray(found.density)
     floor = max(float(np.max(density)) * 1e-6, np.finfo(float).tiny)

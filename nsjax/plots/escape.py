@@ -16,6 +16,8 @@ from nsjax.plots.style import (
     PAGE,
     RC,
     axes,
+    drawable,
+    drawables,
     grid,
     legend_below,
     ordered_colors,
@@ -54,16 +56,17 @@ def plot_series(
     """One series of several escapes against log time, a line per delta, a dot at each escape.
 
     Args:
-        escapes: `nsjax.dynamics.Escape` results, or anything with their attributes.
+        escapes: one or several `nsjax.dynamics.Escape`, or anything with their attributes.
         quantity: a key of `QUANTITIES`.
         ax: where to draw; a new figure by default.
         legend: whether to name every delta.
 
     Raises:
-        ValueError: for an unknown quantity.
+        TypeError, ValueError: for an unknown quantity, no escapes, or what is none.
     """
     if quantity not in QUANTITIES:
         raise ValueError(f"quantity must be one of {sorted(QUANTITIES)}, got {quantity!r}")
+    escapes = drawables("escapes", escapes, "delta", "ts", "escape_time")
     figure, ax = axes(ax)
     what = QUANTITIES[quantity]
     ordered = sorted(escapes, key=lambda escape: -escape.delta)
@@ -99,7 +102,11 @@ def plot_escape(
             their attributes.
         title: over the figure.
         ax: where to draw, six axes; a new figure by default.
+
+    Raises:
+        TypeError, ValueError: for no escapes, or what is none.
     """
+    escapes = drawables("escapes", escapes, "delta", "ts", "escape_time")
     figure, panels = grid(2, 3, ax=ax)
     names = ("loss", "norm_ratio", "cosine", "kkt_residual", "drift")
     for name, panel in zip(names, panels.flat, strict=False):
@@ -123,7 +130,13 @@ def plot_escape_times(families: Mapping[str, Sequence[Any]], *, ax: Axes | None 
             slope and pass through the smallest delta; the fitted slope (`dynamics.time_scaling`) is
             in the legend.
         ax: where to draw; a new figure by default.
+
+    Raises:
+        TypeError: for a family that holds what is no escape.
     """
+    for name, escapes in families.items():
+        for i, escape in enumerate(escapes):
+            drawable(f"families[{name!r}][{i}]", escape, "delta", "escape_time")
     single = len(families) == 1
     figure, panel = axes(ax, size=(3.4, 2.6) if single else (PAGE, 2.8 + 0.1 * len(families)))
     for index, (name, escapes) in enumerate(families.items()):

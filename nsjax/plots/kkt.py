@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, grid, legend_above, legend_below
+from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, drawable, grid, legend_above, legend_below
 
 KINDS: dict[str, tuple[str, str, bool]] = {
     "maximum": ("o", CATEGORIES[0], True),
@@ -90,10 +90,11 @@ def plot_kkt_points(
         ax: where to draw; a new figure by default.
 
     Raises:
-        ValueError: for an unknown `against`.
+        TypeError, ValueError: for an unknown `against`, or what holds no KKT points.
     """
     if against not in AGAINST:
         raise ValueError(f"against must be one of {sorted(AGAINST)}, got {against!r}")
+    drawable("points", points, "values", "shares", "signs")
     figure, ax = axes(ax)
     values, shares, kinds = np.asarray(points.values), _shares(points), _kinds(points)
     across = shares if against == "share" else 1 + np.arange(len(values))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, axes, legend_below
+from nsjax.plots.style import CATEGORIES, RC, axes, drawable, legend_below
 
 
 def plot_lojasiewicz(result: Any, *, ax: Axes | None = None) -> Figure:
@@ -22,7 +22,11 @@ def plot_lojasiewicz(result: Any, *, ax: Axes | None = None) -> Figure:
     Args:
         result: an `nsjax.diagnostics.Lojasiewicz`.
         ax: where to draw; a new figure by default.
+
+    Raises:
+        TypeError: for what is none.
     """
+    drawable("result", result, "above", "below")
     alone = ax is None
     figure, ax = axes(ax, size=(3.4, 3.1))
     sides = (

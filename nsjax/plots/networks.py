@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsjax.plots.style import CATEGORIES, COLUMN, RC, axes, narrow_ticks
 
 
 def plot_learning_curves(
-    curves: Mapping[str, Any], *, quantity: str = "held-out loss", log: bool = True, ax: Any = None
+    curves: Mapping[str, Any],
+    *,
+    quantity: str = "held-out loss",
+    log: bool = True,
+    ax: Axes | None = None,
 ) -> Figure:
     """Medians over networks against epochs, with bands from the lower to the upper quartile.
 

@@ -20,6 +20,7 @@ from nsjax.plots.style import (
     PAGE,
     RC,
     axes,
+    drawable,
     grid,
     house,
     legend_below,
@@ -47,9 +48,9 @@ def plot_terms(search: Any, *, ax: Axes | None = None) -> Figure:
         ax: where to draw the upper panel, without the lower one; a new figure by default.
 
     Raises:
-        ValueError: for a search without steps or terms.
+        TypeError, ValueError: for what is no search, or one without steps or terms.
     """
-    history = search.history
+    history = drawable("search", search, "history").history
     shares = np.asarray(history.shares, float)
     if shares.ndim != 2 or not shares.size:
         raise ValueError(f"search must have steps and terms, got shares of shape {shares.shape}")

@@ -176,7 +176,14 @@ def plot_rounding(
 def plot_same_depth(
     depths: Sequence[float], shares: Any, *, label: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Share of first visits of float64 orbits at the true depth, against the predicted depth."""
+    """Share of first visits of float64 orbits at the true depth, against the predicted depth.
+
+    Args:
+        depths: predicted median depths, `(E,)`.
+        shares: from `neuronseek.orbits.same_depth`, `(E,)`.
+        label: of the line.
+        ax: axes to draw into; new ones if not given.
+    """
     figure, panel = axes(ax)
     panel.plot(depths, shares, "o-", ms=3, color=CATEGORIES[0], label=label)
     panel.axvline(53, color="0.5", lw=1, ls=":", label="53 steps")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, RC, grid
+from nsjax.plots.style import CATEGORIES, RC, grid, legend_below
 
 _COLORS = (CATEGORIES[2], CATEGORIES[5], CATEGORIES[1])
 
@@ -49,12 +49,5 @@ def plot_structures(
     places.flat[0].invert_yaxis()
     figure.supxlabel("share of seeds", fontsize=RC["axes.labelsize"])
     handles, texts = places.flat[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        texts,
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-        fontsize=RC["legend.fontsize"],
-    )
+    legend_below(figure, handles, texts, columns=4, loc="outside upper center")
     return figure

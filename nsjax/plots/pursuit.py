@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from nsjax.diagnostics import balance_ratio, neuron_norms
 from nsjax.networks.homogeneous import Activation, activation_degree
 from nsjax.plots.layers import layer_color, neuron_dots
-from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, grid, legend_above
+from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, drawable, grid, legend_above
 
 _LEAST = 1e-17
 _OTHERS = "0.75"
@@ -336,8 +336,8 @@ def plot_used(
     return figure
 
 
-def _history(result: Any) -> Any:
-    history = result.history
+def _history(found: Any) -> Any:
+    history = drawable("result", found, "history", "lane").history
     if np.asarray(history.live).size == 0:
         raise ValueError("result must have at least one round in its history, got none")
     return history

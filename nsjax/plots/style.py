@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from nsjax import _check
 
 RC: dict[Any, Any] = {
     "font.size": 9,
@@ -170,6 +172,37 @@ def _fitted(
         drawn.remove()
 
 
+def drawable(name: str, value: Any, *wanted: str) -> Any:
+    """Return `value` if it has the attributes of the result that is to be drawn.
+
+    Raises:
+        TypeError: if it lacks one.
+    """
+    for attribute in wanted:
+        if not hasattr(value, attribute):
+            raise TypeError(
+                f"{name} must have {', '.join(wanted)}, got {type(value).__name__} without "
+                f"{attribute}"
+            )
+    return value
+
+
+def drawables(name: str, values: Any, *wanted: str) -> list[Any]:
+    """Several such results; one alone is taken as a list of one.
+
+    Raises:
+        TypeError, ValueError: if there are none, or one of them lacks an attribute.
+    """
+    if all(hasattr(values, attribute) for attribute in wanted):
+        return [values]
+    if not isinstance(values, Iterable):
+        return [drawable(name, values, *wanted)]
+    found = [drawable(f"{name}[{i}]", value, *wanted) for i, value in enumerate(values)]
+    if not found:
+        raise ValueError(f"{name} must hold at least one result, got none")
+    return found
+
+
 def plain_ticks(axis: Axis) -> None:
     """Ticks 0.1, 0.2, 0.5, 1, ... of a log axis, in place of powers of ten."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -190,7 +223,15 @@ def ordered_colors(count: int) -> list[Any]:
 
 
 def power_of_ten(value: float) -> str:
-    """A positive number as mathtext, `10^{-3}` or `2 10^{-3}`."""
+    r"""The positive number `value` as mathtext, `10^{-3}` or `2 10^{-3}`.
+
+    Raises:
+        TypeError, ValueError: for what is no positive number.
+
+    >>> print(power_of_ten(2e-3))
+    $2\cdot 10^{-3}$
+    """
+    value = _check.positive("value", value)
     exponent = int(np.floor(np.log10(value) + 1e-9))
     factor = value / 10.0**exponent
     power = f"10^{{{exponent}}}"

@@ -109,6 +109,9 @@ def train(
     >>> best.fitted, best.trained
     (True, 1)
     """
+    _check.key("key", key)
+    if isinstance(learning_rates, str) or not isinstance(learning_rates, Iterable):
+        raise TypeError(f"learning_rates must be a sequence of numbers, got {learning_rates!r}")
     x, y, problem, units = _prepared(x, y, activation, hidden, loss, normalise)
     hidden = tuple(_check.positive_integer(f"hidden[{i}]", k) for i, k in enumerate(hidden))
     _check.choice("minimiser", minimiser, NAMES)
@@ -123,15 +126,18 @@ def train(
     if validation is None:
         held_x, held_y = x[:0], y[:0]
     else:
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
         held_x = _check.matrix("validation[0]", validation[0], columns=x.shape[1])
-        held_y = _check.matrix("validation[1]", validation[1], rows=len(held_x))
+        held_y = _check.matrix("validation[1]", validation[1], rows=len(held_x), columns=y.shape[1])
+    penalties = _penalties(l2)
     widths = (x.shape[1], *hidden, y.shape[1])
     objective = _objective(activation, loss, widths, x.dtype)
     starts = _random_starts(objective, key, restarts, widths, scale)
     starts = jnp.repeat(starts, len(rates), axis=0)
     every_rate = jnp.tile(jnp.asarray(rates, x.dtype), restarts)
     fits, seconds = _timed_fit(
-        objective, minimiser, starts, every_rate, problem, _penalties(l2), steps, tol
+        objective, minimiser, starts, every_rate, problem, penalties, steps, tol
     )
     losses = np.where(np.isfinite(fits.loss), fits.loss, np.inf)
     judged = losses
@@ -146,7 +152,7 @@ def train(
         hidden,
         bool(losses[best] <= tol),
         float(losses[best]),
-        float(network_error(loss, network, x, y, activation)),
+        float(network_error(network, x, y, activation, loss=loss)),
         float(every_rate[best]),
         losses,
         len(losses),
@@ -206,9 +212,12 @@ def tiny_restarts(
     >>> best.fitted, best.hidden
     (True, (2,))
     """
-    if _check.positive_integer("depth", depth) < 2:
-        raise ValueError(f"depth must be at least 2, one hidden layer, got {depth}")
-    rungs = [tuple(rung) for rung in (tiny_ladder(depth) if ladder is None else ladder)]
+    _check.key("key", key)
+    _depth(depth)
+    rungs = list(tiny_ladder(depth) if ladder is None else ladder)
+    if not all(isinstance(rung, Iterable) for rung in rungs):
+        raise TypeError(f"ladder must hold tuples of hidden widths, got {ladder!r}")
+    rungs = [tuple(rung) for rung in rungs]
     if not rungs or any(len(rung) != depth - 1 for rung in rungs):
         raise ValueError(
             f"ladder must hold tuples of depth - 1 = {depth - 1} hidden widths, got {rungs}"
@@ -220,6 +229,7 @@ def tiny_restarts(
     tol = _check.positive("tol", tol)
     if seconds != float("inf"):
         _check.positive("seconds", seconds)
+    penalties = _penalties(l2)
     widths = [(x.shape[1], *rung, y.shape[1]) for rung in rungs]
     sizes = [sum(a * b for a, b in pairwise(w)) for w in widths]
     widths = [w for i, w in enumerate(widths) if i == 0 or sizes[i] <= MOST_PARAMETERS * np.size(y)]
@@ -237,9 +247,7 @@ def tiny_restarts(
             objective, jax.random.fold_in(key, batch), restarts, widths[rung], problem
         )
         drawn = time.process_time() - begun if batch >= len(widths) else 0.0  # else it compiles
-        fits, took = _timed_fit(
-            objective, minimiser, starts, rates, problem, _penalties(l2), steps, tol
-        )
+        fits, took = _timed_fit(objective, minimiser, starts, rates, problem, penalties, steps, tol)
         spent += drawn + took
         evaluations += int(np.sum(fits.evaluations))
         losses.append(np.where(np.isfinite(fits.loss), fits.loss, np.inf))
@@ -255,7 +263,7 @@ def tiny_restarts(
         widths[rung][1:-1],
         bool(lowest <= tol),
         lowest,
-        float(network_error(loss, network, x, y, activation)),
+        float(network_error(network, x, y, activation, loss=loss)),
         float("nan"),
         every,
         len(every),
@@ -267,10 +275,22 @@ def tiny_restarts(
 def tiny_ladder(depth: int) -> tuple[tuple[int, ...], ...]:
     """Hidden widths of `tiny_restarts`: 2 to 5 neurons in the last hidden layer, doubling below.
 
+    Args:
+        depth: number of layers L, at least 2.
+
+    Raises:
+        TypeError, ValueError: for another depth.
+
     >>> tiny_ladder(3)
     ((4, 2), (6, 3), (8, 4), (10, 5))
     """
+    _depth(depth)
     return tuple(tuple(k * 2 ** (depth - 2 - i) for i in range(depth - 1)) for k in range(2, 6))
+
+
+def _depth(depth: int) -> None:
+    if _check.positive_integer("depth", depth) < 2:
+        raise ValueError(f"depth must be at least 2, one hidden layer, got {depth}")
 
 
 def _prepared(
@@ -293,6 +313,8 @@ def _objective(activation: Activation, loss: str, widths: tuple[int, ...], dtype
 
 
 def _penalties(l2: Sequence[float]) -> tuple[float, ...]:
+    if not isinstance(l2, Iterable) or isinstance(l2, str):
+        raise TypeError(f"l2 must be a sequence of numbers >= 0, got {l2!r}")
     weights = tuple(_check.non_negative(f"l2[{i}]", weight) for i, weight in enumerate(l2))
     if not weights:
         raise ValueError("l2 must have at least one weight, got none")
@@ -367,7 +389,7 @@ def _held_out_errors(
 
     def error(w: jax.Array) -> jax.Array:
         outputs = apply(back(objective.layout.tree(w)), x, objective.activation)
-        return prediction_error(objective.loss, outputs, y)
+        return prediction_error(outputs, y, loss=objective.loss)
 
     return jax.vmap(error)(w)
 

@@ -31,8 +31,19 @@ def init(key: jax.Array, task: Task) -> State:
         key: PRNG key, from which everything random follows; or `(S,)` of them, for S pursuits of
             `config.lanes` lanes each in one batch.
         task: what is to be learned.
+
+    Raises:
+        TypeError, ValueError: for a bad key, or what is no `Task`.
+
+    >>> from nsjax import PolyLeakyReLU
+    >>> x = jax.random.normal(jax.random.key(0), (40, 3))
+    >>> task = Task(x, x[:, :1] ** 2, activation=PolyLeakyReLU(2), depth=2, config=Config(lanes=2))
+    >>> init(jax.random.key(1), task).counts.tolist()  # neurons of either lane
+    [[0], [0]]
     """
-    key = _typed(key)
+    if not isinstance(task, Task):
+        raise TypeError(f"task must be a pursuit.Task, got {type(task).__name__}")
+    key = _check.keys("key", key)
     lanes, dtype = task.config.lanes, task.x.dtype
     keys = jax.random.split(key, lanes) if key.ndim == 0 else _split(key, lanes)
     room = task.method.factors
@@ -98,9 +109,19 @@ def step(task: Task, state: State) -> tuple[State, Info]:
 
     A lane stops for itself; `run` also stops the others when one has fitted.
 
+    Args:
+        task: what is to be learned.
+        state: from `init` or the round before.
+
+    Returns:
+        The state after the round, and what the round did, see `Info`.
+
     Raises:
+        TypeError: for what is no `Task` or no `State`.
         ValueError: if the state is of other data, or of networks of another shape.
     """
+    if not isinstance(task, Task):
+        raise TypeError(f"task must be a pursuit.Task, got {type(task).__name__}")
     _check_state(task, state)
     if int(np.max(state.counts)) + task.config.per_round > state.capacity:
         wider = {
@@ -367,7 +388,7 @@ def run(
     )
     if on_round is not None:
         _check.function("on_round", on_round)
-    key = _typed(key)
+    key = _check.keys("key", key)
     lanes = task.config.lanes
     if state is None:
         state = init(key, task)
@@ -410,17 +431,6 @@ def _rounds(history: Info, state: State) -> list[Info]:
             f"got shapes that begin with {sorted(shapes)}"
         )
     return [Info(*(np.asarray(leaf)[i] for leaf in history)) for i in range(min(shapes)[0])]
-
-
-def _typed(key: Any) -> jax.Array:
-    """A typed PRNG key of one made by `jax.random.PRNGKey`."""
-    if not isinstance(key, jax.Array):
-        raise TypeError(f"key must be a PRNG key, such as jax.random.key(0), got {key!r}")
-    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
-        if key.ndim > 1 or key.size == 0:
-            raise ValueError(f"key must be one PRNG key or a vector of them, got {key.shape}")
-        return key
-    return jax.random.wrap_key_data(key)
 
 
 def _split(keys: jax.Array, lanes: int) -> jax.Array:

@@ -161,7 +161,7 @@ class Given(NamedTuple):
             if pair is None:
                 return jnp.full((), jnp.nan, params[0].dtype)
             outputs = apply(params, pair[0], method.activation)
-            return prediction_error(method.judge, outputs, pair[1]).astype(outputs.dtype)
+            return prediction_error(outputs, pair[1], loss=method.judge).astype(outputs.dtype)
 
         x, y = self.data
         loss = LOSSES[method.loss](apply(params, x, method.activation), y)

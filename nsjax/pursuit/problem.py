@@ -9,7 +9,7 @@ sphere, where none is heard above the others.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ import numpy as np
 from nsjax import _check
 from nsjax.networks.homogeneous import Activation, Params, apply
 from nsjax.objectives import LOSSES
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 
 class Problem(NamedTuple):
@@ -170,30 +173,31 @@ def check_targets(loss: str, values: np.ndarray, eps: float, name: str = "y") ->
             raise ValueError(
                 f"{name} must vary over the samples, got {what} targets: there is nothing to learn"
             )
-    elif loss == "logistic":
-        if not np.all(np.abs(values) == 1):
-            raise ValueError(f"{name} must hold labels -1 and 1 for the logistic loss")
-        if np.all(values == values[:1]):
-            raise ValueError(f"{name} must vary over the samples, got one class")
-    else:
-        if values.shape[1] < 2:
-            raise ValueError(
-                f"{name} must have a column for each class for cross-entropy, got {values.shape[1]}"
-            )
-        if np.any(values < 0) or not np.allclose(values.sum(axis=1), 1, atol=1e-5):
-            raise ValueError(f"{name} must hold probabilities that add up to 1 for cross-entropy")
-        if np.all(values == values[:1]):
-            raise ValueError(f"{name} must vary over the samples, got one class")
+        return
+    _check.targets(loss, name, values)
+    if np.all(values == values[:1]):
+        raise ValueError(f"{name} must vary over the samples, got one class")
 
 
-def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+def prediction_error(
+    outputs: Float[Array, "n c"], y: Float[Array, "n c"], *, loss: str
+) -> Float[Array, ""]:
     """Mean squared error over the targets' variance, or the share of wrong classes.
 
     Args:
+        outputs, y: `(n, c)`.
         loss: `"square"`; `"logistic"` for classes by sign; `"cross_entropy"` for classes by the
             largest output.
-        outputs, y: `(n, c)`.
+
+    Raises:
+        TypeError, ValueError: for an unknown loss, or targets that do not have the outputs' shape.
+
+    >>> labels = jnp.array([[1.0], [-1.0]])
+    >>> float(prediction_error(jnp.array([[2.0], [0.5]]), labels, loss="logistic"))
+    0.5
     """
+    _check.choice("loss", loss, tuple(LOSSES))
+    _check.same_shape(outputs, y)
     if loss == "square":
         return LOSSES[loss](outputs, y) / reference_loss(loss, y)
     if loss == "logistic":
@@ -202,13 +206,28 @@ def prediction_error(loss: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def network_error(
-    loss: str, params: Params, x: jax.Array, y: jax.Array, activation: Activation
-) -> jax.Array:
-    """`prediction_error` of a network on samples `(n, d)` with targets `(n, c)`.
+    params: Params,
+    x: Float[Array, "n d"],
+    y: Float[Array, "n c"],
+    activation: Activation,
+    *,
+    loss: str,
+) -> Float[Array, ""]:
+    """`prediction_error` of a network.
+
+    Args:
+        params: weight matrices.
+        x: inputs `(n, d)`.
+        y: targets `(n, c)`.
+        activation: of the network.
+        loss: as for `prediction_error`.
+
+    Raises:
+        TypeError, ValueError: for an unknown loss, or targets that do not have the outputs' shape.
 
     >>> from nsjax import PolyLeakyReLU
     >>> x = jnp.array([[1.0], [2.0]])
-    >>> float(network_error("logistic", (jnp.eye(1), -jnp.eye(1)), x, x, PolyLeakyReLU(2)))
+    >>> float(network_error((jnp.eye(1), -jnp.eye(1)), x, x, PolyLeakyReLU(2), loss="logistic"))
     1.0
     """
-    return prediction_error(loss, apply(params, x, activation), y)
+    return prediction_error(apply(params, x, activation), y, loss=loss)

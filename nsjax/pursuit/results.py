@@ -160,7 +160,7 @@ def _loss_and_error(
     """Relative loss and prediction error."""
     outputs, name = apply(params, x, method.activation), method.loss
     loss = LOSSES[name](outputs, y) / reference_loss(name, y)
-    return loss, prediction_error(method.judge, outputs, y)
+    return loss, prediction_error(outputs, y, loss=method.judge)
 
 
 @partial(jax.jit, static_argnums=0)

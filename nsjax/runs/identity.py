@@ -21,6 +21,9 @@ def config_hash(config: Any, *, seed: int | None = None) -> str:
 
     Returns:
         64 hexadecimal digits.
+
+    Raises:
+        TypeError: for what is no dataclass object, or holds what `to_json` does not take.
     """
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"config must be a dataclass object, got {config!r}")

@@ -30,6 +30,9 @@ class Past(NamedTuple):
 def load(path: str | os.PathLike[str]) -> Past:
     """Everything that a run has left. Cells that are damaged or unfinished are left out.
 
+    Args:
+        path: of the run folder.
+
     Raises:
         RunError: if there is no manifest, or it or the results are damaged.
     """
@@ -43,6 +46,9 @@ def load(path: str | os.PathLike[str]) -> Past:
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads the manifest of a run folder.
+
+    Args:
+        path: of the run folder.
 
     Raises:
         RunError: if there is none, or it is damaged or has another schema.
@@ -61,6 +67,9 @@ def read_results(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads the results of a run folder: its arrays and its values.
+
+    Args:
+        path: of the run folder.
 
     Raises:
         RunError: if there are none, or they are damaged.

@@ -157,7 +157,15 @@ class Run:
     def once(
         self, name: str, compute: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and values of one cell, computed by one process unless it is finished."""
+        """Arrays and values of one cell, computed by one process unless it is finished.
+
+        Args:
+            name: of the cell, as in `cell`.
+            compute: gives arrays and values by name, as `Cell.save` takes them.
+
+        Raises:
+            ValueError: for a bad name.
+        """
         [(_, arrays, values)] = self.sweep(
             [name], lambda name: name, lambda _: compute(), share=False
         )
@@ -187,7 +195,11 @@ class Run:
     def counter(
         self, total: int, *, description: str = ""
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar for the members of an ensemble, see `runs.counter`; the first process's alone."""
+        """A bar for the members of an ensemble; the first process's alone.
+
+        Args:
+            total, description: as in `runs.counter`.
+        """
         return counter(total, description=description, show=self._show)
 
     @property
@@ -198,7 +210,9 @@ class Run:
     def checkpoints(self, name: str, *, keep: int = 2, every: float = 10.0) -> Checkpoints:
         """The states of the computation of a cell of that name, kept until the cell is saved.
 
-        See `Checkpoints`.
+        Args:
+            name: of the cell.
+            keep, every: as in `Checkpoints`.
 
         Raises:
             ValueError: for a bad name.
@@ -249,6 +263,12 @@ class Run:
 
     def save_animation(self, animation: Any, name: str, *, fps: int = 12, dpi: int = 80) -> Path:
         """Writes a matplotlib animation as `figures/NAME.gif`, and `.mp4` where ffmpeg is there.
+
+        Args:
+            animation: a `matplotlib.animation.Animation`.
+            name: of the files, without an ending.
+            fps: pictures a second.
+            dpi: resolution.
 
         Returns:
             The path of the GIF.

@@ -113,6 +113,9 @@ def _float(value: float) -> float | str:
 def from_json(value: Any) -> Any:
     """Turns the strings that `to_json` wrote for non-finite floats back into floats.
 
+    Args:
+        value: JSON that has been parsed.
+
     >>> from_json({"gap": "inf", "label": "quick"})
     {'gap': inf, 'label': 'quick'}
     """

@@ -32,10 +32,13 @@ def test_coordinates_are_one_to_one_and_the_function_the_same(outputs, eps):
     for name in ("tanh", "softplus"):
         plain = networks.apply(params, x, networks.SMOOTH[name])
         np.testing.assert_allclose(
-            channel_apply(own, eps, x, networks.SMOOTH[name], 1), plain, rtol=1e-10, atol=1e-11
+            channel_apply(own, eps, x, networks.SMOOTH[name], layer=1),
+            plain,
+            rtol=1e-10,
+            atol=1e-11,
         )
         # To exchange the neurons is to change the sign of eps.
-        turned = channel_apply(own, -eps, x, networks.SMOOTH[name], 1)
+        turned = channel_apply(own, -eps, x, networks.SMOOTH[name], layer=1)
         np.testing.assert_allclose(turned, plain, rtol=1e-10, atol=1e-11)
 
 
@@ -44,7 +47,7 @@ def test_nothing_cancels_at_tiny_eps():
     rest = (jnp.zeros((1, 1)), jnp.zeros((1, 1)))
     one = jnp.ones(1)
     own, eps = dynamics.ChannelNetwork(rest, 0.3 * one, one, 0.7 * one, 1.3 * one), 1e-9
-    got = float(channel_apply(own, eps, jnp.array([[1.1]]), jnp.tanh, 1)[0, 0])
+    got = float(channel_apply(own, eps, jnp.array([[1.1]]), jnp.tanh, layer=1)[0, 0])
     with mpmath.workdps(50):
         t, h = (
             mpmath.mpf(0.7) * mpmath.mpf(1.1),
@@ -62,7 +65,9 @@ def test_a_later_layer():
     deep = dynamics.ChannelNetwork((jnp.eye(3), *own.rest, jnp.ones((1, 2))), *own[1:])
     params = dynamics.join_channel(deep, 0.2, layer=2)
     np.testing.assert_allclose(
-        channel_apply(deep, 0.2, x, jnp.tanh, 2), networks.apply(params, x, jnp.tanh), rtol=1e-10
+        channel_apply(deep, 0.2, x, jnp.tanh, layer=2),
+        networks.apply(params, x, jnp.tanh),
+        rtol=1e-10,
     )
 
 

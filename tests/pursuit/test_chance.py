@@ -83,7 +83,7 @@ def test_a_term_on_the_axes_beside_one_of_any_direction():
     assert found.result == pursuit.Stop.FITTED
     assert sorted(np.count_nonzero(found.params[0], axis=1).tolist()) == [2, 30]
     outputs = networks.apply(found.params, task.x[fresh], family)
-    assert prediction_error("square", outputs, task.clean[fresh]) < 1e-3
+    assert prediction_error(outputs, task.clean[fresh], loss="square") < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_noise_ends_the_growth_of_a_network_without_held_out_data():
     assert found.result == pursuit.Stop.CHANCE
     assert 2 <= found.neurons[0] <= 4
     outputs = networks.apply(found.params, x, PolyLeakyReLU(2, 0.0))
-    assert prediction_error("square", outputs, clean) < 0.004
+    assert prediction_error(outputs, clean, loss="square") < 0.004
 
 
 def test_orders_are_compared_by_generalised_cross_validation():

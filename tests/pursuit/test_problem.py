@@ -101,13 +101,15 @@ def test_reference_of_the_square_loss_is_the_best_constant():
 def test_prediction_errors():
     """Mean squared error over the variance; shares of wrong classes, of outputs 0 too."""
     y, outputs = jnp.array([[1.0], [3.0]]), jnp.array([[1.0], [2.0]])
-    assert float(prediction_error("square", outputs, y)) == 0.5
+    assert float(prediction_error(outputs, y, loss="square")) == 0.5
     labels = jnp.array([[1.0], [-1.0], [1.0], [-1.0]])
-    assert float(prediction_error("logistic", jnp.array([[2.0], [3], [0], [-1]]), labels)) == 0.5
+    assert (
+        float(prediction_error(jnp.array([[2.0], [3], [0], [-1]]), labels, loss="logistic")) == 0.5
+    )
     classes = jnp.eye(3)[jnp.array([0, 1, 2])]
-    assert float(prediction_error("cross_entropy", 2 * classes, classes)) == 0
+    assert float(prediction_error(2 * classes, classes, loss="cross_entropy")) == 0
     wrong = jnp.roll(classes, 1, axis=0).at[0].set(classes[0])
-    assert float(prediction_error("cross_entropy", wrong, classes)) == pytest.approx(2 / 3)
+    assert float(prediction_error(wrong, classes, loss="cross_entropy")) == pytest.approx(2 / 3)
 
 
 def ones(*shape):

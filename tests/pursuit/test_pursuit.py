@@ -234,7 +234,9 @@ def test_classes_by_the_square_loss_with_a_margin_of_neurons():
     # One output is judged by its sign.
     task = pursuit.Task(x, jnp.sign(y[:, :1]), activation=SQUARE, depth=2, config=config)
     outputs = jnp.array([[2.0], [-0.1], [3.0]])
-    error = pursuit.prediction_error(task.method.judge, outputs, jnp.array([[1.0], [1.0], [-1.0]]))
+    error = pursuit.prediction_error(
+        outputs, jnp.array([[1.0], [1.0], [-1.0]]), loss=task.method.judge
+    )
     np.testing.assert_allclose(error, 2 / 3)
 
 

@@ -26,7 +26,23 @@ WORD = 32
 
 
 def random_words(key: PRNGKeyArray, steps: int, *, count: int = 1) -> UInt32[np.ndarray, "k w"]:
-    """Random bits for `count` tent orbits of `steps` steps, in words of 32, the highest first."""
+    """Random bits for `count` tent orbits of `steps` steps, in words of 32, the highest first.
+
+    Args:
+        key: PRNG key.
+        steps: of every orbit.
+        count: k, how many orbits.
+
+    Returns:
+        `(count, words)`.
+
+    Raises:
+        TypeError, ValueError: for a bad key, or counts that are no positive integers.
+
+    >>> random_words(jax.random.key(0), 40, count=3).shape
+    (3, 5)
+    """
+    _check.key("key", key)
     steps = _check.positive_integer("steps", steps)
     words = -(-(steps + 1) // WORD) + 3
     shape = (_check.positive_integer("count", count), words)
@@ -66,6 +82,11 @@ def tent_orbits(words: UInt32[np.ndarray, "k w"], steps: int) -> Float[np.ndarra
     return np.ldexp(tails.astype(np.float64), -64)
 
 
+def _fraction(start: Any) -> None:
+    if not isinstance(start, Fraction) or not 0 <= start <= 1:
+        raise ValueError(f"start must be a Fraction from 0 to 1, got {start!r}")
+
+
 def _words(words: Any, axes: int) -> None:
     if not isinstance(words, np.ndarray) or words.dtype != np.uint32 or words.ndim != axes:
         got = f"{words.dtype} of shape {words.shape}" if isinstance(words, np.ndarray) else words
@@ -73,12 +94,27 @@ def _words(words: Any, axes: int) -> None:
 
 
 def logistic_orbits(words: UInt32[np.ndarray, "k w"], steps: int) -> Float[np.ndarray, "k m"]:
-    """Orbits of `4 x (1 - x)`, exact to the rounding of a float64: see `tent_orbits`."""
+    """Orbits of `4 x (1 - x)`, exact to the rounding of a float64.
+
+    Args:
+        words, steps: as in `tent_orbits`.
+
+    Raises:
+        TypeError, ValueError: as `tent_orbits`.
+
+    >>> words = np.array([[0b0011 << 28, 0, 0, 0]], np.uint32)  # of the tent map from 3/8
+    >>> logistic_orbits(words, 2)[0].round(4).tolist()
+    [0.3087, 0.8536, 0.5]
+    """
     return from_tent(tent_orbits(words, steps))
 
 
 def from_tent(theta: Any) -> Any:
-    """`sin^2(pi theta / 2)`: carries orbits of the tent map to those of the logistic map."""
+    """`sin^2(pi theta / 2)`: carries orbits of the tent map to those of the logistic map.
+
+    >>> from_tent([0.0, 0.5, 1.0]).round(6).tolist()
+    [0.0, 0.5, 1.0]
+    """
     return np.sin(np.pi / 2 * np.asarray(theta)) ** 2
 
 
@@ -99,10 +135,20 @@ def start_of(words: UInt32[np.ndarray, " w"]) -> Fraction:
 
 
 def tent_fractions(start: Fraction, steps: int) -> Float[np.ndarray, " m"]:
-    """The tent orbit of a fraction in integers, exact and slow: what windows are checked with."""
+    """The tent orbit of a fraction in integers, exact and slow: what windows are checked with.
+
+    Args:
+        start: from 0 to 1.
+        steps: number of steps.
+
+    Raises:
+        TypeError, ValueError: for a start that is no such Fraction, or a bad number of steps.
+
+    >>> tent_fractions(Fraction(3, 8), 3).tolist()
+    [0.375, 0.75, 0.5, 1.0]
+    """
     _check.positive_integer("steps", steps)
-    if not isinstance(start, Fraction) or not 0 <= start <= 1:
-        raise ValueError(f"start must be a Fraction from 0 to 1, got {start!r}")
+    _fraction(start)
     one, x, found = start.denominator, start.numerator, []
     for _ in range(steps + 1):
         found.append(x / one)
@@ -144,9 +190,16 @@ def logistic_fractions(start: Fraction, steps: int) -> list[Any]:
 
     Slow: what `logistic_orbits` is checked with.
 
+    Args:
+        start: from 0 to 1.
+        steps: number of steps.
+
     Raises:
         ImportError: without mpmath.
+        TypeError, ValueError: for a start that is no such Fraction, or a bad number of steps.
     """
+    steps = _check.positive_integer("steps", steps)
+    _fraction(start)
     mpmath = _mpmath()
     bits = steps + 128
     with mpmath.workprec(bits):
@@ -167,7 +220,11 @@ def bits_of_gaps(map: NeuronMap, start: Fraction, steps: int) -> Float[np.ndarra
 
     Raises:
         ImportError: without mpmath.
+        TypeError, ValueError: for another map, a start that is no Fraction from 0 to 1, or a bad
+            number of steps.
     """
+    steps = _check.positive_integer("steps", steps)
+    _fraction(start)
     mpmath = _mpmath()
     gap = steps + 32
     bits = gap + steps + 64
@@ -177,12 +234,27 @@ def bits_of_gaps(map: NeuronMap, start: Fraction, steps: int) -> Float[np.ndarra
 
 
 def as_floats(orbit: list[Any]) -> Float[np.ndarray, " m"]:
-    """An orbit of mpmath numbers in float64."""
+    """An orbit of mpmath numbers in float64.
+
+    >>> as_floats([Fraction(1, 4), Fraction(1, 2)]).tolist()
+    [0.25, 0.5]
+    """
     return np.array([float(x) for x in orbit])
 
 
 def horizon(rounded: Any, exact: Any, *, tol: float = 0.01) -> int:
-    """Steps until a rounded orbit is further than `tol` from the exact one; -1 if it never is."""
+    """Steps until a rounded orbit is further than `tol` from the exact one; -1 if it never is.
+
+    Args:
+        rounded, exact: orbits `(m,)`.
+        tol: distance, positive.
+
+    Raises:
+        TypeError, ValueError: for orbits of different lengths, or a `tol` that is not positive.
+
+    >>> horizon([0.1, 0.2, 0.5], [0.1, 0.2, 0.4])
+    2
+    """
     rounded, exact = np.asarray(rounded), np.asarray(exact)
     if rounded.ndim != 1 or rounded.shape != exact.shape:
         raise ValueError(

@@ -72,7 +72,20 @@ def error_law(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Law:
-    """Fit the median error as a power of the depth budget; the theory gives -1/K."""
+    """Fit the median error as a power of the depth budget; the theory gives -1/K.
+
+    Args:
+        errors: smallest errors of R trials within each budget, `(R, B)`.
+        budgets: depths, `(B,)`.
+        resamples, seed: as in `depth_law`.
+
+    Raises:
+        TypeError, ValueError: as `depth_law`.
+
+    >>> law = error_law(np.array([[0.1, 0.01], [0.1, 0.01]]), np.array([10, 100]))
+    >>> round(law.exponent, 6)
+    -1.0
+    """
     _check.matrix("errors", errors)
     values = np.asarray(errors, float)
     return _law(values, _scales("budgets", budgets), "budgets", resamples, seed)
@@ -191,6 +204,10 @@ def uniformity(depths: Int[np.ndarray, " r"], probabilities: Any, *, steps: int)
         depths: first visits of R trials at one eps, `(R,)`; -1 for none.
         probabilities: that a step visits each, `(R,)`.
         steps: depth seen.
+
+    Raises:
+        TypeError, ValueError: for arrays of different lengths, probabilities outside [0, 1], or a
+            bad number of steps.
     """
     depths, rates = np.asarray(depths), -np.log1p(-_chances(probabilities))
     _check.positive_integer("steps", steps)
@@ -218,6 +235,9 @@ def scales(points: int, steps: int, *, count: int = 17, least: int = 24) -> Floa
         steps: depth of the orbits.
         count: number of distances.
         least: median depth at the largest.
+
+    Raises:
+        TypeError, ValueError: for bad counts, or fewer steps than eight times `least`.
 
     >>> eps = scales(2, 2**20)
     >>> print(round(np.log10(eps[0] / eps[-1]), 2))

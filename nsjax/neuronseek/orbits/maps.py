@@ -159,13 +159,27 @@ def check_map(map: Any) -> NeuronMap:
 
 
 def tent(slope: float = 2.0) -> NeuronMap:
-    """`slope min(x, 1 - x)` by two ReLU neurons, `slope (relu(x) - 2 relu(x - 1/2))`."""
+    """`slope min(x, 1 - x)` by two ReLU neurons, `slope (relu(x) - 2 relu(x - 1/2))`.
+
+    Raises:
+        TypeError, ValueError: for a slope that is not positive.
+
+    >>> tent()(jnp.array([0.25, 0.75])).tolist()
+    [0.5, 0.5]
+    """
     slope = _check.positive("slope", slope)
     return NeuronMap(((0.0, 1.0), (-0.5, 1.0)), "relu", 0.5, (slope, -2 * slope))
 
 
 def logistic(rate: float = 4.0) -> NeuronMap:
-    """`rate x (1 - x)`: one neuron of order two and a ReLU."""
+    """`rate x (1 - x)`: one neuron of order two and a ReLU.
+
+    Raises:
+        TypeError, ValueError: for a rate that is not positive.
+
+    >>> logistic()(jnp.array([0.25, 0.5])).tolist()
+    [0.75, 1.0]
+    """
     rate = _check.positive("rate", rate)
     return NeuronMap(((0.0, rate, -rate),), "relu", 0.5)
 

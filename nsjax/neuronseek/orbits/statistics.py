@@ -62,7 +62,18 @@ def _log_slopes(map: NeuronMap, x: jax.Array) -> jax.Array:
 
 
 def cell_masses(orbit: Any, cells: int) -> Float[np.ndarray, " c"]:
-    """Share of an orbit in each of so many equal cells of [0, 1]."""
+    """Share of an orbit in each of so many equal cells of [0, 1].
+
+    Args:
+        orbit: points of [0, 1], an array of any shape.
+        cells: number of cells.
+
+    Raises:
+        TypeError, ValueError: for points outside, none, or a bad number of cells.
+
+    >>> cell_masses([0.1, 0.6, 0.7, 0.9], 2).tolist()
+    [0.25, 0.75]
+    """
     _check.array("orbit", orbit)
     orbit = np.asarray(orbit, float).reshape(-1)
     if not orbit.size or orbit.min() < -OUTSIDE or orbit.max() > 1 + OUTSIDE:
@@ -84,7 +95,11 @@ def arcsine(x: Any) -> Any:
 
 
 def uniform(x: Any) -> Any:
-    """Distribution function of the invariant density 1 of the tent map."""
+    """Distribution function of the invariant density 1 of the tent map, x itself on [0, 1].
+
+    >>> uniform([0.25]).tolist()
+    [0.25]
+    """
     return np.asarray(x, float)
 
 
@@ -110,6 +125,10 @@ def transitions(map: NeuronMap, cells: int) -> Float[np.ndarray, "c c"]:
 
     Raises:
         TypeError, ValueError: for another map, and a bad number of cells.
+
+    >>> from nsjax.neuronseek.orbits import tent
+    >>> transitions(tent(), 2).round(3).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
     """
     ends = np.asarray(check_map(map)(jnp.array([0.0, 1.0, map.peak])))
     if np.max(np.abs(ends[:2])) > 1e-6 or ends[2] > 1 + 1e-6:
@@ -147,7 +166,17 @@ def _preimages(map: NeuronMap, values: jax.Array) -> tuple[jax.Array, jax.Array]
 
 
 def stationary(matrix: Float[np.ndarray, "c c"]) -> Float[np.ndarray, " c"]:
-    """The distribution that a stochastic matrix keeps, by least squares."""
+    """The distribution that a stochastic matrix keeps, by least squares.
+
+    Args:
+        matrix: P, `(c, c)`, with rows that sum to 1, such as `transitions` gives.
+
+    Raises:
+        TypeError, ValueError: for another matrix.
+
+    >>> stationary(np.array([[0.5, 0.5], [1.0, 0.0]])).round(4).tolist()
+    [0.6667, 0.3333]
+    """
     _check.matrix("matrix", matrix)
     matrix = np.asarray(matrix, float)
     n = len(matrix)
@@ -161,6 +190,19 @@ def mixing(matrix: Float[np.ndarray, "c c"], steps: int) -> Float[np.ndarray, " 
     """Total variation from the stationary distribution after 0, ..., steps steps.
 
     Of the start among the cells whose distance is largest: `max_i 1/2 sum_j |P^n_ij - pi_j|`.
+
+    Args:
+        matrix: P, as in `stationary`.
+        steps: up to so many.
+
+    Returns:
+        `(steps + 1,)`.
+
+    Raises:
+        TypeError, ValueError: for another matrix, or a bad number of steps.
+
+    >>> mixing(np.full((2, 2), 0.5), 1).round(4).tolist()
+    [0.5, 0.0]
     """
     matrix = np.asarray(matrix)
     goal, power, found = stationary(matrix), np.eye(len(matrix)), []

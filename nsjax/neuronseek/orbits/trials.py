@@ -42,7 +42,20 @@ def draw_orbits(key: PRNGKeyArray, name: str, count: int, steps: int) -> Float[n
 
     Those of the tent and logistic map are exact. Others are in floating point: orbits with noise of
     one rounding a step, whose statistics are measured, and not those of a given encoding.
+
+    Args:
+        key: PRNG key of the encodings.
+        name: of a map, one of `MAPS`.
+        count: how many orbits.
+        steps: of each.
+
+    Raises:
+        TypeError, ValueError: for a bad key, an unknown map, or bad counts.
+
+    >>> draw_orbits(jax.random.key(0), "tent", 2, 40).shape
+    (2, 41)
     """
+    _check.key("key", key)
     _check.choice("name", name, tuple(MAPS))
     if name in EXACT:
         return EXACT[name][0](random_words(key, steps, count=count), steps)
@@ -54,7 +67,19 @@ def invariant_cdf(key: PRNGKeyArray, name: str, steps: int = 2**20) -> Any:
     """Distribution function of the invariant measure: known for `EXACT`, else of a fresh orbit.
 
     A cell of the latter holds some thousand of its points.
+
+    Args:
+        key: PRNG key of the orbit.
+        name: of a map, one of `MAPS`.
+        steps: of the orbit.
+
+    Raises:
+        TypeError, ValueError: as `draw_orbits`.
+
+    >>> invariant_cdf(jax.random.key(0), "tent")([0.25]).tolist()  # of the density 1
+    [0.25]
     """
+    _check.key("key", key)
     _check.choice("name", name, tuple(MAPS))
     return EXACT[name][1] if name in EXACT else empirical(draw_orbits(key, name, 1, steps))
 
@@ -85,6 +110,8 @@ def trials(
     Raises:
         TypeError, ValueError: for an unknown map and bad numbers.
     """
+    _check.key("key", key)
+    _check.choice("name", name, tuple(MAPS))
     points = _check.positive_integer("points", points)
     targets = _check.positive_integer("targets", targets)
     depths, errors, goals = [], [], []
@@ -111,7 +138,11 @@ def same_depth(
         steps: depth of the orbits.
         eps: distances, `(E,)`.
         targets: number of targets.
+
+    Raises:
+        TypeError, ValueError: for a bad key or bad counts.
     """
+    _check.key("key", key)
     start, goal = jax.random.split(key)
     exact = jnp.asarray(draw_orbits(start, "logistic", 1, steps))
     rounded = float_orbits(MAPS["logistic"], exact[:, 0], steps)

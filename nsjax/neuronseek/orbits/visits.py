@@ -119,7 +119,11 @@ def masses(
 
     Raises:
         TypeError, ValueError: for shapes that do not fit, and eps that are not positive.
+
+    >>> masses(lambda x: x, np.full((1, 2), 0.5), np.array([0.1])).round(4).tolist()  # (2 eps)^2
+    [[0.04]]
     """
+    _check.function("cdf", cdf)
     _check.matrix("targets", targets)
     _distances(eps)
     targets, eps = np.asarray(targets, float), np.asarray(eps, float)
