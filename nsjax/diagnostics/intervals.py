@@ -37,7 +37,15 @@ def mean_interval(values: Any) -> tuple[float, float, float]:
 
 
 def median_interval(values: Any, *, resamples: int = 2000) -> tuple[float, float, float]:
-    """Median, and the percentile interval of a bootstrap."""
+    """Median, and the percentile interval of a bootstrap, 95 %.
+
+    Args:
+        values: `(m,)`, at least two.
+        resamples: how often they are drawn again.
+
+    Returns:
+        The median and both ends.
+    """
     from scipy.stats import bootstrap
 
     values = np.asarray(values, float)
