@@ -5,6 +5,7 @@ runs in a folder that its commands made, says which figures of theirs it lacks, 
 `docs/gallery.md`; a test holds that nothing is missing.
 """
 
+import fnmatch
 import json
 import shlex
 import shutil
@@ -20,6 +21,8 @@ from theory_checks.__main__ import statements
 
 PAGE = ROOT / "docs" / "gallery.md"
 FIGURES = ROOT / "docs" / "figures"
+COLORS = 128
+"""Of a stored figure of a run."""
 CLAIMS = "claims"
 """Name of the figure of a theory check."""
 
@@ -59,7 +62,7 @@ class Shown:
 
     Attributes:
         script: name of the experiment.
-        figures: what each shows, by its name in the run's folder.
+        figures: what they show, by their names in the run's folder; in a name `*` is any text.
         options: what the command has after the script.
     """
 
@@ -68,9 +71,17 @@ class Shown:
     options: str = ""
 
     def entries(self) -> Iterator[Entry]:
-        """Its figures."""
-        for name, shows in self.figures.items():
-            yield Entry(self.script, f"gallery/{self.script}/{name}", shows, self.options)
+        """Its stored figures; one that is missing where a name has none."""
+        for pattern, shows in self.figures.items():
+            found = sorted(path.stem for path in self.folder.glob(f"{pattern}.png"))
+            for name in found or [pattern]:
+                which = f"{shows}: {name}" if "*" in pattern else shows
+                yield Entry(self.script, f"gallery/{self.script}/{name}", which, self.options)
+
+    @property
+    def folder(self) -> Path:
+        """Where its figures are stored."""
+        return FIGURES / "gallery" / self.script
 
     def matches(self, manifest: Path) -> bool:
         """Whether a finished run was made by its command."""
@@ -150,9 +161,12 @@ def collect(runs: Path) -> list[str]:
         found = [path.parent / "figures" for path in manifests if run.matches(path)]
         if found:
             drawn = {path.stem for path in found[-1].glob("*.png")}
-            lacks += [f"{run.script} draws {each}, unlisted" for each in drawn - set(run.figures)]
-            lacks += [f"{run.script} draws no {each}" for each in set(run.figures) - drawn]
-            for name in drawn & set(run.figures):
+            listed = {p: set(fnmatch.filter(drawn, p)) for p in run.figures}
+            known = set().union(*listed.values())
+            lacks += [f"{run.script} draws {each}, unlisted" for each in drawn - known]
+            lacks += [f"{run.script} draws no {p}" for p, names in listed.items() if not names]
+            shutil.rmtree(run.folder, ignore_errors=True)
+            for name in known:
                 _copy(found[-1] / f"{name}.png", f"gallery/{run.script}/{name}.png")
     for name in statements():
         done = (runs / "theory_checks").glob(f"{name}-*/figures/{CLAIMS}.png")
@@ -166,8 +180,11 @@ def _check(name: str) -> str:
 
 
 def _copy(path: Path, stored: str) -> None:
+    """With a palette, which takes a third of the room."""
+    from PIL import Image  # matplotlib writes PNG with it
+
     (FIGURES / stored).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, FIGURES / stored)
+    Image.open(path).convert("RGB").quantize(COLORS).save(FIGURES / stored, optimize=True)
 
 
 def missing(root: Path = ROOT) -> list[str]:

@@ -7,6 +7,8 @@ import json
 import os
 import re
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from docsite import api, blocks, gallery
@@ -71,7 +73,7 @@ def test_gallery_names_what_is_missing(monkeypatch):
 
 def test_figures_come_from_runs_of_the_listed_command(tmp_path, monkeypatch):
     """Of that command, finished, the last one; and what the list lacks is said."""
-    shown = gallery.Shown("cascade", {"losses": "losses", "gone": "a figure of before"})
+    shown = gallery.Shown("cascade", {"loss*": "losses", "gone": "a figure of before"})
     monkeypatch.setattr(gallery, "RUNS", (shown,))
     monkeypatch.setattr(gallery, "FIGURES", tmp_path / "stored")
     runs = [
@@ -83,23 +85,33 @@ def test_figures_come_from_runs_of_the_listed_command(tmp_path, monkeypatch):
         folder = tmp_path / "runs" / "cascade" / name
         (folder / "figures").mkdir(parents=True)
         for figure in ("losses", "new"):
-            (folder / "figures" / f"{figure}.png").write_text(name)
+            _picture(folder / "figures" / f"{figure}.png", age)
         manifest = {"command": ["experiments/cascade.py", *words], "status": status}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         os.utime(folder / "manifest.json", (age, age))
     check = tmp_path / "runs" / "theory_checks" / "lemma9_balance-1" / "figures"
     check.mkdir(parents=True)
-    (check / "claims.png").write_text("claims")
+    _picture(check / "claims.png", 7)
     lacks = gallery.collect(tmp_path / "runs")
     assert lacks == ["cascade draws new, unlisted", "cascade draws no gone"]
+    said = [(entry.file, entry.shows) for entry in shown.entries()]
+    assert said == [
+        ("gallery/cascade/losses.png", "losses: losses"),
+        ("gallery/cascade/gone.png", "a figure of before"),
+    ]
     stored = {
-        str(path.relative_to(tmp_path / "stored")): path.read_text()
+        str(path.relative_to(tmp_path / "stored")): plt.imread(path).shape[1]
         for path in (tmp_path / "stored").rglob("*.png")
     }
     assert stored == {
-        "gallery/cascade/losses.png": "first",
-        "gallery/theory_checks/lemma9_balance.png": "claims",
+        "gallery/cascade/losses.png": 20,
+        "gallery/theory_checks/lemma9_balance.png": 27,
     }
+
+
+def _picture(path, number):
+    """Told from others by its width, 20 and the number."""
+    plt.imsave(path, np.zeros((2, 20 + number)))
 
 
 def test_links_of_pages_lead_somewhere():

@@ -12,7 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nsjax.plots.style import CATEGORIES, PAGE, RC, axes, drawable, grid, legend_above, legend_below
+from nsjax.plots.style import (
+    CATEGORIES,
+    PAGE,
+    RC,
+    SIGNED,
+    axes,
+    drawable,
+    grid,
+    legend_above,
+    legend_below,
+)
 
 KINDS: dict[str, tuple[str, str, bool]] = {
     "maximum": ("o", CATEGORIES[0], True),
@@ -321,7 +331,7 @@ def plot_alignment(
 
 def _heat_map(table: np.ndarray, ax: Axes, *, signed: bool) -> None:
     ax.imshow(
-        table, cmap="PuOr" if signed else "viridis", vmin=-1 if signed else 0, vmax=1, aspect="auto"
+        table, cmap=SIGNED if signed else "viridis", vmin=-1 if signed else 0, vmax=1, aspect="auto"
     )
     ax.grid(False)
     # Numbers only where they can be read: two digits take a third of an inch.
