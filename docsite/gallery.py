@@ -64,11 +64,13 @@ class Shown:
         script: name of the experiment.
         figures: what they show, by their names in the run's folder; in a name `*` is any text.
         options: what the command has after the script.
+        page: the page with the numbers, without `.md`.
     """
 
     script: str
     figures: dict[str, str]
     options: str = ""
+    page: str = ""
 
     def entries(self) -> Iterator[Entry]:
         """Its stored figures; one that is missing where a name has none."""
@@ -76,7 +78,8 @@ class Shown:
             found = sorted(path.stem for path in self.folder.glob(f"{pattern}.png"))
             for name in found or [pattern]:
                 which = f"{shows}: {name}" if "*" in pattern else shows
-                yield Entry(self.script, f"gallery/{self.script}/{name}", which, self.options)
+                stored = f"gallery/{self.script}/{name}"
+                yield Entry(self.script, stored, which, self.options, self.page)
 
     @property
     def folder(self) -> Path:
@@ -125,10 +128,10 @@ def page() -> str:
         if entry.script != script:
             parts += [f"### {entry.script}", "", first_line(known[entry.script]), ""]
         if entry.command != command:
-            parts += [f"    {entry.command}", ""]
+            numbers = f"[Numbers]({entry.page}.md)." if entry.page else ""
+            parts += [f"    {entry.command}", "", *[numbers, ""] * bool(numbers)]
         script, command = entry.script, entry.command
-        more = f" ([numbers]({entry.page}.md))" if entry.page else ""
-        parts += [f"![{entry.shows}](figures/{entry.file})", "", f"*{entry.shows}*{more}", ""]
+        parts += [f"![{entry.shows}](figures/{entry.file})", "", f"*{entry.shows}*", ""]
     for name, where in TABLES.items():
         said = f"{first_line(known[name])} Tables only ([numbers]({where}.md))."
         parts += [f"### {name}", "", said, "", f"    python experiments/{name}.py", ""]
