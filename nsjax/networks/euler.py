@@ -58,7 +58,7 @@ def homogeneity(
         x: inputs, a row per sample.
 
     Raises:
-        TypeError: if `key` is no PRNG key, `model` no function or `x` no array of numbers.
+        TypeError: if `key` is no PRNG key or `model` no function.
         ValueError: if `params` are zero or not finite, or the outputs are, so that nothing can be
             said.
 
@@ -74,7 +74,6 @@ def homogeneity(
     """
     _check.key("key", key)
     _check.function("model", model)
-    x = _check.array("x", x)
     flat, tree = jax.tree.flatten(_check.floating_tree("params", params))
     size = jnp.sqrt(sum(jnp.sum(w**2) for w in flat) / max(sum(w.size for w in flat), 1))
     if not 0 < float(size) < jnp.inf:
