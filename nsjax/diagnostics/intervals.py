@@ -37,7 +37,15 @@ def mean_interval(values: Any) -> tuple[float, float, float]:
 
 
 def median_interval(values: Any, *, resamples: int = 2000) -> tuple[float, float, float]:
-    """Median, and the percentile interval of a bootstrap."""
+    """Median, and the percentile interval of a bootstrap of 95 percent.
+
+    Args:
+        values: `(m,)`, two at least.
+        resamples: of the bootstrap.
+
+    >>> median_interval([1.0, 2.0, 3.0])
+    (2.0, 1.0, 3.0)
+    """
     from scipy.stats import bootstrap
 
     values = np.asarray(values, float)

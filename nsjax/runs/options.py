@@ -129,6 +129,11 @@ def refusals() -> Iterator[None]:
 def among(name: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuses a setting that names something unknown; for use within `refusals`.
 
+    Args:
+        name: of the setting.
+        given: what it names.
+        known: what there is.
+
     Raises:
         ValueError: with the setting, what is known and what came.
 
