@@ -1,6 +1,10 @@
-"""Makes what the site stores: `python -m docsite figures [PAGE ...]`, `notebooks`, `gallery`."""
+"""Makes what the site stores: `python -m docsite figures [PAGE ...]`.
+
+Or `notebooks [NAME ...]`, or `gallery [RUNS]`.
+"""
 
 import sys
+from pathlib import Path
 
 from docsite import blocks, gallery, notebooks
 
@@ -17,9 +21,10 @@ def main(words: list[str]) -> int:
         for name in words[1:] or notebooks.names():
             print(notebooks.write(name), flush=True)
         return 0
-    if words == ["gallery"]:
+    if words[:1] == ["gallery"] and len(words) < 3:
+        lacks = [each for runs in words[1:] for each in gallery.collect(Path(runs))]
         gallery.PAGE.write_text(gallery.page(), "utf-8")
-        for each in gallery.missing():
+        for each in lacks + gallery.missing():
             print(f"warning: {each}", file=sys.stderr)
         return 0
     print(__doc__)

@@ -1,10 +1,15 @@
 """The gallery: every figure that experiments and theory checks make, each with its command.
 
-`docsite/gallery.toml` is the one list. `python -m docsite gallery` writes `docs/gallery.md` from
-it, and a test holds that nothing is missing.
+`docsite/gallery.toml` is the one list. `python -m docsite gallery [RUNS]` copies the figures of the
+runs in a folder that its commands made, says which figures of theirs it lacks, and writes
+`docs/gallery.md`; a test holds that nothing is missing.
 """
 
+import json
+import shlex
+import shutil
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +20,17 @@ from theory_checks.__main__ import statements
 
 PAGE = ROOT / "docs" / "gallery.md"
 FIGURES = ROOT / "docs" / "figures"
+CLAIMS = "claims"
+"""Name of the figure of a theory check."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One figure of an experiment.
+    """One figure.
 
     Attributes:
         script: name of the experiment.
-        figure: stem of the stored PNG, or the name of another file.
+        figure: stem of the stored PNG below `docs/figures`, or the name of another file.
         shows: one line.
         options: what the command has after the script; as stored, not always the default.
         page: the page with the numbers, without `.md`.
@@ -37,19 +44,55 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """Name of the stored file."""
-        return self.figure if Path(self.figure).suffix else f"{self.figure}.png"
+        """The stored file."""
+        return self.figure if self.figure.endswith(".gif") else f"{self.figure}.png"
+
+    @property
+    def command(self) -> str:
+        """What makes it."""
+        return f"python experiments/{self.script}.py {self.options}".strip()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run all of whose figures are stored, below `docs/figures/gallery`.
+
+    Attributes:
+        script: name of the experiment.
+        figures: what each shows, by its name in the run's folder.
+        options: what the command has after the script.
+    """
+
+    script: str
+    figures: dict[str, str]
+    options: str = ""
+
+    def entries(self) -> Iterator[Entry]:
+        """Its figures."""
+        for name, shows in self.figures.items():
+            yield Entry(self.script, f"gallery/{self.script}/{name}", shows, self.options)
+
+    def matches(self, manifest: Path) -> bool:
+        """Whether a finished run was made by its command."""
+        said = json.loads(manifest.read_text("utf-8"))
+        words = shlex.split(self.options)
+        return said["status"] == "finished" and said["command"][1:] == words
 
 
 LIST = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-ENTRIES = tuple(Entry(**each) for each in LIST["figure"])
-"""Figures in the order of the page."""
-
+FEATURED = tuple(Entry(**each) for each in LIST["figure"])
+"""Figures of the pages, often of larger runs."""
+RUNS = tuple(Shown(**each) for each in LIST["run"])
+"""Quick runs, with every figure that they make."""
 TABLES: dict[str, str] = LIST["tables"]
 """Experiments that end in tables, and the page with them."""
 
-CHECKS: dict[str, str] = LIST["checks"]
-"""Theory checks, and the figure of what each is about."""
+
+def entries() -> tuple[Entry, ...]:
+    """All figures of experiments in the order of the page: those of one script together."""
+    every = [*FEATURED, *(entry for run in RUNS for entry in run.entries())]
+    order = list(dict.fromkeys(entry.script for entry in every))
+    return tuple(sorted(every, key=lambda entry: order.index(entry.script)))
 
 
 def page() -> str:
@@ -57,75 +100,86 @@ def page() -> str:
     parts = [
         "# Gallery",
         "",
-        "Figures of `experiments/`, one at least of each, with the command that makes it and the",
-        "page that has its numbers. `python -m docsite gallery` writes this page. A run leaves its",
-        "figures as PNG and PDF in its folder; the commands take from seconds to some hours.",
+        "Every figure of `experiments/` and `theory_checks/`, with the command that makes it and",
+        "the page that has its numbers. A run leaves its figures as PNG, PDF and SVG in its",
+        "folder; quick presets take seconds to minutes, `--preset full` up to some hours.",
+        "`python -m docsite gallery RUNS` writes this page from a folder of runs.",
         "",
         "## Experiments",
         "",
     ]
     known = scripts()
-    last = ""
-    for entry in ENTRIES:
-        if entry.script != last:
+    script = command = ""
+    for entry in entries():
+        if entry.script != script:
             parts += [f"### {entry.script}", "", first_line(known[entry.script]), ""]
-            last = entry.script
-        command = f"python experiments/{entry.script}.py {entry.options}".strip()
+        if entry.command != command:
+            parts += [f"    {entry.command}", ""]
+        script, command = entry.script, entry.command
         more = f" ([numbers]({entry.page}.md))" if entry.page else ""
-        parts += [
-            f"    {command}",
-            "",
-            f"![{entry.shows}](figures/{entry.file})",
-            "",
-            f"*{entry.shows}*{more}",
-            "",
-        ]
+        parts += [f"![{entry.shows}](figures/{entry.file})", "", f"*{entry.shows}*{more}", ""]
     for name, where in TABLES.items():
-        parts += [
-            f"### {name}",
-            "",
-            f"{first_line(known[name])} Tables only ([numbers]({where}.md)).",
-            "",
-            f"    python experiments/{name}.py",
-            "",
-        ]
+        said = f"{first_line(known[name])} Tables only ([numbers]({where}.md))."
+        parts += [f"### {name}", "", said, "", f"    python experiments/{name}.py", ""]
     parts += [
         "## Theory checks",
         "",
-        "A theory check prints a table of hypotheses, measurements and predictions, a verdict and",
-        "a negative control. It draws nothing; the figure beside it is of what it is about.",
+        "A theory check prints a table of hypotheses, measurements and predictions, and a",
+        "verdict. Its figure shows how much of what the statement allows each claim uses: a line",
+        "for each claim, a dot for each setting, on the left of the dashed line if it holds.",
+        "Controls break a hypothesis on purpose and belong on the right. Shares below 1e-4 and",
+        "above 1e4 are drawn at the ends.",
         "",
-        "| command | statement | figure |",
-        "|---|---|---|",
     ]
     for name, statement in statements().items():
-        figure = CHECKS[name]
-        parts.append(
-            f"| `python -m theory_checks {name}` | {_escaped(statement)} "
-            f"| [{figure}](figures/{figure}.png) |"
+        parts += [f"### {name}", "", statement, "", f"    python -m theory_checks {name}", ""]
+        parts += [f"![Claims of {name}](figures/{_check(name)})", ""]
+    return "\n".join(parts).strip() + "\n"
+
+
+def collect(runs: Path) -> list[str]:
+    """Copies what the list names from a folder of runs; says in words what the list lacks.
+
+    Of several runs of one command the last counts. Runs that are not there leave what is stored.
+    """
+    lacks: list[str] = []
+    for run in RUNS:
+        manifests = sorted(
+            (runs / run.script).glob("*/manifest.json"), key=lambda path: path.stat().st_mtime
         )
-    return "\n".join(parts) + "\n"
+        found = [path.parent / "figures" for path in manifests if run.matches(path)]
+        if found:
+            drawn = {path.stem for path in found[-1].glob("*.png")}
+            lacks += [f"{run.script} draws {each}, unlisted" for each in drawn - set(run.figures)]
+            lacks += [f"{run.script} draws no {each}" for each in set(run.figures) - drawn]
+            for name in drawn & set(run.figures):
+                _copy(found[-1] / f"{name}.png", f"gallery/{run.script}/{name}.png")
+    for name in statements():
+        done = (runs / "theory_checks").glob(f"{name}-*/figures/{CLAIMS}.png")
+        for path in sorted(done, key=lambda path: path.stat().st_mtime)[-1:]:
+            _copy(path, _check(name))
+    return sorted(lacks)
 
 
-def _escaped(text: str) -> str:
-    """Bars outside code would end a cell of the table."""
-    pieces = text.split("`")
-    return "`".join(p if i % 2 else p.replace("|", r"\|") for i, p in enumerate(pieces))
+def _check(name: str) -> str:
+    return f"gallery/theory_checks/{name}.png"
+
+
+def _copy(path: Path, stored: str) -> None:
+    (FIGURES / stored).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, FIGURES / stored)
 
 
 def missing(root: Path = ROOT) -> list[str]:
     """What the list lacks, or has too much, in words."""
-    listed = {entry.script for entry in ENTRIES} | set(TABLES)
+    every = entries()
+    listed = {entry.script for entry in every} | set(TABLES)
     known = set(scripts())
     found = [f"experiment {name} has no entry" for name in sorted(known - listed)]
     found += [f"there is no experiment {name}" for name in sorted(listed - known)]
-    found += [f"theory check {n} has no figure" for n in sorted(set(statements()) - set(CHECKS))]
-    found += [f"there is no theory check {n}" for n in sorted(set(CHECKS) - set(statements()))]
-    files = {entry.file for entry in ENTRIES} | {f"{stem}.png" for stem in CHECKS.values()}
+    files = {entry.file for entry in every} | {_check(name) for name in statements()}
     folder = root / "docs" / "figures"
-    found += [f"no file {name}" for name in sorted(files) if not (folder / name).is_file()]
-    stored = {
-        path.name for path in folder.iterdir() if not path.name.startswith(("idea_", "notebook_"))
-    }
-    found += [f"figure {name} is in no entry" for name in sorted(stored - files)]
-    return found
+    stored = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    found += [f"no file {name}" for name in sorted(files - stored)]
+    loose = {name for name in stored - files if not name.startswith(("idea_", "notebook_"))}
+    return found + [f"figure {name} is in no entry" for name in sorted(loose)]

@@ -197,7 +197,8 @@ def _is_raw_key(name: str, value: Any) -> bool:
             return False
         if value.dtype == np.uint32:
             return True
-    got = repr(value) if np.ndim(value) == 0 else f"{value.dtype} of shape {value.shape}"
+    is_array = isinstance(value, jax.Array | np.ndarray) and value.ndim > 0
+    got = f"{value.dtype} of shape {value.shape}" if is_array else repr(value)
     raise TypeError(f"{name} must be a PRNG key, such as jax.random.key(0), got {got}")
 
 

@@ -220,3 +220,10 @@ def test_kkt_residual_can_be_differentiated():
     np.testing.assert_allclose(gradient, (table[:3] - table[3:]) / (2 * step), atol=1e-9)
     # At the KKT point itself the residual has a corner; its derivative there is 0, not NaN.
     assert np.all(np.isfinite(jax.jit(jax.grad(value))(np.asarray(a))))
+
+
+@pytest.mark.parametrize("value", [[0, 1], 3, None, "key", np.ones(2)])
+def test_what_is_no_key(value):
+    """Lists and numbers, too, whose shape NumPy would tell."""
+    with pytest.raises(TypeError, match=r"start must be a PRNG key, such as jax.random.key\(0\)"):
+        _check.key("start", value)

@@ -3,6 +3,8 @@
 import ast
 import importlib
 import inspect
+import json
+import os
 import re
 
 import pytest
@@ -60,10 +62,44 @@ def test_gallery_lacks_nothing():
 
 
 def test_gallery_names_what_is_missing(monkeypatch):
-    kept = tuple(each for each in gallery.ENTRIES if each.script != "sparsity_map")
-    monkeypatch.setattr(gallery, "ENTRIES", kept)
+    for name in ("FEATURED", "RUNS"):
+        kept = tuple(each for each in getattr(gallery, name) if each.script != "sparsity_map")
+        monkeypatch.setattr(gallery, name, kept)
     assert "experiment sparsity_map has no entry" in gallery.missing()
     assert "figure sparsity_growth.png is in no entry" in gallery.missing()
+
+
+def test_figures_come_from_runs_of_the_listed_command(tmp_path, monkeypatch):
+    """Of that command, finished, the last one; and what the list lacks is said."""
+    shown = gallery.Shown("cascade", {"losses": "losses", "gone": "a figure of before"})
+    monkeypatch.setattr(gallery, "RUNS", (shown,))
+    monkeypatch.setattr(gallery, "FIGURES", tmp_path / "stored")
+    runs = [
+        ("first", [], "finished"),
+        ("other", ["--seed", "1"], "finished"),
+        ("cut", [], "running"),
+    ]
+    for age, (name, words, status) in enumerate(runs):
+        folder = tmp_path / "runs" / "cascade" / name
+        (folder / "figures").mkdir(parents=True)
+        for figure in ("losses", "new"):
+            (folder / "figures" / f"{figure}.png").write_text(name)
+        manifest = {"command": ["experiments/cascade.py", *words], "status": status}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        os.utime(folder / "manifest.json", (age, age))
+    check = tmp_path / "runs" / "theory_checks" / "lemma9_balance-1" / "figures"
+    check.mkdir(parents=True)
+    (check / "claims.png").write_text("claims")
+    lacks = gallery.collect(tmp_path / "runs")
+    assert lacks == ["cascade draws new, unlisted", "cascade draws no gone"]
+    stored = {
+        str(path.relative_to(tmp_path / "stored")): path.read_text()
+        for path in (tmp_path / "stored").rglob("*.png")
+    }
+    assert stored == {
+        "gallery/cascade/losses.png": "first",
+        "gallery/theory_checks/lemma9_balance.png": "claims",
+    }
 
 
 def test_links_of_pages_lead_somewhere():
@@ -73,7 +109,7 @@ def test_links_of_pages_lead_somewhere():
 
 
 def test_figures_are_small():
-    for figure in (DOCS / "figures").glob("*.png"):
+    for figure in (DOCS / "figures").rglob("*.png"):
         assert figure.stat().st_size < 180_000, figure.name
 
 

@@ -37,14 +37,14 @@ def mean_interval(values: Any) -> tuple[float, float, float]:
 
 
 def median_interval(values: Any, *, resamples: int = 2000) -> tuple[float, float, float]:
-    """Median, and the percentile interval of a bootstrap of 95 percent.
+    """Median, and the percentile interval of a bootstrap, 95 %.
 
     Args:
-        values: `(m,)`, two at least.
-        resamples: of the bootstrap.
+        values: `(m,)`, at least two.
+        resamples: how often they are drawn again.
 
-    >>> median_interval([1.0, 2.0, 3.0])
-    (2.0, 1.0, 3.0)
+    Returns:
+        The median and both ends.
     """
     from scipy.stats import bootstrap
 

@@ -132,7 +132,7 @@ def among(name: str, given: Iterable[str], known: Iterable[str]) -> None:
     Args:
         name: of the setting.
         given: what it names.
-        known: what there is.
+        known: what it may name.
 
     Raises:
         ValueError: with the setting, what is known and what came.
