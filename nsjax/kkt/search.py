@@ -92,11 +92,11 @@ def search(
     drawn = jax.vmap(lambda each: unit(sample(each)))(jax.random.split(key, starts))
     _check.tree_finite("sample(key)", drawn)
     one = jax.tree.map(lambda leaf: leaf[0], drawn)
-    _check.scalar_function("objective", objective, one, *args)
     layout = Layout.of(one)
     flat = jax.vmap(layout.flat)(drawn)
     if not np.all(np.any(np.asarray(flat) != 0, axis=1)):
         raise ValueError("sample(key) must draw nonzero starts, got a pytree of zeros")
+    _check.scalar_function("objective", objective, one, *args)
     found = multistart(
         ObjectiveLandscape(objective, layout),
         flat,
