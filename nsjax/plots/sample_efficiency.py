@@ -102,7 +102,7 @@ def plot_sample_efficiency(
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    legend_columns = min(len(names), columns)
+    legend_columns = min(len(names), 4)
     lines = -(-len(names) // legend_columns)
     wide = max(2.9, 6.4 / columns)
     figure, places = grid(rows, columns, panel=(wide, 2.5 + 0.2 * (lines + 1) / rows), ax=ax)

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from nsjax import _check
 
@@ -205,7 +205,10 @@ def drawables(name: str, values: Any, *wanted: str) -> list[Any]:
 
 def plain_ticks(axis: Axis) -> None:
     """Ticks 0.1, 0.2, 0.5, 1, ... of a log axis, in place of powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axis.get_view_interval()
+    # Over less than that LogLocator falls back on as many ticks as there is room for.
+    few = MaxNLocator(5) if low > 0 and high < 5 * low else LogLocator(subs=(1.0, 2.0, 5.0))
+    axis.set_major_locator(few)
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
