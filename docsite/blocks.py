@@ -8,7 +8,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-_SAVED = re.compile(r"""savefig\(["'](figures/[\w.-]+)["']""")
+_SAVED = re.compile(r"""savefig\(["'](idea_[\w.-]+)["']""")
 
 
 def source(page: Path) -> str:
@@ -24,17 +24,18 @@ def source(page: Path) -> str:
 
 def figures(page: Path) -> list[str]:
     """Paths of the figures that the blocks save, relative to `docs/`."""
-    return _SAVED.findall(source(page))
+    return [f"figures/{name}" for name in _SAVED.findall(source(page))]
 
 
 def run(page: Path, folder: Path) -> None:
-    """Runs the blocks in `folder`, where they find a folder `figures`."""
-    (folder / "figures").mkdir(exist_ok=True)
+    """Runs the blocks in the folder `figures` of `folder`; as they stand, they save in any place."""
+    place_of_figures = folder / "figures"
+    place_of_figures.mkdir(exist_ok=True)
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as place:
         script = Path(place) / f"{page.stem}.py"
         script.write_text(source(page), "utf-8")
-        os.chdir(folder)
+        os.chdir(place_of_figures)
         try:
             runpy.run_path(str(script), run_name="__page__")
         finally:
