@@ -28,7 +28,7 @@ def figures(page: Path) -> list[str]:
 
 
 def run(page: Path, folder: Path) -> None:
-    """Runs the blocks in the folder `figures` of `folder`; as they stand, they save in any place."""
+    """Runs the blocks in the folder `figures` of `folder`; they save where they are run."""
     place_of_figures = folder / "figures"
     place_of_figures.mkdir(exist_ok=True)
     before = Path.cwd()
