@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nsjax.plots.style import CATEGORIES, RC, SIGNED, axes, legend_below
+from nsjax.plots.style import CATEGORIES, PAGE, RC, SIGNED, axes, legend_below
 
 VERDICTS = ("within", "outside", "cannot be told")
 """What an interval of alpha says of Assumption 2."""
@@ -51,8 +51,7 @@ def plot_exponent_map(
             f"alphas must have shape {(len(rows), len(columns))} and bounds one entry a column, "
             f"got {table.shape} and {len(bounds)}"
         )
-    size = (1.9 + 0.46 * len(columns), 1.6 + 0.27 * len(rows))
-    figure, ax = axes(ax, size=size)
+    figure, ax = axes(ax, size=(PAGE, 1.6 + 0.27 * len(rows)))
     off = np.ma.masked_invalid(table - np.asarray(bounds, float))
     colors = SIGNED.with_extremes(bad="0.9")
     image = ax.imshow(off, cmap=colors, vmin=-_REACH, vmax=_REACH, aspect="auto")

@@ -188,7 +188,7 @@ def plot_same_depth(
     panel.plot(depths, shares, "o-", ms=3, color=CATEGORIES[0], label=label)
     panel.axvline(53, color="0.5", lw=1, ls=":", label="53 steps")
     panel.set_xscale("log")
-    panel.set_xlabel(r"predicted median depth, $\log 2 / 2 \varepsilon$")
+    panel.set_xlabel(r"median depth, $\log 2 / 2 \varepsilon$")
     panel.set_ylabel("share at the true depth")
     panel.set_ylim(-0.03, 1.03)
     _legend(panel)
