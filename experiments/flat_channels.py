@@ -221,7 +221,10 @@ def main(config: Config) -> Path:
 
 
 def share(count: int, of: int) -> tuple[float, float, float]:
-    """A share and its exact 95 % interval."""
+    """A share and its exact 95 % interval, of Clopper and Pearson.
+
+    Not Wilson's of `diagnostics.share_interval`: the numbers on the page are of this one.
+    """
     low, high = stats.binomtest(count, of).proportion_ci(0.95)
     return count / of, float(low), float(high)
 

@@ -47,6 +47,20 @@ def non_negative(name: str, value: Any) -> float:
     return number
 
 
+def positive_factor(name: str, value: Any, dtype: Any) -> Any:
+    """As `positive`; a traced real scalar, whose value is not known, comes back as `dtype`.
+
+    For numbers that only multiply: those that decide anything have to be known.
+    """
+    if _is_traced(value) and value.shape == () and _is_real(value.dtype):
+        return value.astype(dtype)
+    return positive(name, value)
+
+
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
 def share(name: str, value: Any) -> float:
     """Return `value` as a float if it is a number above 0 and at most 1."""
     number = positive(name, value)
@@ -137,12 +151,14 @@ def symmetric(name: str, matrices: jax.Array) -> jax.Array:
     """Return square matrices `(..., d, d)`, symmetric up to rounding, as exactly symmetric ones."""
     if matrices.ndim < 2 or matrices.shape[-1] != matrices.shape[-2]:
         raise ValueError(f"{name} must be square, got shape {matrices.shape}")
-    turned = jnp.swapaxes(matrices, -1, -2)
     if not _is_traced(matrices):
-        off = float(jnp.max(jnp.abs(matrices - turned)))
-        if off > 100 * float(jnp.finfo(matrices.dtype).eps) * float(jnp.max(jnp.abs(matrices))):
+        # In NumPy: what JAX computes inside a user's jit is traced, of known values too.
+        known = np.asarray(matrices)
+        off = float(np.max(np.abs(known - np.swapaxes(known, -1, -2)), initial=0))
+        largest = float(np.max(np.abs(known), initial=0))
+        if off > 100 * float(jnp.finfo(matrices.dtype).eps) * largest:
             raise ValueError(f"{name} must be symmetric, got entries that differ by {off:.3g}")
-    return (matrices + turned) / 2
+    return (matrices + jnp.swapaxes(matrices, -1, -2)) / 2
 
 
 def members(name: str, tree: Any) -> int:
@@ -157,12 +173,25 @@ def members(name: str, tree: Any) -> int:
 
 def finite(name: str, array: jax.Array) -> jax.Array:
     """Return `array` if it holds neither NaN nor infinity."""
-    if not _is_traced(array) and not bool(np.all(np.isfinite(np.asarray(array)))):
+    if not _is_traced(array) and not _all_finite(array):
         bad = int(np.sum(~np.isfinite(np.asarray(array))))
         raise ValueError(
             f"{name} must be finite, got {bad} NaN or infinite entries of {array.size}"
         )
     return array
+
+
+def _all_finite(array: Any) -> bool:
+    """Whether known entries are finite, found where the array lies."""
+    # NumPy sees arrays of JAX on a CPU without a copy, and compiles nothing for a new shape.
+    if not isinstance(array, jax.Array) or _on_cpu(array):
+        return bool(np.all(np.isfinite(np.asarray(array))))
+    with jax.ensure_compile_time_eval():  # a value, inside a jit of the user's too
+        return bool(jnp.all(jnp.isfinite(array)))
+
+
+def _on_cpu(array: jax.Array) -> bool:
+    return all(device.platform == "cpu" for device in array.devices())
 
 
 def key(name: str, value: Any) -> jax.Array:
@@ -262,14 +291,19 @@ def targets(loss: str, name: str, value: Any) -> None:
         raise ValueError(f"{name} must hold probabilities that add up to 1 for cross-entropy")
 
 
-def same_shape(outputs: Any, y: Any) -> None:
-    """Raise unless targets are an array of the outputs' shape; that of a traced one is known."""
+def same_shape(outputs: Any, y: Any, *, number: bool = False) -> None:
+    """Raise unless targets have the outputs' shape, or are one number where that may be.
+
+    Both are numbers or arrays; the shape of a traced one is known.
+    """
     # (n, 1) against (n,) would broadcast to (n, n) and give a wrong loss without a word.
+    shapes = []
     for name, value in (("outputs", outputs), ("y", y)):
-        if not hasattr(value, "shape"):
+        if not (hasattr(value, "shape") or isinstance(value, numbers.Real)):
             raise TypeError(f"{name} must be an array, got {type(value).__name__}")
-    if outputs.shape != y.shape:
-        raise ValueError(f"y must have the outputs' shape {outputs.shape}, got {y.shape}")
+        shapes.append(getattr(value, "shape", ()))
+    if shapes[1] != shapes[0] and not (number and shapes[1] == ()):
+        raise ValueError(f"y must have the outputs' shape {shapes[0]}, got {shapes[1]}")
 
 
 def inactive(params: Any, inactive: Any) -> tuple[np.ndarray, ...]:
@@ -364,11 +398,10 @@ def data(name: str, args: Any) -> tuple[Any, ...]:
 
 def hashable(name: str, value: Any) -> Callable[..., Any]:
     """Return `value` if it can be called and hashed, as what is compiled for has to be."""
+    function(name, value)
     try:
-        hash(function(name, value))
+        hash(value)
     except TypeError as error:
-        if not callable(value):
-            raise
         raise TypeError(f"{name} must be hashable, got {value!r}") from error
     return value
 
@@ -386,6 +419,11 @@ def _number(name: str, value: Any, wanted: str) -> float:
     shape = getattr(value, "shape", ())
     if shape != ():
         raise TypeError(f"{name} must be {wanted}, got an array of shape {shape}")
+    if _is_traced(value):
+        raise TypeError(
+            f"{name} must be a known number, got a traced one, {value!r}: call this "
+            "outside of jit, vmap and grad, or close over the number"
+        )
     return float(value)
 
 

@@ -34,7 +34,7 @@ def square(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array,
 
     Args:
         outputs: H, `(n, c)`.
-        y: targets of the same shape.
+        y: targets of the same shape, or one number for all.
 
     Raises:
         TypeError, ValueError: for lists, or targets that do not have the outputs' shape.
@@ -42,7 +42,7 @@ def square(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Array,
     >>> float(square(jnp.array([[1.0]]), jnp.array([[3.0]])))
     2.0
     """
-    _check.same_shape(outputs, y)
+    _check.same_shape(outputs, y, number=True)
     return 0.5 * jnp.sum((outputs - y) ** 2)
 
 
@@ -51,7 +51,7 @@ def logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Arra
 
     Args:
         outputs: H, `(n, c)`.
-        y: targets of the same shape.
+        y: targets of the same shape, or one number for all.
 
     Raises:
         TypeError, ValueError: for lists, or targets that do not have the outputs' shape.
@@ -59,7 +59,7 @@ def logistic(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float[Arra
     >>> round(float(logistic(jnp.array([[0.0]]), jnp.array([[1.0]]))), 4)  # log 2
     0.6931
     """
-    _check.same_shape(outputs, y)
+    _check.same_shape(outputs, y, number=True)
     return jnp.sum(jax.nn.softplus(-y * outputs))
 
 
@@ -77,6 +77,8 @@ def cross_entropy(outputs: Float[Array, "n c"], y: Float[Array, "n c"]) -> Float
     0.6931
     """
     _check.same_shape(outputs, y)
+    if not jnp.ndim(outputs):
+        raise ValueError("outputs must have a last axis of classes, got one number")
     return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=-1))
 
 
@@ -94,7 +96,7 @@ def residual(
 
     Args:
         outputs: H, `(n, c)`.
-        y: targets of the same shape.
+        y: targets as the loss takes them.
         loss: "square", "logistic" or "cross_entropy".
 
     Raises:

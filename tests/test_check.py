@@ -227,3 +227,85 @@ def test_what_is_no_key(value):
     """Lists and numbers, too, whose shape NumPy would tell."""
     with pytest.raises(TypeError, match=r"start must be a PRNG key, such as jax.random.key\(0\)"):
         _check.key("start", value)
+
+
+VALUE_CHECKS = {
+    "finite": (lambda a: _check.finite("a", a), jnp.ones(2), jnp.array([1.0, NAN]), "finite"),
+    "matrix": (lambda a: _check.matrix("a", a), jnp.eye(2), jnp.full((2, 2), NAN), "finite"),
+    "not_zero": (lambda a: _check.not_zero("a", a), jnp.ones(2), jnp.zeros(2), "zero"),
+    "positive": (lambda a: _check.positive("a", a), jnp.array(2.0), jnp.array(-2.0), "positive"),
+    "symmetric": (
+        lambda a: _check.symmetric("a", a),
+        jnp.eye(2)[None],
+        jnp.array([[[0.0, 3.0], [0.0, 0.0]]]),
+        "symmetric, got entries that differ by 3",
+    ),
+    "targets": (
+        lambda a: _check.targets("logistic", "a", a),
+        jnp.array([[1.0], [-1.0]]),
+        jnp.array([[2.0]]),
+        "labels -1 and 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VALUE_CHECKS)
+@pytest.mark.parametrize("outer", [jax.jit, jax.vmap, jax.grad])
+def test_values_closed_over_are_known_and_checked(name, outer):
+    """A transformation of the caller's does not hide the values of arrays that are not its own."""
+    check, good, bad, message = VALUE_CHECKS[name]
+
+    def around(value):
+        def inner(t):
+            check(value)
+            return t
+
+        return outer(inner)(jnp.ones(2) if outer is jax.vmap else 1.0)
+
+    around(good)
+    with pytest.raises(ValueError, match=f"a must (be |hold |not be )?(a )?{message}"):
+        around(bad)
+
+
+def test_entries_are_looked_at_where_they_lie(monkeypatch):
+    """As on an accelerator: on the device, inside the caller's jit too."""
+    monkeypatch.setattr(_check, "_on_cpu", lambda array: False)
+    for value, wanted in ((jnp.ones(3), True), (jnp.array([1.0, np.inf, NAN]), False)):
+        assert _check._all_finite(value) is wanted
+        jax.jit(lambda t, v=value, w=wanted: t * (_check._all_finite(v) is w))(1.0)
+    with pytest.raises(ValueError, match="a must be finite, got 2 NaN or infinite entries of 3"):
+        _check.finite("a", value)
+
+
+@pytest.mark.parametrize("check", [_check.positive, _check.non_negative, _check.real, _check.share])
+@pytest.mark.parametrize("outer", [jax.jit, jax.grad])
+def test_a_traced_number_is_refused_by_name(check, outer):
+    with pytest.raises(TypeError, match=r"^tol must be a known number, got a traced one"):
+        outer(lambda t: jnp.asarray(check("tol", t)))(0.5)
+
+
+def test_a_factor_may_be_traced():
+    """Known ones are checked, traced ones take the dtype of what they multiply."""
+    assert _check.positive_factor("scale", np.float32(2), jnp.float32) == 2
+    with pytest.raises(ValueError, match="scale must be a positive finite number, got -1"):
+        _check.positive_factor("scale", -1, jnp.float32)
+    for value in (2, 2.0, np.float64(2)):
+        found = jax.jit(lambda s: _check.positive_factor("scale", s, jnp.float32))(value)
+        assert (found, found.dtype) == (2, jnp.float32)
+    for value in (True, np.ones(2)):
+        with pytest.raises(TypeError, match="scale must be"):
+            jax.jit(lambda s: _check.positive_factor("scale", s, jnp.float32))(value)
+
+
+def test_what_is_compiled_for_can_be_called_and_hashed():
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self):
+            return 0
+
+    assert _check.hashable("loss", len) is len
+    with pytest.raises(TypeError, match=r"^loss must be hashable, got"):
+        _check.hashable("loss", Unhashable())
+    with pytest.raises(TypeError, match=r"^loss must be callable, got \[1\]"):
+        _check.hashable("loss", [1])

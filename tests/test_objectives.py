@@ -213,3 +213,23 @@ def test_any_power_loss_is_that_of_its_activation(p, slope):
     for gradient, wanted in pairs:
         np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-12)
     assert objectives.AnyPowerLoss() == loss
+
+
+def test_numbers_have_losses():
+    """Numbers of Python, arrays without axes, and one target for all outputs."""
+    assert float(objectives.square(1.0, 2.0)) == 0.5
+    assert float(objectives.square(np.ones((3, 1)), 0.0)) == 1.5
+    wanted = np.logaddexp(0, -1.0)
+    np.testing.assert_allclose(objectives.logistic(jnp.array(1.0), 1), wanted)
+    np.testing.assert_allclose(jax.jit(objectives.logistic)(1.0, 1), wanted)
+    with pytest.raises(ValueError, match="outputs must have a last axis of classes"):
+        objectives.cross_entropy(1.0, 1.0)
+    with pytest.raises(ValueError, match=r"y must have the outputs' shape \(3, 1\), got \(\)"):
+        objectives.cross_entropy(jnp.ones((3, 1)), 1.0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((), (3,)), ((3, 1), (1, 1))])
+def test_shapes_that_would_spread_are_refused(loss, shapes):
+    with pytest.raises(ValueError, match="y must have the outputs' shape"):
+        objectives.LOSSES[loss](*map(np.ones, shapes))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +46,7 @@ PACKAGES = (
     "plots",
     "runs",
 )
-REFERENCE = re.compile(r"(see|as|of|for) `[\w.]+`")
+REFERENCE = re.compile(r"(see|as in|as for) `[\w.]+`")
 """A docstring that leaves its arguments to another one, such as that of a protocol."""
 
 
@@ -149,11 +150,6 @@ LOSS = objectives.NetworkLoss(SQUARE)
 UNITS = networks.TwoLayerUnits(SQUARE)
 SCALER = data.Scaler(np.zeros(3), np.ones(3), np.zeros(1), np.ones(1))
 TERMS = neuronseek.LayerTerms()
-
-
-def points(**fields):
-    """What `kkt.track` would take, but for one thing."""
-    return [object(), *fields.values()]
 
 
 WRONG_KEYS = {
@@ -332,7 +328,10 @@ BAD = {
         r"objective must return a scalar, got shape \(2,\)",
     ),
     "track, none": (lambda: kkt.track(None, SQUARE), "found must be a sequence of results"),
-    "track, others": (lambda: kkt.track(points(), SQUARE), r"found\[0\] must be a KKTPoints, got"),
+    "track, others": (
+        lambda: kkt.track([object()], SQUARE),
+        r"found\[0\] must be a KKTPoints, got",
+    ),
     "levels, numbers": (lambda: kkt.levels([1.0]), r"found\[0\] must be a KKTPoints, got float"),
     "match, NaN": (lambda: kkt.match(np.array([[np.nan]])), "cosines must hold no NaN"),
     "random_unit, ints": (
@@ -507,7 +506,111 @@ def test_old_keys_stay_what_they_were():
     assert np.array_equal(drawn[0], drawn[2])
 
 
-def test_integers_and_arrays_of_numpy_are_taken():
-    ones = np.ones((2, 1), int)
-    assert objectives.residual(ones, 3 * ones).tolist() == [[2.0], [2.0]]
-    assert networks.apply(PARAMS, [[1.0, 0.0, 0.0]], SQUARE).tolist() == [[0.5]]
+def under_jit(draw):
+    return jax.jit(draw)(KEY)
+
+
+def under_vmap(draw):
+    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(draw)(KEY[None]))
+
+
+def raw_under_jit(draw):
+    return jax.jit(draw)(jax.random.key_data(KEY))
+
+
+GOOD_KEYS = {
+    "typed": lambda draw: draw(KEY),
+    "raw": lambda draw: draw(jax.random.key_data(KEY)),
+    "of numpy": lambda draw: draw(np.asarray(jax.random.key_data(KEY))),
+    "under jit": under_jit,
+    "under vmap": under_vmap,
+    "raw under jit": raw_under_jit,
+}
+GOOD_DRAWS = {
+    "networks.init": lambda key: networks.init(key, (3, 2, 1)),
+    "kkt.random_unit": lambda key: kkt.random_unit(key, PARAMS),
+    "data.sphere": lambda key: data.sphere(key, 5, 3),
+    "data.gaussian": lambda key: data.gaussian(key, 5, 3),
+    "data.hypercube": lambda key: data.hypercube(key, 5, 3),
+    "data.uniform": lambda key: data.uniform(key, 5, 3),
+}
+
+
+@pytest.mark.parametrize("name", GOOD_DRAWS)
+@pytest.mark.parametrize("kind", GOOD_KEYS)
+def test_keys_of_every_kind_give_the_same_numbers(name, kind):
+    draw = GOOD_DRAWS[name]
+    chex.assert_trees_all_close(GOOD_KEYS[kind](draw), draw(KEY), rtol=1e-12, atol=1e-15)
+
+
+OUTPUTS = 4 * 0.5 * (X @ np.full(3, 0.5))[:, None] ** 2
+"""Of the network PARAMS at X, written out."""
+ONES = np.ones((2, 1), int)
+GOOD = {
+    "apply, jit": (lambda: jax.jit(lambda w: networks.apply(w, X, SQUARE))(PARAMS), OUTPUTS),
+    "apply, jit, all closed over": (
+        lambda: jax.jit(lambda t: t * networks.apply(PARAMS, jnp.asarray(X), SQUARE))(1.0),
+        OUTPUTS,
+    ),
+    "apply, vmap over samples": (
+        lambda: jax.vmap(lambda row: networks.apply(PARAMS, row[None], SQUARE)[0])(X),
+        OUTPUTS,
+    ),
+    "apply, vmap over networks": (
+        lambda: jax.vmap(lambda w: networks.apply(w, X, SQUARE))([w[None] for w in PARAMS])[0],
+        OUTPUTS,
+    ),
+    "features, jit": (
+        lambda: jax.jit(lambda x: networks.features(PARAMS, x, SQUARE)[-1] @ PARAMS[-1].T)(X),
+        OUTPUTS,
+    ),
+    "features, vmap": (
+        lambda: jax.vmap(lambda row: networks.features(PARAMS, row[None], SQUARE)[-1][0, :1])(X),
+        OUTPUTS / 2,
+    ),
+    "apply, lists": (lambda: networks.apply(PARAMS, [[1.0, 0.0, 0.0]], SQUARE), [[0.5]]),
+    "apply, integers": (
+        lambda: networks.apply(PARAMS, np.eye(3, dtype=int)[:1], SQUARE),
+        [[0.5]],
+    ),
+    "apply, float32": (
+        lambda: networks.apply(PARAMS, np.eye(3, dtype=np.float32)[:1], SQUARE),
+        [[0.5]],
+    ),
+    "residual, integers": (lambda: objectives.residual(ONES, 3 * ONES), [[2.0], [2.0]]),
+    "square, integers": (lambda: objectives.square(ONES, 3 * ONES), 4.0),
+    "square, numbers": (lambda: objectives.square(1.0, 2.0), 0.5),
+    "KKT residual, integers": (lambda: kkt.residual(jnp.sum, np.array([2, 2])), 0.0),
+    "init, traced scale": (
+        lambda: jax.jit(lambda s: networks.init(KEY, (3, 1), scale=s)[0])(2.0),
+        2 * np.asarray(networks.init(KEY, (3, 1))[0]),
+    ),
+    "sphere, traced radius": (
+        lambda: jnp.linalg.norm(
+            jax.vmap(lambda r: data.sphere(KEY, 4, 3, radius=r))(jnp.array([1.0, 2.0])), axis=2
+        ),
+        [[1.0] * 4, [2.0] * 4],
+    ),
+    "nuclear norm, closed over": (
+        lambda: jax.jit(lambda y: dynamics.nuclear_norm_fit(np.ones((1, 1, 1)), y, 1.0).matrix)(
+            jnp.array([3.0])
+        ),
+        [[2.0]],
+    ),
+    "nuclear norm, closed over on the device": (
+        lambda: jax.jit(lambda y: dynamics.nuclear_norm_fit(jnp.ones((1, 1, 1)), y, 1.0).matrix)(
+            jnp.array([3.0])
+        ),
+        [[2.0]],
+    ),
+    "dormant, list": (lambda: diagnostics.dormant_ratio([0.0, 0.2]), 0.5),
+    "scaler, one row": (lambda: SCALER.inputs([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]),
+    "scaler, one output": (lambda: SCALER.targets([1, 2]), [1.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_input_is_taken(name):
+    """No check refuses what is harmless: transformed by JAX, integers, float32, lists, numbers."""
+    call, wanted = GOOD[name]
+    np.testing.assert_allclose(call(), wanted, rtol=1e-7, atol=1e-9)

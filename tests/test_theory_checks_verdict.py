@@ -246,7 +246,13 @@ def test_every_check_says_what_it_checks():
         (Row.at_most("c", "h", 1e-9, 0.0), math.inf),
         (Row.at_least("c", "h", 4.0, 1.0), 0.25),
         (Row.at_least("c", "h", 0.5, 1.0), 2.0),
-        (Row.at_least("c", "h", 0.5, 0.0), 0.5 * 0.0),
+        (Row.at_least("c", "h", 0.5, 0.0), 0.0),
+        (Row.at_most("c", "h", math.inf, math.inf), 0.0),
+        (Row.at_most("c", "h", 1.0, math.inf), 0.0),
+        (Row.at_most("c", "h", 1.0, -math.inf), math.inf),
+        (Row.at_most("c", "h", -math.inf, -math.inf), 0.0),
+        (Row.at_least("c", "h", math.inf, math.inf), 0.0),
+        (Row.at_least("c", "h", 1.0, math.inf), math.inf),
         (Row.at_most("c", "h", math.nan, 1.0), None),
         (Row.equal("c", "h", 1.05, 1.0, 0.1, met=False), None),
     ],
@@ -266,3 +272,14 @@ def test_a_verdict_is_drawn_by_claim():
     (ax,) = draw(verdict).axes
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["residual", "residual (control)"]
+
+
+def test_results_outlive_a_figure_that_fails(checks, monkeypatch, tmp_path):
+    def broken(verdict):
+        raise RuntimeError("no figure")
+
+    monkeypatch.setattr(command, "draw", broken)
+    with pytest.raises(RuntimeError, match="no figure"):
+        command.run("lemma_a", [], tmp_path)
+    (folder,) = (tmp_path / "theory_checks").iterdir()
+    assert json.loads((folder / "results.json").read_text())["values"]["verdict"] == "holds"

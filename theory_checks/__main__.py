@@ -55,8 +55,8 @@ def run(name: str, words: Sequence[str], root: Path) -> tuple[Verdict, Path]:
     with opened as folder:
         verdict = module.check(config)
         print_verdict(verdict)
+        folder.save_results({}, asdict(verdict))  # first: a figure that fails loses nothing
         folder.save_figure(draw(verdict), "claims")
-        folder.save_results({}, asdict(verdict))
     return verdict, folder.path
 
 

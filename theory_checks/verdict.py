@@ -108,6 +108,8 @@ def _word(decided: bool, true: bool) -> Word:
 
 def _used(value: float, limit: float) -> float:
     """The share of an upper limit that is used: at most 1 if and only if `value <= limit`."""
+    if math.isinf(limit):  # a share of it has no meaning
+        return 0.0 if value <= limit else math.inf
     if limit > 0:
         return max(value, 0.0) / limit
     if value < 0:  # both negative: the further from zero, the more is left

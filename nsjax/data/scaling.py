@@ -48,13 +48,13 @@ class Scaler(NamedTuple):
         return cls(*parts)
 
     def inputs(self, x: Any) -> np.ndarray:
-        """Standardised inputs, `(n, d)`.
+        """Standardised inputs, of the shape that came.
 
         Args:
-            x: inputs `(n, d)` in original units.
+            x: inputs `(..., d)` in original units, such as one row; or `(n,)` of one input.
 
         Raises:
-            ValueError: if x is no matrix of d columns.
+            ValueError: if the last axis of x is not of d inputs.
         """
         return (_columns("x", x, self.x_mean) - self.x_mean) / self.x_scale
 
@@ -67,16 +67,21 @@ class Scaler(NamedTuple):
         Raises:
             ValueError: if they are no matrices of d and c columns.
         """
-        return self.inputs(x), (_columns("y", y, self.y_mean) - self.y_mean) / self.y_scale
+        parts = []
+        for name, table, mean in (("x", x, self.x_mean), ("y", y, self.y_mean)):
+            parts.append(_columns(name, table, mean))
+            if parts[-1].ndim != 2:  # rows of both belong together
+                raise _shapeless(name, parts[-1], mean)
+        return (parts[0] - self.x_mean) / self.x_scale, (parts[1] - self.y_mean) / self.y_scale
 
     def targets(self, h: Any) -> np.ndarray:
-        """Outputs of a standardised model in the units of the targets, `(n, c)`.
+        """Outputs of a standardised model in the units of the targets, of the shape that came.
 
         Args:
-            h: outputs `(n, c)` of the model.
+            h: outputs `(..., c)` of the model, such as one row; or `(n,)` of one output.
 
         Raises:
-            ValueError: if h is no matrix of c columns.
+            ValueError: if the last axis of h is not of c outputs.
         """
         return _columns("h", h, self.y_mean) * self.y_scale + self.y_mean
 
@@ -155,9 +160,14 @@ class Scaler(NamedTuple):
 def _columns(name: str, table: Any, mean: np.ndarray) -> np.ndarray:
     """The table in double precision, if it has a column for every mean: `(n, 1)` would spread."""
     values = np.asarray(table, float)
-    if values.ndim != 2 or values.shape[1] != len(mean):
-        raise ValueError(f"{name} must have shape (n, {len(mean)}), got {values.shape}")
+    of_one = len(mean) == 1 and values.ndim == 1
+    if values.shape[-1:] != (len(mean),) and not of_one:
+        raise _shapeless(name, values, mean)
     return values
+
+
+def _shapeless(name: str, values: np.ndarray, mean: np.ndarray) -> ValueError:
+    return ValueError(f"{name} must have shape (n, {len(mean)}), got {values.shape}")
 
 
 def mean_and_scale(name: str, table: Any) -> tuple[Any, Any]:

@@ -28,7 +28,7 @@ def sphere(
         key: PRNG key.
         samples: n.
         dimension: d.
-        radius: of the sphere, positive.
+        radius: of the sphere, positive; it may be traced, and is not checked then.
         dtype: JAX's default float if not given.
 
     Returns:
@@ -43,7 +43,7 @@ def sphere(
     [2.0, 2.0, 2.0, 2.0, 2.0]
     """
     x = gaussian(key, samples, dimension, dtype=dtype)
-    radius = dimension**0.5 if radius is None else _check.positive("radius", radius)
+    radius = dimension**0.5 if radius is None else _check.positive_factor("radius", radius, x.dtype)
     return radius * x / jnp.linalg.norm(x, axis=1, keepdims=True)
 
 

@@ -81,17 +81,19 @@ def by_name(
         others: names that the caller has data for itself, for the message.
 
     Raises:
-        ValueError: for any other name.
-        FileNotFoundError, TypeError, ImportError: as `bundled` and `read_npz` do.
+        TypeError, ValueError: for what is no string, or any other name.
+        FileNotFoundError, ImportError: as `bundled` and `read_npz` do.
 
     >>> by_name("linnerud")[0].shape
     (20, 3)
     """
+    known = ", ".join((*others, *BUNDLED))
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be one of {known} or npz:FILE, got {name!r}")
     if name in BUNDLED:
         return bundled(name)
     if name.startswith("npz:"):
         return read_npz(name.removeprefix("npz:"))
-    known = ", ".join((*others, *BUNDLED))
     raise ValueError(f"{argument} must be one of {known} or npz:FILE, got {name!r}")
 
 

@@ -56,9 +56,10 @@ def dormant_ratio(scores: Any, *, tau: float = 0.025) -> jax.Array:
     0.5
     """
     tau = _check.non_negative("tau", tau)
-    if not hasattr(scores, "shape"):
-        raise TypeError(f"scores must be an array, got {type(scores).__name__}")
-    scores = jnp.asarray(scores)
+    try:
+        scores = jnp.asarray(scores)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"scores must be an array, got {type(scores).__name__}") from error
     if scores.ndim < 1:
         raise ValueError(f"scores must have a last axis of neurons, got shape {scores.shape}")
     return jnp.mean(~(scores > tau), axis=-1, dtype=jnp.result_type(float, scores.dtype))

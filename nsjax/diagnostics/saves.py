@@ -42,7 +42,9 @@ def saves_around_drop(
     if not 0 <= _check.non_negative_integer("drop", drop) < len(ts):
         raise ValueError(f"drop must be one of {len(ts)} saves, got {drop}")
     quarter = max(_check.positive_integer("count", count) // 4, 2)
-    before = np.searchsorted(ts, np.geomspace(ts[drop] / 10, ts[drop], quarter))
+    before: list[int] = []  # of a drop at time zero
+    if ts[drop] > 0:
+        before = [*np.searchsorted(ts, np.geomspace(ts[drop] / 10, ts[drop], quarter))]
     fallen = np.linspace(losses[drop], losses[-1], 2 * quarter)
     falls = [int(np.argmax(losses <= level)) for level in fallen]
     picked = [0, *before, drop, *falls, len(ts) - 1]

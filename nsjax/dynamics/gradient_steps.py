@@ -19,16 +19,17 @@ class Descent(NamedTuple):
 
     Attributes:
         ts: `(m + 1,)` times: steps times the learning rate, from 0.
-        losses, grad_norms: `(m + 1,)`, the latter in the norm of all parameters.
+        losses: `(m + 1,)`.
         snapshots: parameters at those times, a leading axis of length m + 1.
         params: parameters at the end.
+        grad_norms: `(m + 1,)`, in the norm of all parameters.
     """
 
     ts: jax.Array
     losses: jax.Array
-    grad_norms: jax.Array
     snapshots: Any
     params: Any
+    grad_norms: jax.Array
 
 
 def gradient_descent(
@@ -46,7 +47,7 @@ def gradient_descent(
         loss: pure, hashable function `(params, *args) -> scalar`.
         params: pytree of float arrays to start from.
         args: data.
-        learning_rate: h.
+        learning_rate: h, positive; it may be traced, as by `jax.vmap`, and is not checked then.
         steps: at most this many steps, the largest multiple of `saves`.
         saves: m, how often parameters are saved, at equal distances.
 
@@ -62,14 +63,14 @@ def gradient_descent(
     _check.tree_finite("params", params)
     _check.data("args", args)
     params = _check.floating_tree("params", params)
-    rate = _check.positive("learning_rate", learning_rate)
+    rate = _check.positive_factor("learning_rate", learning_rate, jnp.result_type(float))
     saves = _check.positive_integer("saves", saves)
     if _check.positive_integer("steps", steps) < saves:
         raise ValueError(f"steps must be at least saves = {saves}, got {steps}")
     _check.scalar_function("loss", loss, params, *args)
     each = steps // saves
     last, (losses, norms, snapshots) = _descend(loss, params, args, rate, each, saves)
-    return Descent(rate * each * jnp.arange(saves + 1), losses, norms, snapshots, last)
+    return Descent(rate * each * jnp.arange(saves + 1), losses, snapshots, last, norms)
 
 
 @partial(jax.jit, static_argnums=(0, 5))

@@ -196,7 +196,8 @@ def inspect(
         tol: relative gradient that still passes for zero; 1e-6, in float32 1e-4.
 
     Raises:
-        ValueError: for bad input, or a zero block that is not zero.
+        TypeError, ValueError: for bad input, or a zero block that is not zero. Labels must be -1
+            and 1 for the logistic loss, rows probabilities for cross-entropy.
     """
     params = _check.network("params", params)
     inactive = _check.inactive(params, inactive)

@@ -61,7 +61,8 @@ def saddle_visits(
         gradient norm is largest before the next plateau.
 
     Raises:
-        TypeError, ValueError: for bad input, or a trajectory without snapshots.
+        TypeError, ValueError: for bad input, or a trajectory without snapshots. Labels must be -1
+            and 1 for the logistic loss, rows probabilities for cross-entropy.
     """
     x, y, weights = _check_trajectory(flow, x, y)
     _check.choice("loss", loss, tuple(LOSSES))

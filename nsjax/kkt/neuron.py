@@ -90,7 +90,7 @@ def search_neuron(
     Source: `docs/mathematics.md`, section 2; neuron pursuit (arXiv 2509.12154), Lemma 9.
     """
     # Before the features are computed.
-    _check_policy(key, starts, max_steps, tol, k, max_cosine, method, memory)
+    best = _check_policy(key, starts, max_steps, tol, k, max_cosine, method, memory)
     mesh = _mesh.checked(mesh)
     p, factors = activation_degree(activation), getattr(activation, "factors", 1)
     params = _check.network("params", params, factors=factors)
@@ -100,19 +100,8 @@ def search_neuron(
     family: NeuronFamily = ProductNeurons(p) if products else HomogeneousNeurons(activation)
     before = features(params, x, activation)[layer - 1]
     after = pullback(params, x, residual, activation)[layer]
-    return search_family(
-        key,
-        family,
-        before,
-        after,
-        starts=starts,
-        max_steps=max_steps,
-        tol=tol,
-        k=k,
-        max_cosine=max_cosine,
-        method=method,
-        memory=memory,
-        mesh=mesh,
+    return _search(
+        key, family, before, after, starts, max_steps, tol, best, max_cosine, method, memory, mesh
     )
 
 
@@ -165,7 +154,37 @@ def search_family(
         )
     features = _check.matrix("features", features)
     pulled = _check.matrix("pulled", pulled, rows=features.shape[0])
-    mesh = _mesh.checked(mesh)
+    return _search(
+        key,
+        family,
+        features,
+        pulled,
+        starts,
+        max_steps,
+        tol,
+        best,
+        max_cosine,
+        method,
+        memory,
+        _mesh.checked(mesh),
+    )
+
+
+def _search(
+    key: jax.Array,
+    family: NeuronFamily,
+    features: jax.Array,
+    pulled: jax.Array,
+    starts: int,
+    max_steps: int,
+    tol: float,
+    best: int | None,
+    max_cosine: float,
+    method: str,
+    memory: int,
+    mesh: Mesh | None,
+) -> KKTPoints:
+    """`search_family` of what has been checked; `best` is its `k`."""
     features, pulled = _mesh.samples_placed(mesh, "(x, residual)", (features, pulled))
     activation = family.activation if isinstance(family, HomogeneousNeurons) else None
     exact = is_quadratic(activation, pulled.shape[1])

@@ -30,7 +30,7 @@ def init(
     Args:
         key: PRNG key.
         widths: `(d, k_1, ..., k_{L-1}, c)`, two layers or more.
-        scale: factor on every weight.
+        scale: factor on every weight, positive; it may be traced, and is not checked then.
         dtype: of the weights; JAX's default float if not given.
 
     Returns:
@@ -51,9 +51,9 @@ def init(
         raise ValueError(f"widths must have at least two entries, got {widths}")
     for i, width in enumerate(widths):
         _check.positive_integer(f"widths[{i}]", width)
-    scale = _check.positive("scale", scale)
-    keys = jax.random.split(key, len(widths) - 1)
     dtype = _check.floating_dtype("dtype", dtype)
+    scale = _check.positive_factor("scale", scale, dtype)
+    keys = jax.random.split(key, len(widths) - 1)
     return tuple(
         scale / fan_in**0.5 * jax.random.normal(k, (fan_out, fan_in), dtype)
         for k, fan_in, fan_out in zip(keys, widths[:-1], widths[1:], strict=True)

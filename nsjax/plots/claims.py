@@ -62,7 +62,7 @@ def plot_claims(
         ax.axhline(0.5 - len(claims), color="0.6", linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xlim(_LEAST, _MOST)
-    ax.set_ylim(0.6 - len(every), 0.6)
+    ax.set_ylim(0.6 - max(len(every), 1), 0.6)
     names = [_short(name) for name in claims] + [f"{_short(name)} (control)" for name in control]
     ax.set_yticks(-np.arange(len(every)), names, fontsize=7, parse_math=False)
     ax.set_xlabel("share used of what the statement allows (dashed: all of it)")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsjax.plots.style import CATEGORIES, LEGEND, grid, plain_ticks
+from nsjax.plots.style import CATEGORIES, grid, legend_below, plain_ticks
 
 STYLES = ("--", "-", ":", "-.")
 
@@ -76,11 +76,6 @@ def plot_compression(
                 panel.set_ylabel(quantity)
     # Legends are filled column by column: one for each norm.
     named = sorted(handles, key=lambda each: order[each])
-    figure.legend(
-        [handles[each] for each in named],
-        named,
-        loc="outside lower center",
-        ncols=1 + max(order.values()),
-        **LEGEND,
-    )
+    columns = 1 + max(order.values())
+    legend_below(figure, [handles[each] for each in named], named, columns=columns)
     return figure

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from nsjax.plots.style import CATEGORIES, RC, grid, legend_below
 
 _COLORS = (CATEGORIES[2], CATEGORIES[5], CATEGORIES[1])
+_LABEL = "share of seeds"
 
 
 def plot_structures(
@@ -26,13 +27,15 @@ def plot_structures(
         panels: title to methods, the same ones in each, from the top down; of a method the shares
             of three kinds that add up to one, and a fourth share, drawn as a line over the bar.
         labels: of the four shares.
-        ax: where to draw, an axes for each panel; a new figure by default.
+        ax: where to draw, an axes for each panel; a new figure with a legend by default.
 
     Raises:
-        ValueError: if there are no panels.
+        ValueError: if there are no panels, or not four labels.
     """
     if not panels:
         raise ValueError("panels must hold at least one panel")
+    if isinstance(labels, str) or len(labels) != 4:
+        raise ValueError(f"labels must be four, one for each share, got {labels!r}")
     methods = list(next(iter(panels.values())))
     size = (1.15 + 1.6 / len(panels), 1.2 + 0.26 * len(methods))
     figure, places = grid(1, len(panels), panel=size, ax=ax, sharey=True)
@@ -47,7 +50,11 @@ def plot_structures(
         place.set_title(title, fontsize=RC["axes.titlesize"])
         place.grid(visible=False)
     places.flat[0].invert_yaxis()
-    figure.supxlabel("share of seeds", fontsize=RC["axes.labelsize"])
-    handles, texts = places.flat[0].get_legend_handles_labels()
-    legend_below(figure, handles, texts, columns=4, loc="outside upper center")
+    if ax is None:
+        figure.supxlabel(_LABEL, fontsize=RC["axes.labelsize"])
+        handles, texts = places.flat[0].get_legend_handles_labels()
+        legend_below(figure, handles, texts, columns=4, loc="outside upper center")
+    else:  # the rest of the caller's figure is left alone
+        for place in places.flat:
+            place.set_xlabel(_LABEL)
     return figure

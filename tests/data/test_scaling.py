@@ -66,3 +66,17 @@ def test_hostile_texts_are_refused(change):
 def test_other_texts_are_refused(text):
     with pytest.raises(ValueError, match=r"(text|scaler) must"):
         Scaler.from_json(text)
+
+
+def test_one_row_one_column_and_further_axes_keep_their_shape():
+    x, y = samples()
+    scaler = Scaler.fit(x, y[:, :1])
+    inputs, targets = scaler.apply(x, y[:, :1])
+    np.testing.assert_array_equal(scaler.inputs(x[0]), inputs[0])
+    np.testing.assert_array_equal(scaler.inputs(x[None]), inputs[None])
+    np.testing.assert_array_equal(scaler.targets(targets[:, 0]), scaler.targets(targets)[:, 0])
+    for wrong in (np.ones((3, 1)), np.ones(3), 1.0):
+        with pytest.raises(ValueError, match=r"x must have shape \(n, 4\)"):
+            scaler.inputs(wrong)
+    with pytest.raises(ValueError, match=r"h must have shape \(n, 1\), got \(1, 3\)"):
+        scaler.targets(np.ones((1, 3)))

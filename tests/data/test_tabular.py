@@ -181,3 +181,5 @@ def test_data_by_name(saved):
     wanted = "tasks must be one of ring, diabetes, linnerud or npz:FILE, got 'wine'"
     with pytest.raises(ValueError, match=wanted):
         data.by_name("wine", argument="tasks", others=("ring",))
+    with pytest.raises(TypeError, match=r"name must be one of .* or npz:FILE, got None"):
+        data.by_name(None)

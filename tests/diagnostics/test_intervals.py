@@ -33,3 +33,39 @@ def test_a_median_has_an_interval_of_a_bootstrap():
     middle, low, high = diagnostics.median_interval(np.arange(101.0))
     assert middle == 50
     assert 30 < low < 50 < high < 70
+
+
+def test_means_have_the_precision_of_numpy():
+    """Not that of JAX's default."""
+    mean, low, high = diagnostics.mean_interval([1e9, 1e9 + 1])
+    assert mean == 1e9 + 0.5
+    assert low < mean < high
+
+
+@pytest.mark.parametrize("interval", [diagnostics.mean_interval, diagnostics.median_interval])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0], "values must be at least two, got 1"),
+        ([], "values must be at least two, got 0"),
+        (np.ones((2, 2)), r"values must be a vector, got shape \(2, 2\)"),
+        ([1.0, np.nan], "values must be finite, got 1 NaN"),
+        (1.0, "values must be an array, got 1.0"),
+    ],
+)
+def test_values_without_an_interval_are_refused(interval, values, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        interval(values)
+
+
+@pytest.mark.parametrize(
+    ("hits", "message"),
+    [
+        ([0.5], "hits must be booleans, or zeros and ones"),
+        ([[True]], r"hits must be a vector, got shape \(1, 1\)"),
+        (["no"], "hits must be an array of numbers"),
+    ],
+)
+def test_hits_are_yes_or_no(hits, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        diagnostics.share_interval(hits)

@@ -43,3 +43,17 @@ def test_what_does_not_fit_is_refused(change, message):
     given = {"ts": TS, "losses": LOSSES, "drop": 10, "count": 8} | change
     with pytest.raises(ValueError, match=message):
         diagnostics.saves_around_drop(**given)
+
+
+def test_a_flow_that_drops_at_once():
+    """At time zero there is no decade before; the rest is as for a later drop."""
+    found = diagnostics.saves_around_drop(TS, LOSSES, 0, 40)
+    assert {0, len(TS) - 1} <= set(found.tolist())
+    assert np.max(-np.diff(LOSSES[found])) < 1.02 / 19
+    assert diagnostics.saves_around_drop(TS[:1], LOSSES[:1], 0, 8).tolist() == [0]
+
+
+def test_saves_at_one_time_with_the_drop_at_the_last_of_them():
+    ts = np.array([0.0, 1.0, 1.0])
+    found = diagnostics.saves_around_drop(ts, np.array([3.0, 2.0, 1.0]), 1, 8)
+    assert found.tolist() == [0, 1, 2]

@@ -129,6 +129,7 @@ def test_a_silent_layer_is_wholly_dormant():
     scores = diagnostics.dormant_scores(np.zeros((3, 4)))
     assert np.isnan(scores).all()
     assert float(diagnostics.dormant_ratio(scores)) == 1
+    assert diagnostics.dormant_ratio([[0.0, 0.1], [np.nan, 0.0]]).tolist() == [0.5, 1]
     assert np.isnan(diagnostics.gradient_scores(np.zeros((4, 3)))).all()
 
 
@@ -220,6 +221,7 @@ GOOD = {
         (lambda: diagnostics.dormant_scores(jnp.ones(3)), ValueError, "activations must have rank"),
         (lambda: diagnostics.dormant_scores([[1.0]]), TypeError, "activations must be an array"),
         (lambda: diagnostics.dormant_ratio(1.0), ValueError, "scores must have a last axis"),
+        (lambda: diagnostics.dormant_ratio("scores"), TypeError, "scores must be an array"),
         (lambda: diagnostics.dormant_ratio(jnp.ones(2), tau=-1), ValueError, "tau"),
         (lambda: diagnostics.gradient_scores(jnp.full((2, 2), jnp.inf)), ValueError, "gradient"),
         (lambda: diagnostics.neuron_activity(**{**GOOD, "loss": "x"}), ValueError, "loss must be"),

@@ -57,3 +57,15 @@ def test_bad_arguments():
         dynamics.gradient_descent(quadratic, jnp.ones(2), learning_rate=0.1, steps=5)
     with pytest.raises(ValueError, match="learning_rate must be"):
         dynamics.gradient_descent(quadratic, jnp.ones(2), learning_rate=0.0, steps=5)
+
+
+def test_learning_rates_may_be_traced():
+    """One program for all of them."""
+    rates = jnp.array([0.1, 0.2])
+    found = jax.vmap(
+        lambda rate: dynamics.gradient_descent(
+            quadratic, jnp.ones(2), args=(jnp.ones(2),), learning_rate=rate, steps=2, saves=1
+        )
+    )(rates)
+    np.testing.assert_allclose(found.params[:, 0], (1 - rates) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(found.ts[:, 1], 2 * rates, rtol=1e-12)

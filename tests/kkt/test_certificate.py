@@ -1,5 +1,6 @@
 """What makes a KKT point: residual, sign class and which points are the same."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -82,3 +83,22 @@ def test_points_kept_are_spread():
 def test_sign_classes():
     """Within `zero` of zero is zero."""
     assert signs(np.array([2.0, 1e-9, -1e-9, -3.0]), 1e-8).tolist() == [1, 0, 0, -1]
+
+
+def norm_squared(w, scale=1.0):
+    return jnp.sum(scale * w**2)
+
+
+def test_a_point_of_integers_is_scaled_to_the_sphere():
+    """Every point is a KKT point of `|w|^2`."""
+    assert float(kkt.residual(norm_squared, np.array([1, 2]))) < 1e-12
+
+
+@pytest.mark.parametrize("point", [np.array([1, 2]), jnp.array([1.0, 2.0])])
+def test_a_point_may_be_known_where_the_data_are_traced(point):
+    scales = jnp.array([[1.0, 1.0], [1.0, 3.0]])
+    found = jax.jit(jax.vmap(lambda s: kkt.residual(norm_squared, point, args=(s,))))(scales)
+    # The sine between (1, 2) and the gradient, (1, 2) and (1, 6).
+    np.testing.assert_allclose(found, [0, 4 / np.sqrt(5 * 37)], atol=1e-12)
+    with pytest.raises(ValueError, match="point must be nonzero"):
+        jax.jit(lambda s: kkt.residual(norm_squared, 0 * np.asarray(point), args=(s,)))(1.0)

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -35,3 +36,11 @@ def test_claims_alone():
 def test_bad_shares(share):
     with pytest.raises(ValueError, match=r"shares must be non-negative, got .* for 'a'"):
         plots.plot_claims({"a": [share]}, {})
+
+
+def test_nothing_that_can_be_drawn():
+    """Limits of the axis still differ: matplotlib does not warn, which would be an error here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.plot_claims({}, {})
+    assert figure.axes[0].get_yticks().size == 0

@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -25,3 +26,19 @@ def test_a_stacked_bar_for_each_method_and_a_line_at_its_fourth_share():
     assert legend.get_texts()[0].get_text() == "exact as pruned"
     with pytest.raises(ValueError, match="at least one panel"):
         plots.plot_structures({})
+
+
+def test_the_figure_of_the_caller_is_left_alone():
+    """Bars keep their labels, for a legend of the caller's own."""
+    figure, places = plt.subplots(1, 2)
+    shares = {"gates": (0.7, 0.2, 0.1, 0.6)}
+    assert plots.plot_structures({"a": shares, "b": shares}, ax=places) is figure
+    assert (figure.legends, figure.get_supxlabel()) == ([], "")
+    assert places[1].get_xlabel() == "share of seeds"
+    assert len(places[0].get_legend_handles_labels()[1]) == 4
+
+
+@pytest.mark.parametrize("labels", [("exact", "more", "missing"), "four"])
+def test_every_share_has_a_label(labels):
+    with pytest.raises(ValueError, match="labels must be four, one for each share, got"):
+        plots.plot_structures({"a": {"gates": (0.7, 0.2, 0.1, 0.6)}}, labels=labels)
