@@ -294,7 +294,7 @@ def plot_stability(
     # An axis around errors that agree would magnify their last digits.
     low, high = left.get_xlim()
     if high < 10 * low:
-        left.set_xlim(low / 3, high * 3)
+        left.set_xlim(low / 10, high * 10)
     left.set_xlabel(f"{quantity} (line: median)")
     left.set_yticks(range(len(named)), [_short(name) for name in named])
     left.set_ylim(len(named) - 0.4, -0.6)
