@@ -119,6 +119,7 @@ def page() -> str:
         "folder; quick presets take seconds to minutes, `--preset full` up to some hours.",
         "`python -m docsite gallery RUNS` writes this page from a folder of runs.",
         "",
+        *_partly(),
         "## Experiments",
         "",
     ]
@@ -149,6 +150,16 @@ def page() -> str:
         parts += [f"### {name}", "", statement, "", f"    python -m theory_checks {name}", ""]
         parts += [f"![Claims of {name}](figures/{_check(name)})", ""]
     return "\n".join(parts).strip() + "\n"
+
+
+def _partly() -> list[str]:
+    """Says of which experiments the list has some figures only."""
+    whole = {run.script for run in RUNS}
+    names = sorted({entry.script for entry in FEATURED} - whole)
+    said = ", ".join(f"`{name}`" for name in names)
+    return [f"Of {said}, which take longer, it has the figures of their pages alone.", ""] * bool(
+        names
+    )
 
 
 def collect(runs: Path) -> list[str]:
