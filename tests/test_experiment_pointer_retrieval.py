@@ -69,7 +69,7 @@ def test_ratios(tmp_path, capsys):
         steps=100,
         max_rounds=3,
         grown=1,
-        time=0.1,
+        horizon=0.1,
         rates=(5e-4, 2.5e-4),
         seeds=2,
         root=tmp_path,

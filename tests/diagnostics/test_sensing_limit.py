@@ -61,7 +61,7 @@ def test_edges_are_those_of_a_weighted_spectrum():
     for place, sign, edge in ((0, 1, spectrum[-1]), (1, -1, spectrum[0])):
         grid = np.max(sign * values) + np.geomspace(1e-2, 5, 4000)
         known = [
-            1 - _terms(nodes, jnp.asarray([*values, u, u]), delta, 1, False, False)[1][1 + place]
+            1 - _terms(nodes, jnp.asarray([*values, u, u]), delta, 1, False)[1][1 + place]
             for u in grid[::40]
         ]
         # With their sign turned for the lower one; the largest eigenvalue lies d^(-2/3) inside.
