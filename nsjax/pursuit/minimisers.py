@@ -164,17 +164,22 @@ def _descend(
     (value, loss), gradient = value_and_grad(w, (problem, l2))
     start = (w, value, loss, gradient, jnp.asarray(learning_rate, w.dtype))
 
+    eps = jnp.finfo(w.dtype).eps
+
     def advance(carry: Any) -> Any:
         w, value, loss, gradient, h = carry
         square = jnp.sum(gradient * gradient)
         moved = w - h * gradient
         (there, loss_there), gradient_there = value_and_grad(moved, (problem, l2))
-        good = there <= value - 0.5 * h * square  # false for NaN
+        noise = 4 * eps * jnp.abs(value)
+        # Near a saddle the fall is below rounding; the slope at the new place still tells it
+        # (the approximate Wolfe condition of Hager and Zhang, 2005). Both are false for NaN.
+        falls = there <= value - 0.5 * h * square
+        good = falls | ((there <= value + noise) & (jnp.sum(gradient_there * gradient) >= 0))
         new = (moved, there, loss_there, gradient_there, 1.2 * h)
         carry = jax.tree.map(
             lambda a, b: jnp.where(good, a, b), new, (w, value, loss, gradient, 0.5 * h)
         )
-        eps = jnp.finfo(w.dtype).eps
         # Near a saddle the predicted fall is below rounding too, but steps pass, and grow.
         spent = ~good & (0.5 * h * square <= eps * jnp.abs(value))
         flat = jnp.sqrt(square * jnp.sum(w * w)) <= eps * jnp.abs(value)
