@@ -40,6 +40,7 @@ def plot_learning_curves(
         panel.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
         panel.plot(epochs, middle, color=color, label=name)
     panel.set(xscale="log", yscale="log" if log else "linear", xlabel="epoch", ylabel=quantity)
+    narrow_ticks(panel.xaxis)
     narrow_ticks(panel.yaxis)
     panel.legend(frameon=False, fontsize=RC["legend.fontsize"])
     return figure
