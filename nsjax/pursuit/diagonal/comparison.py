@@ -18,12 +18,25 @@ def support(coefficients: Any) -> np.ndarray:
 
 
 def same_support(one: Any, other: Any) -> np.ndarray:
-    """Which solutions `(..., d)` have the same support: `(...,)`."""
+    """Which solutions have the same support, `(...,)`.
+
+    Args:
+        one, other: coefficients `(..., d)`.
+
+    >>> same_support([[1.0, 0.0], [1.0, 0.0]], [[2.0, 0.0], [0.0, 2.0]]).tolist()
+    [True, False]
+    """
     return np.all(support(one) == support(other), axis=-1)
 
 
 def recovered(coefficients: Any, truth: Any, *, tol: float = 1e-2) -> np.ndarray:
-    """Which solutions `(..., d)` are within `tol` of the truth, in the relative l2 norm."""
+    """Which solutions are near the truth in the relative l2 norm, `(...,)`.
+
+    Args:
+        coefficients: of the solutions, `(..., d)`.
+        truth: those that made the data, `(..., d)`.
+        tol: largest distance over the norm of the truth.
+    """
     truth = np.asarray(truth, float)
     error = np.linalg.norm(np.asarray(coefficients) - truth, axis=-1)
     return error <= tol * np.linalg.norm(truth, axis=-1)
@@ -31,6 +44,9 @@ def recovered(coefficients: Any, truth: Any, *, tol: float = 1e-2) -> np.ndarray
 
 def common_start(one: Sequence[int], other: Sequence[int]) -> int:
     """How many entries two orders share before they first differ.
+
+    Args:
+        one, other: orders, such as those in which neurons were added.
 
     >>> common_start([4, 2, 7], [4, 2, 1, 7])
     2

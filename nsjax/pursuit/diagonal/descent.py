@@ -32,7 +32,13 @@ _RATIO = 10**0.25
 def coefficients(
     x: Float[Array, "n d"], dual: Float[Array, " n"], alpha: jax.Array | float
 ) -> Float[Array, " d"]:
-    """`beta = alpha^2 / 2 sinh(2 x^T q)`."""
+    """`beta = alpha^2 / 2 sinh(2 x^T q)`.
+
+    Args:
+        x: inputs `(n, d)`.
+        dual: q, `(n,)`, the integral of the residual over time.
+        alpha: size of the start, of every neuron.
+    """
     return 0.5 * alpha**2 * jnp.sinh(2 * (dual @ x))
 
 

@@ -80,7 +80,12 @@ def grow(
 
 
 def small_direction(key: jax.Array, correlations: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Growing parts `(u_j + sign(c_j) v_j) / sqrt(2)` of a random unit (u, v) of unused neurons."""
+    """Growing parts `(u_j + sign(c_j) v_j) / sqrt(2)` of a random unit (u, v) of unused neurons.
+
+    Args:
+        key: PRNG key.
+        correlations: c, `(d,)`; zero for neurons in use.
+    """
     u, v = jax.random.normal(key, (2, *correlations.shape), correlations.dtype)
     unused = correlations != 0
     norm = jnp.sqrt(jnp.sum(jnp.where(unused, u * u + v * v, 0)))
@@ -97,6 +102,11 @@ def waits(
     At a saddle `u_j' = c_j v_j`, `v_j' = c_j u_j`: the growing part `a_j` of neuron j is
     `delta |a_j| exp(|c_j| t)`, and the time `log(1 / (delta |a_j|)) / |c_j|`. For `delta = 0` it is
     the limit of the time over `log(1 / delta)`, `1 / |c_j|`. Infinite where c_j is zero.
+
+    Args:
+        correlations: c, `(d,)`.
+        direction: a, `(d,)`, from `small_direction`.
+        delta: size of the start, or 0.
     """
     sizes = delta * jnp.abs(direction)
     distance = jnp.where(delta > 0, -jnp.log(jnp.where(sizes > 0, sizes, 1)), 1.0)

@@ -36,7 +36,12 @@ class DiagonalNCF:
     def __call__(
         self, weights: tuple[jax.Array, jax.Array], correlations: Float[Array, " d"]
     ) -> Float[Array, ""]:
-        """`sum_j c_j u_j v_j` at `weights = (u, v)`; c is zero for trained neurons."""
+        """`sum_j c_j u_j v_j`.
+
+        Args:
+            weights: `(u, v)`, `(d,)` each.
+            correlations: c, `(d,)`: of residual and inputs; zero for trained neurons.
+        """
         u, v = weights
         return jnp.sum(correlations * u * v)
 
@@ -47,6 +52,10 @@ def weights(
     """The `(u, v)` with `u v = beta`, `u > 0`, `u^2 - v^2 = imbalance^2`, which the flow conserves.
 
     Exactly balanced neurons never change their sign under gradient flow.
+
+    Args:
+        coefficients: beta.
+        imbalance: what the flow conserves.
     """
     half = 0.5 * imbalance**2
     larger = jnp.sqrt(jnp.hypot(coefficients, half) + half)
