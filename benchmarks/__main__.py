@@ -184,7 +184,7 @@ def run_all(record: Record, root: Path, known: Mapping[str, Path]) -> None:
 
 def options() -> argparse.ArgumentParser:
     """The words of this command that stand beside names, and settings of a benchmark."""
-    made = argparse.ArgumentParser(prog=PROG, add_help=False, allow_abbrev=False)
+    made = command.options(PROG, "rows")
     made.add_argument(
         "--preset",
         choices=("quick", "full"),
@@ -193,14 +193,6 @@ def options() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--resume", type=Path, metavar="FOLDER", help="go on with a run that was interrupted"
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="where the rows go as JSON, too")
-    made.add_argument(
-        "--root",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="where run folders go (default: runs)",
     )
     return made
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import lax
 
-from benchmarks.flow_saddle import Params, Problem, norm, zero_block
+from benchmarks.flow_saddle import Params, Problem, zero_block
 
 
 def plain_loss(params: Params, x: jax.Array, y: jax.Array, p: int, slope: float) -> jax.Array:
@@ -68,7 +69,7 @@ def compiled_loop(
 
     def unfinished(state: Descent) -> jax.Array:
         block = [jnp.where(m, w, 0) for w, m in zip(state.params, zero, strict=True)]
-        return (state.steps < most) & (norm(block) < threshold)
+        return (state.steps < most) & (optax.tree.norm(block) < threshold)
 
     def advance(state: Descent) -> Descent:
         slope = gradient(state.params, x, y)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import nsjax
 from benchmarks.flow_config import Config
@@ -51,7 +52,8 @@ def make_problem(config: Config, q: int) -> Problem:
     outside = [jnp.where(m, 0, w) for w, m in zip(drawn, zero, strict=True)]
     # Unit in the zero block and unit in the active weights, as in Theorem 7.
     perturbation = tuple(
-        z / norm(inside) + n / norm(outside) for z, n in zip(inside, outside, strict=True)
+        z / optax.tree.norm(inside) + n / optax.tree.norm(outside)
+        for z, n in zip(inside, outside, strict=True)
     )
     return Problem(
         activation,
@@ -62,10 +64,6 @@ def make_problem(config: Config, q: int) -> Problem:
         perturbation,
         trained.saddle.curvature_max,
     )
-
-
-def norm(tree: Any) -> jax.Array:
-    return jnp.sqrt(sum(jnp.sum(w**2) for w in tree))
 
 
 def zero_block(inactive: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
 
 import nsjax
 from nsjax import data, diagnostics, dynamics, networks, plots, pursuit, runs
@@ -172,11 +173,6 @@ def size(params: Any) -> int:
     return sum(weight.size for weight in params)
 
 
-def norm(params: Any) -> float:
-    """Of all weights."""
-    return float(np.sqrt(sum(np.sum(np.asarray(weight) ** 2) for weight in params)))
-
-
 def accuracy(params: Any, pairs: tuple[jax.Array, jax.Array]) -> float:
     """Share of pairs whose largest output is the sum."""
     return 1 - float(pursuit.network_error(params, *pairs, ACTIVATION, loss="cross_entropy"))
@@ -246,7 +242,7 @@ def measure(config: Config, fraction: float, seed: int, start: Weights) -> Cell:
         "share": end.loss / float(LOSS(tuple(jnp.zeros_like(w) for w in start), *pairs.seen)),
         "start": float(flow.losses[0]),
         "grad_norm": end.grad_norm,
-        "moved": norm(a - b for a, b in zip(end.params, flow.params, strict=True)),
+        "moved": float(optax.tree.norm(jax.tree.map(jnp.subtract, end.params, flow.params))),
         "at_rest": bool(flow.result == dynamics.Stop.EVENT),
         "message": flow.message,
         "method": flow.method,
@@ -273,7 +269,7 @@ def measure(config: Config, fraction: float, seed: int, start: Weights) -> Cell:
             key=jax.random.fold_in(pairs.key, weights),
             args=pairs.seen,
             degree=DEGREE,
-            radius=config.radius * norm(end.params),
+            radius=config.radius * float(optax.tree.norm(end.params)),
             levels=config.levels,
             starts=config.envelope_starts,
             steps=20,

@@ -1,6 +1,5 @@
 """Lists or runs the theory checks: `python -m theory_checks [list | NAME ... | all]`."""
 
-import argparse
 import ast
 import importlib
 import shlex
@@ -67,23 +66,10 @@ def _seed(config: Any) -> int:
     return int(getattr(config, "seed", first))
 
 
-def _parser() -> argparse.ArgumentParser:
-    """The words that stand beside a name and its settings, anywhere on the command line."""
-    options = argparse.ArgumentParser(prog=PROG, add_help=False, allow_abbrev=False)
-    options.add_argument("--json", type=Path, metavar="FILE", help="where the verdicts go as JSON")
-    options.add_argument(
-        "--root",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="where run folders go (default: runs)",
-    )
-    return options
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    options = _parser()
+    # They stand beside a name and its settings, anywhere on the command line.
+    options = command.options(PROG, "verdicts")
     parser = command.parser(
         PROG,
         "Lists the theory checks, or runs one or all of them.",

@@ -47,6 +47,25 @@ def parser(
     return made
 
 
+def options(prog: str, results: str) -> argparse.ArgumentParser:
+    """Options that commands which run many scripts share, as a parent for `parser`.
+
+    Args:
+        prog: how the program is called.
+        results: what `--json` writes.
+    """
+    made = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
+    made.add_argument("--json", type=Path, metavar="FILE", help=f"where the {results} go as JSON")
+    made.add_argument(
+        "--root",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="where run folders go (default: runs)",
+    )
+    return made
+
+
 def first_line(path: Path) -> str:
     """First line of a script's docstring, read without running the script."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
